@@ -1,0 +1,1 @@
+"""How the pipeline runs over many records: in this process, or in several."""

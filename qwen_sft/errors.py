@@ -1,0 +1,35 @@
+"""Everything that stops us. Bad data never does: that is a Finding.
+
+    QwenSftError
+    ├── UsageError      the command line or the settings ask for something that does not exist
+    ├── InputError      an input cannot be opened, or is not what its name says
+    ├── ModelError      no tokenizer, no template, or a template that we cannot prove
+    ├── TemplateError   a chat template rejects one sample (the pipeline turns it into a finding)
+    └── OutputError     the output folder is not ours to write, or a written file differs from what went in
+
+The command line answers each of them with exit code 2 and its one-line message.
+"""
+
+
+class QwenSftError(Exception):
+    """What all our exceptions are; its text says what was found, where, and what to do."""
+
+
+class UsageError(QwenSftError):
+    """The command line or the settings ask for something that does not exist."""
+
+
+class InputError(QwenSftError):
+    """An input cannot be opened, or is not what its name says."""
+
+
+class ModelError(QwenSftError):
+    """No tokenizer, no template, or a template that we cannot prove."""
+
+
+class TemplateError(QwenSftError):
+    """A chat template rejects one sample."""
+
+
+class OutputError(QwenSftError):
+    """The output folder is not ours to write, or a written file differs from what went in."""

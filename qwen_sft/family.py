@@ -1,0 +1,59 @@
+"""What a model family is: its serializer, and the facts about its template, tokenizer and parser."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from qwen_sft.sample import Message, Tool
+from qwen_sft.tokens import Span
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Assistant turns that one rendering serves.
+
+    Attributes:
+        turns: indices of the turns that are trained, ascending; the rendering ends with the last of them.
+    """
+
+    turns: tuple[int, ...]
+
+    @property
+    def n_messages(self) -> int:
+        """How many messages the rendering shows."""
+        return self.turns[-1] + 1
+
+
+def one_run(messages: Sequence[Message]) -> list[Run]:
+    """The runs of a template that never rewrites history: all turns share one rendering."""
+    turns = tuple(i for i, message in enumerate(messages) if message.get("role") == "assistant")
+    return [Run(turns)] if turns else []
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """Models that share a chat template.
+
+    Attributes:
+        name: what `--model` takes; the file's name.
+        title: one line for `qwen-sft models`.
+        models: hub ids, or patterns of them, that carry this template.
+        template_sha256: of the official templates that `serialize` reproduces, less one final newline.
+        vocabulary: name of the embedded vocabulary.
+        parser: name of the server's tool-call parser, as in `qwen_sft.parse`.
+        generation_prompt: what the template appends with add_generation_prompt=True.
+        empty_reasoning: what the template writes into a last turn that has no reasoning; "" if nothing.
+        serialize: messages and tools to spans: joined, they are the official template's text.
+            Raises TemplateError where the template would fail.
+        runs: which turns share one rendering, minimal in number.
+    """
+
+    name: str
+    title: str
+    models: tuple[str, ...]
+    template_sha256: tuple[str, ...]
+    vocabulary: str
+    parser: str
+    serialize: Callable[[Sequence[Message], Sequence[Tool]], list[Span]]
+    generation_prompt: str = "<|im_start|>assistant\n"
+    empty_reasoning: str = ""
+    runs: Callable[[Sequence[Message]], list[Run]] = one_run

@@ -1,0 +1,163 @@
+"""What a rule is: a code, a check and a page, all in one file on the shelf `rules/`.
+
+The check sees one of three subjects, by the stage that it is for, and yields a Finding for each fault. It must answer
+for every subject of its type, and never raise.
+"""
+
+import inspect
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from textwrap import dedent
+from typing import Any, Literal
+
+from qwen_sft.finding import Finding, Severity
+from qwen_sft.format import Reading
+from qwen_sft.record import Record
+from qwen_sft.sample import Path
+from qwen_sft.settings import Settings
+from qwen_sft.tokens import Tokens
+from qwen_sft.transcript import Transcript
+
+Stage = Literal["record", "sample", "tokens"]
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What a rule of the stage `record` sees: a record, and how far reading came.
+
+    Attributes:
+        record: as it stands in its file.
+        recognised: the names of the formats that recognise it, or the one that was asked for.
+        reading: what that format made of it, if exactly one did.
+        imbalance: sentences for events with no fate or with two.
+    """
+
+    record: Record
+    settings: Settings
+    recognised: tuple[str, ...] = ()
+    reading: Reading | None = None
+    imbalance: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """What a rule of the stage `tokens` sees: a sample, rendered and encoded for one model.
+
+    Attributes:
+        transcript: the sample, as it was rendered.
+        rows: its training rows; empty where the template refused.
+        refusal: the template's or serializer's own complaint; None where it rendered.
+        unshown: places in the sample whose words stand in no row, with what is lost.
+        unparsed: places of calls that the server would not read back as they were, with the difference.
+        disagreements: for each turn where the oracle and we differ: the turn, our text, the server's text.
+        too_long: for each row over the limit: its last turn, its tokens, and how many turns were dropped to make it
+            fit (0: none, the row is refused).
+    """
+
+    transcript: Transcript
+    rows: tuple[Tokens, ...] = ()
+    refusal: str | None = None
+    unshown: tuple[tuple[Path, str], ...] = ()
+    unparsed: tuple[tuple[Path, str], ...] = ()
+    disagreements: tuple[tuple[int, str, str], ...] = ()
+    too_long: tuple[tuple[int, int, int], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """An input on a rule's page: its text as it would stand in a file, and the flags to run it with."""
+
+    text: str
+    flags: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A rule's page: the sections of its docstring."""
+
+    summary: str
+    catches: str
+    matters: str
+    fix: str
+    source: str
+    bad: list[Example]
+    good: list[Example]
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One check.
+
+    Attributes:
+        code: three letters and three digits, never reused; the letters name what it looks at.
+        name: the fault, so that "ignore orphan-tool-result" reads as a sentence.
+        severity: error if the record must not be trained on.
+        since: the version that brought it.
+        stage: what the check sees.
+        check: yields the faults of one subject.
+        doc: the docstring, from which the page is made.
+    """
+
+    code: str
+    name: str
+    severity: Severity
+    since: str
+    stage: Stage
+    check: Callable[[Any], Iterable[Finding]]
+    doc: str = field(repr=False)
+
+    @property
+    def page(self) -> Page:
+        """The rule's page, read from its docstring.
+
+        Raises:
+            ValueError: a section is missing or one that no page has is there.
+        """
+        return _page(self.doc)
+
+
+def rule(
+    *, code: str, name: str, severity: Literal["info", "warning", "error"], since: str, stage: Stage
+) -> Callable[[Callable[[Any], Iterable[Finding]]], Rule]:
+    """Makes a rule of a check; the check's docstring becomes its page."""
+
+    def make(check: Callable[[Any], Iterable[Finding]]) -> Rule:
+        return Rule(code, name, Severity(severity), since, stage, check, inspect.cleandoc(check.__doc__ or ""))
+
+    return make
+
+
+_SECTIONS = ("What it catches", "Why it matters", "Fix", "Bad", "Good", "Source")
+_HEADING = re.compile(rf"^({'|'.join(_SECTIONS)})(?: \((.*)\))?:[ \n]", re.MULTILINE)
+
+
+def _page(doc: str) -> Page:
+    """A docstring's sections. Examples are indented blocks; their flags stand in brackets: `Bad (model=qwen3):`."""
+    heads = list(_HEADING.finditer(doc))
+    texts: dict[str, list[tuple[str, str]]] = {section: [] for section in _SECTIONS}
+    for head, after in zip(heads, [*heads[1:], None], strict=True):
+        body = doc[head.end() : after.start() if after else None]
+        texts[head[1]].append((head[2] or "", dedent(body).strip("\n")))
+    missing = [section for section in _SECTIONS if not texts[section]]
+    if missing or not heads:
+        raise ValueError(f"the page has no section {', '.join(missing)}")
+
+    def prose(section: str) -> str:
+        return " ".join(texts[section][0][1].split())
+
+    def examples(section: str) -> list[Example]:
+        return [
+            Example(text, dict(flag.split("=", 1) for flag in flags.split(", ") if flag))
+            for flags, text in texts[section]
+        ]
+
+    return Page(
+        summary=doc[: heads[0].start()].strip(),
+        catches=prose("What it catches"),
+        matters=prose("Why it matters"),
+        fix=prose("Fix"),
+        source=prose("Source"),
+        bad=examples("Bad"),
+        good=examples("Good"),
+    )

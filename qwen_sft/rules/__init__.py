@@ -1,0 +1,1 @@
+"""A shelf: every file here is one of the package's rules."""

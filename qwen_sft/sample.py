@@ -1,0 +1,106 @@
+"""The one shape that every stage speaks: a conversation in chat messages, with its tools.
+
+The shape is the one that chat templates are written for (`tool_calls[].function.arguments` is a dict), so that a
+sample goes to a template as it is. What is wrong in a trace stays visible in the sample, for the rules to judge:
+arguments that are not JSON stay the string that they were, a role that nobody knows stays that role.
+"""
+
+from typing import Any, Literal, TypedDict, TypeGuard, get_args
+
+Role = Literal["system", "user", "assistant", "tool"]
+"""Who speaks. A tool's turn is the result of one call."""
+
+ROLES: tuple[Role, ...] = get_args(Role)
+
+
+class Function(TypedDict):
+    """What is called: `arguments` is a dict; a string only where the trace held something that is not a JSON object."""
+
+    name: str
+    arguments: Any
+
+
+class ToolCall(TypedDict, total=False):
+    """One call in an assistant turn; `id` is absent where the trace has none."""
+
+    id: str
+    type: Literal["function"]
+    function: Function
+
+
+class Message(TypedDict, total=False):
+    """One turn. `content` is text (an empty string for none), or a list of parts where one of them is not text."""
+
+    role: str
+    content: Any
+    reasoning_content: str
+    tool_calls: list[ToolCall]
+    tool_call_id: str
+    name: str
+
+
+class ToolFunction(TypedDict, total=False):
+    """A declared function; `parameters` is a JSON Schema, in the key order that the template will print."""
+
+    name: str
+    description: str
+    parameters: Any
+
+
+class Tool(TypedDict, total=False):
+    """One declared tool, as the template prints it."""
+
+    type: str
+    function: ToolFunction
+
+
+class Sample(TypedDict, total=False):
+    """One conversation. `messages` is always there; `id` is the trace's own name for it."""
+
+    id: str
+    messages: list[Message]
+    tools: list[Tool]
+
+
+Path = tuple[str | int, ...]
+"""A place in a JSON value: ("messages", 4, "tool_call_id")."""
+
+
+def json_path(path: Path) -> str:
+    """The JSONPath spelling of a place: `$.messages[4].tool_call_id`.
+
+    Keys that are no plain name are quoted: `$['a b']`.
+    """
+    parts = ["$"]
+    for step in path:
+        if isinstance(step, int):
+            parts.append(f"[{step}]")
+        elif step.isidentifier():
+            parts.append(f".{step}")
+        else:
+            parts.append("['" + step.replace("\\", "\\\\").replace("'", "\\'") + "']")
+    return "".join(parts)
+
+
+def is_object(value: Any) -> TypeGuard[dict[str, Any]]:
+    """True for a JSON object."""
+    return isinstance(value, dict)
+
+
+def is_list(value: Any) -> TypeGuard[list[Any]]:
+    """True for a JSON array."""
+    return isinstance(value, list)
+
+
+def value_at(value: Any, path: Path) -> Any:
+    """What stands at a place of a JSON value; None where nothing does."""
+    for step in path:
+        if isinstance(step, int):
+            if not is_list(value) or not -1 < step < len(value):
+                return None
+            value = value[step]
+        else:
+            if not is_object(value) or step not in value:
+                return None
+            value = value[step]
+    return value

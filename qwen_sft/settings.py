@@ -1,0 +1,121 @@
+"""Flags, `qwen-sft.toml` or `[tool.qwen-sft]` in pyproject.toml, and defaults, as one frozen value.
+
+An unknown key is an error: a misspelled setting would otherwise be a check that silently never runs.
+"""
+
+import tomllib
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from qwen_sft.errors import UsageError
+from qwen_sft.sample import is_list
+
+FailOn = Literal["error", "warning", "info", "never"]
+TrailingCalls = Literal["error", "drop-turn", "keep"]
+OnTooLong = Literal["reject", "drop-turns"]
+Verify = Literal["all", "sample", "none"]
+Backend = Literal["auto", "fastokens", "tokenizers"]
+
+_CHOICES: dict[str, tuple[str, ...]] = {
+    "fail_on": get_args(FailOn),
+    "trailing_calls": get_args(TrailingCalls),
+    "on_too_long": get_args(OnTooLong),
+    "verify": get_args(Verify),
+    "tokenizer_backend": get_args(Backend),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What a run is told. In a settings file the keys are spelled with dashes: `fail-on = "warning"`.
+
+    Attributes:
+        format: name of the format to read every record as; None to recognise each by its shape.
+        model: family name, folder or hub id; None to check structure only.
+        fail_on: the lowest severity that makes the exit code 1.
+        select: rule codes or their letters to run, such as "TOL" or "TOL003"; empty for all.
+        ignore: rule codes or their letters not to run.
+        trailing_calls: what to do with a last assistant turn whose calls have no results.
+        max_length: most tokens in a row; None for no limit.
+        on_too_long: what to do with a longer row.
+        verify: over how many samples `build` asks the oracle.
+        seed: chooses which samples those are.
+        shard_size: bytes of row data after which a new shard starts.
+        tokenizer_backend: who turns text into ids.
+    """
+
+    format: str | None = None
+    model: str | None = None
+    fail_on: FailOn = "error"
+    select: tuple[str, ...] = ()
+    ignore: tuple[str, ...] = ()
+    trailing_calls: TrailingCalls = "error"
+    max_length: int | None = None
+    on_too_long: OnTooLong = "reject"
+    verify: Verify = "sample"
+    seed: int = 0
+    shard_size: int = 500_000_000
+    tokenizer_backend: Backend = "auto"
+
+    def __post_init__(self) -> None:
+        for name, choices in _CHOICES.items():
+            if getattr(self, name) not in choices:
+                raise UsageError(f"{_dashed(name)} is {getattr(self, name)!r}; it can be {', '.join(choices)}")
+        if self.max_length is not None and self.max_length < 1:
+            raise UsageError(f"max-length is {self.max_length}; it counts tokens and must be 1 or more")
+        if self.shard_size < 1:
+            raise UsageError(f"shard-size is {self.shard_size}; it counts bytes and must be 1 or more")
+
+
+def _dashed(name: str) -> str:
+    return name.replace("_", "-")
+
+
+def load_settings(flags: dict[str, Any], folder: Path | None = None, file: Path | None = None) -> Settings:
+    """The settings of a run: a flag that is not None wins over the settings file, that over the default.
+
+    Args:
+        flags: by the attribute names of Settings; None stands for "not given".
+        folder: where to look for `qwen-sft.toml`, then for `[tool.qwen-sft]` in `pyproject.toml`; default: here.
+        file: the settings file to read instead.
+
+    Raises:
+        UsageError: a key that no setting has, or a value that it cannot take.
+    """
+    given = _from_file(folder or Path(), file)
+    given.update({key: value for key, value in flags.items() if value is not None})
+    return replace(Settings(), **given)
+
+
+def _from_file(folder: Path, file: Path | None) -> dict[str, Any]:
+    if file is not None and not file.is_file():
+        raise UsageError(f"no settings file {str(file)!r}")
+    for path in [file] if file else [folder / "qwen-sft.toml", folder / "pyproject.toml"]:
+        if not path.is_file():
+            continue
+        try:
+            table: Any = tomllib.loads(path.read_text(encoding="utf-8"))
+        except tomllib.TOMLDecodeError as error:
+            raise UsageError(f"{path} is not TOML: {error}") from error
+        if path.name == "pyproject.toml":
+            table = table.get("tool", {}).get("qwen-sft")
+            if table is None:
+                continue
+        return {_known(key, path): _typed(_known(key, path), value, path) for key, value in table.items()}
+    return {}
+
+
+def _known(key: str, path: Path) -> str:
+    names = {_dashed(f.name): f.name for f in fields(Settings)}
+    if key not in names:
+        raise UsageError(f"{path} sets {key!r}, which is no setting; settings are {', '.join(sorted(names))}")
+    return names[key]
+
+
+def _typed(name: str, value: Any, path: Path) -> Any:
+    wanted = int if name in ("max_length", "seed", "shard_size") else list if name in ("select", "ignore") else str
+    if not isinstance(value, wanted) or isinstance(value, bool):
+        raise UsageError(f"{path} sets {_dashed(name)} to {value!r}; it takes {wanted.__name__}")
+    given: Any = value
+    return tuple(given) if is_list(given) else given
