@@ -1,30 +1,111 @@
-"""The Chat Completions message, which many formats hold inside their own record."""
+"""The Chat Completions message, which many formats hold inside their own record, and the list that it stands in."""
 
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal
 
-from qwen_sft.normalize import call, reasoning, text, with_reasoning
-from qwen_sft.sample import Message, ToolCall, is_list, is_object
+from qwen_sft.finding import Finding
+from qwen_sft.markup import declares_tools
+from qwen_sft.normalize import call, decode_json, reasoning, text, tools, with_reasoning
+from qwen_sft.sample import Message, Path, Sample, is_list, is_object, value_at
 
 ALIASES = {"developer": "system", "function": "tool"}
 """Roles of the same API under other names, and what they are called in a sample."""
+
+SPEAKERS = {
+    "human": "user",
+    "gpt": "assistant",
+    "chatgpt": "assistant",
+    "function_call": "assistant",
+    "observation": "tool",
+    "function_response": "tool",
+}
+"""Who speaks in ShareGPT's `from`, and what that is called in a sample; every other name stays what it is."""
+
+SAID = ("refusal", "audio")
+"""What a model can say beside `content`; each has a field of its own in the message."""
+
+ITEM_TYPES = frozenset({"function_call", "function_call_output", "custom_tool_call", "reasoning"})
+"""Types of Responses API items that have no role: a list with one of them is no list of chat messages."""
+
+_LIST_KEYS = ("messages", "conversations", "traj")
+
+
+@dataclass(frozen=True, slots=True)
+class Dialogue:
+    """The list of turns in a record: the place where it stands, and the key under which a turn names its speaker.
+
+    Every record has at most one, so formats that ask for different places or speakers never recognise the same record.
+    """
+
+    root: Path
+    turns: list[Any]
+    speaker: Literal["role", "from"]
+
+    @property
+    def places(self) -> list[Path]:
+        """The place of each turn in the record."""
+        return [(*self.root, i) for i in range(len(self.turns))]
+
+    @property
+    def declares_tools(self) -> bool:
+        """True if the tools are declared as text in the system turn."""
+        return declares_tools(self.turns, self.speaker, "content" if self.speaker == "role" else "value")
+
+    @property
+    def fault(self) -> Finding | None:
+        """The first turn that is no object, which nothing can be read from."""
+        for place, given in zip(self.places, self.turns, strict=True):
+            if not is_object(given):
+                return Finding(place, f"a turn is {type(given).__name__}, not an object", "write {role, content}")
+        return None
+
+
+def dialogue(record: Any) -> Dialogue | None:
+    """The turns of a record: the record itself, or under the first of `messages`, `conversations`, `traj` that has any.
+
+    Turns are {role, content} or {from, value}: the first one that is either decides. None if there are no such turns.
+    """
+    roots: list[Path] = [(key,) for key in _LIST_KEYS if key in record] if is_object(record) else [()]
+    for root in roots:
+        turns = value_at(record, root)
+        speaker = _speaker(turns) if is_list(turns) else None
+        if speaker:
+            return Dialogue(root, turns, speaker)
+    return None
+
+
+def _speaker(turns: list[Any]) -> Literal["role", "from"] | None:
+    found: Literal["role", "from"] | None = None
+    for given in turns:
+        if not is_object(given):
+            continue
+        if "role" not in given and isinstance(given.get("type"), str) and given["type"] in ITEM_TYPES:
+            return None
+        if found is None and isinstance(given.get("role"), str):
+            found = "role"
+        elif found is None and isinstance(given.get("from"), str) and "value" in given:
+            found = "from"
+    return found
 
 
 def message(given: dict[str, Any]) -> Message:
     """One message of a sample, from one message of the API, its older spellings and its reasoning aliases.
 
-    A role that is no string stays what it is, and so do calls that are no objects: the schema rule names them.
+    A role that is no string stays what it is, and so do calls that are no objects: the schema rule names them. What a
+    model said beside its content (SAID) becomes a part of the content under its own type, for rules to report.
     """
     role: Any = given.get("role")
-    made: Message = {
-        "role": ALIASES.get(role, role) if isinstance(role, str) else role,
-        "content": text(given.get("content")),
-    }
+    role = ALIASES.get(role, role) if isinstance(role, str) else role
+    made: Message = {"role": role, "content": text(given.get("content"))}
+    said: list[Any] = [{"type": key, key: given[key]} for key in SAID if given.get(key)]
+    if said:
+        made["content"] = [*_parts(text(given.get("content"))), *said]
     if role == "assistant":
-        made = with_reasoning(made, reasoning(given))
-        made_calls = calls(given)
-        if made_calls:
-            made["tool_calls"] = made_calls
-    if role in ("tool", "function"):
+        made = with_reasoning(made, _reasoning(given))
+    made_calls = calls(given)
+    if made_calls:
+        made["tool_calls"] = made_calls
+    if role == "tool":
         if given.get("tool_call_id") not in (None, ""):
             made["tool_call_id"] = given["tool_call_id"]
         if given.get("name") not in (None, ""):
@@ -32,18 +113,120 @@ def message(given: dict[str, Any]) -> Message:
     return made
 
 
-def calls(given: dict[str, Any]) -> list[ToolCall]:
-    """The calls of an assistant message: `tool_calls`, nested or flat, or the older `function_call`."""
-    made: list[Any] = []
-    listed = given.get("tool_calls")
-    for item in listed if is_list(listed) else []:
-        if is_object(item):
-            function = item.get("function")
-            named = function if is_object(function) else item
-            made.append(call(named.get("name"), named.get("arguments"), item.get("id")))
-        else:
-            made.append(item)
-    older = given.get("function_call")
-    if is_object(older) and not made:
-        made.append(call(older.get("name"), older.get("arguments")))
+def _parts(content: Any) -> list[Any]:
+    if content == "":
+        return []
+    if is_list(content):
+        return content
+    return [{"type": "text", "text": content}] if isinstance(content, str) else [content]
+
+
+def _reasoning(given: dict[str, Any]) -> Any:
+    """The reasoning, from text or a list of text parts; any other list or object stays, for the schema rule to name."""
+    found = reasoning(given)
+    if found:
+        return found
+    return next((text(v) for k in ("reasoning_content", "reasoning") if is_list(v := given.get(k)) and v), "")
+
+
+def spoken(given: dict[str, Any]) -> Message:
+    """One message of a sample, from a ShareGPT turn {from, value}.
+
+    The value of a `function_call` is a call {name, arguments} as JSON, or a list of them. One that is not becomes the
+    call itself, which the schema rule names.
+    """
+    speaker: Any = given.get("from")
+    role: Any = SPEAKERS.get(speaker, speaker) if isinstance(speaker, str) else speaker
+    fields: dict[str, Any] = {**given, "role": role, "content": given.get("value")}
+    if speaker == "function_call":
+        fields |= {"content": None, "tool_calls": _called(given.get("value")), "function_call": None}
+    return message(fields)
+
+
+def _called(value: Any) -> list[Any]:
+    parsed: Any = value
+    if isinstance(value, str):
+        try:
+            parsed = decode_json(value)
+        except ValueError:
+            return [value]
+    listed: list[Any] = parsed if is_list(parsed) else [parsed]
+    exact = all(is_object(c) and isinstance(c.get("name"), str) and set(c) <= {"name", "arguments"} for c in listed)
+    return listed if listed and exact else [value]
+
+
+def calls(given: dict[str, Any]) -> Any:
+    """The calls of a message: `tool_calls`, nested or flat, and the older `function_call` if it says another one.
+
+    A call without a name, or that is no object, stays as it was; so does a `tool_calls` that is no list.
+    """
+    listed: Any = given.get("tool_calls") or []
+    if not is_list(listed):
+        return listed
+    made = [_call(item) for item in listed]
+    older: Any = given.get("function_call")
+    if older:
+        functions = [item.get("function") for item in made if is_object(item)]
+        only = _call(older)
+        if not is_object(only) or only.get("function") not in functions:
+            made.append(only)
+    return made
+
+
+def _call(item: Any) -> Any:
+    if not is_object(item):
+        return item
+    function: Any = item.get("function")
+    if is_object(function):
+        return call(function.get("name"), function.get("arguments"), item.get("id"))
+    name: Any = function if isinstance(function, str) else item.get("name")
+    given: Any = item["arguments"] if "arguments" in item else item.get("args")
+    return item if name is None else call(name, given, item.get("id"))
+
+
+def joined(turn: Message, more: Message) -> Message | None:
+    """The assistant's turn with a further piece of it; None where one turn cannot hold both exactly.
+
+    A turn is reasoning, then text, then calls, and a piece must not come before what the turn has already: text behind
+    a call stays a message of its own. Two texts, or two reasonings, are joined by a newline, as parts of content are.
+    """
+    calls = [*_calls_of(turn), *_calls_of(more)]
+    if turn.get("role") != "assistant" or more.get("role") != "assistant" or not all(map(is_object, calls)):
+        return None
+    has_calls, has_text = "tool_calls" in turn, turn.get("content") != ""
+    if (has_calls and more.get("content") != "") or ((has_calls or has_text) and "reasoning_content" in more):
+        return None
+    texts: list[Any] = [piece.get("content") for piece in (turn, more) if piece.get("content") != ""]
+    thoughts: list[Any] = [piece["reasoning_content"] for piece in (turn, more) if "reasoning_content" in piece]
+    if any(len(some) > 1 and not all(isinstance(one, str) for one in some) for some in (texts, thoughts)):
+        return None
+    made: Message = {"role": "assistant", "content": _one(texts)}
+    if thoughts:
+        made["reasoning_content"] = _one(thoughts)
+    if calls:
+        made["tool_calls"] = calls
+    return made
+
+
+def _calls_of(turn: Message) -> list[Any]:
+    listed: Any = turn.get("tool_calls", [])
+    return listed if is_list(listed) else [listed]
+
+
+def _one(values: list[Any]) -> Any:
+    return "\n".join(values) if len(values) > 1 else next(iter(values), "")
+
+
+def sample(messages: list[Message], declared: Any = None, name: str | None = None) -> Sample:
+    """A sample of these messages, with its tools and its id where there are any.
+
+    Args:
+        declared: tools as the trace spells them (see normalize.tools).
+    """
+    made: Sample = {"messages": messages}
+    nested = tools(declared)
+    if nested:
+        made["tools"] = nested
+    if name is not None:
+        made["id"] = name
     return made

@@ -37,7 +37,7 @@ class Family:
         name: what `--model` takes; the file's name.
         title: one line for `qwen-sft models`.
         models: hub ids, or patterns of them, that carry this template.
-        template_sha256: of the official templates that `serialize` reproduces, less one final newline.
+        template_sha256: of the official templates that `serialize` reproduces, as they were published.
         vocabulary: name of the embedded vocabulary.
         parser: name of the server's tool-call parser, as in `qwen_sft.parse`.
         generation_prompt: what the template appends with add_generation_prompt=True.

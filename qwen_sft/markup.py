@@ -1,13 +1,13 @@
-"""Calls and results that stand as text in a turn: where `<tool_call>` and `<tool_response>` blocks begin and end."""
+"""Calls, results and tools that stand as text in a turn, in `<tool_call>`, `<tool_response>` and `<tools>` blocks."""
 
 import re
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
-from qwen_sft.normalize import arguments, decode_json
-from qwen_sft.sample import is_object
+from qwen_sft.normalize import arguments, call, decode_json, tools
+from qwen_sft.sample import ToolCall, is_list, is_object
 
-Tag = Literal["tool_call", "tool_response"]
+Tag = Literal["tool_call", "tool_response", "tools"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class Block:
     closed: bool = True
 
 
-_TAGS: dict[str, re.Pattern[str]] = {tag: re.compile(rf"<(/?){tag}>") for tag in ("tool_call", "tool_response")}
+_TAGS: dict[str, re.Pattern[str]] = {tag: re.compile(rf"<(/?){tag}>") for tag in get_args(Tag)}
 
 
 def blocks(text: str, tag: Tag) -> list[Block]:
@@ -70,3 +70,83 @@ def declares_tools(messages: list[Any], role: str, content: str) -> bool:
     if not is_object(first) or first.get(role) != "system" or not isinstance(first.get(content), str):
         return False
     return "<tools>" in first[content] and "</tools>" in first[content]
+
+
+def lift_calls(text: str) -> tuple[str, list[ToolCall]] | None:
+    """The text before the calls, without the newlines between, and the calls; None where there is no exact reading.
+
+    Exact means: every block is whole and holds one call, and nothing but whitespace stands between or after them.
+    """
+    found = blocks(text, "tool_call")
+    if not found or not _only_whitespace(text, found):
+        return None
+    made: list[ToolCall] = []
+    for block in found:
+        parsed = json_call(block.inner) if block.opened and block.closed else None
+        if parsed is None:
+            return None
+        made.append(call(*parsed))
+    return text[: found[0].start].rstrip("\n"), made
+
+
+def lift_results(text: str) -> list[str] | None:
+    """The inside of each `<tool_response>` block, less the newline at either end; None if other text stands there."""
+    found = blocks(text, "tool_response")
+    if not found or text[: found[0].start].strip() or not _only_whitespace(text, found):
+        return None
+    if not all(block.opened and block.closed for block in found):
+        return None
+    return [block.inner.removeprefix("\n").removesuffix("\n") for block in found]
+
+
+def _only_whitespace(text: str, found: list[Block]) -> bool:
+    """True if nothing else stands between the blocks or after the last."""
+    ends = [*(block.start for block in found[1:]), len(text)]
+    return not any(text[block.end : end].strip() for block, end in zip(found, ends, strict=True))
+
+
+_OBJECT = r"\{(?:[^{}]|\{(?:[^{}]|\{[^{}]*+\})*+\})*+\}"
+_HOW_TO_CALL = re.compile(
+    "(?:"
+    + "|".join(
+        (
+            r"# Tools\s+(?=You may call)",
+            r"You may call one or more functions to assist with the user query\.",
+            r"You are provided with function signatures within <tools>\s*</tools>(?: XML)? tags[.:]",
+            r"Here are the available tools:",
+            rf"Use the following pydantic model json schema for each tool call you will make:\s*{_OBJECT}",
+            r"For each function call,? return a json object with function name and arguments within "
+            r"<tool_call>\s*</tool_call>(?: XML)? tags[^:\n<]*:\s*<tool_call>.*?</tool_call>",
+        )
+    )
+    + r")\s*",
+    re.DOTALL,
+)
+"""What Hermes and Qwen prompts say on how to call, around their `<tools>` block; a template says it in its own."""
+
+
+def lift_tools(text: str) -> tuple[list[Any], str] | None:
+    """The tools of a system text's one `<tools>` block, and the rest of the text; None where that is no exact reading.
+
+    The block holds a JSON list, or JSON objects one per line, each of them named. Out of the rest go the sentences that
+    tell how to call (_HOW_TO_CALL), because a template that prints the tools says that again. All else stays verbatim,
+    "You are a function calling AI model." included, less the whitespace at both ends.
+    """
+    full = [block for block in blocks(text, "tools") if block.inner.strip()]
+    if len(full) != 1 or not full[0].opened or not full[0].closed:
+        return None
+    declared = _listed(full[0].inner.strip())
+    if declared is None:
+        return None
+    around = (text[: full[0].start], text[full[0].end :])
+    return declared, "".join(_HOW_TO_CALL.sub("", part) for part in around).strip()
+
+
+def _listed(inner: str) -> list[Any] | None:
+    declared: Any = tools(inner)
+    if not is_list(declared):
+        declared = tools([line for line in inner.split("\n") if line.strip()])
+    named = (
+        is_object(d) and is_object(d.get("function")) and isinstance(d["function"].get("name"), str) for d in declared
+    )
+    return declared if all(named) else None

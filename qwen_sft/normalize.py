@@ -15,16 +15,19 @@ _decoder = msgspec.json.Decoder()
 REASONING_KEYS = ("reasoning_content", "reasoning", "thinking")
 """The keys under which servers and SDKs give a turn's reasoning, in the order in which transformers prefers them."""
 
+ID_KEYS = ("id", "sample_id", "conversation_id", "task_id", "uuid")
+"""The keys under which traces name a conversation."""
+
 
 def decode_json(text: str) -> Any:
     """The value of a JSON text; integers of any size stay exact.
 
     Raises:
-        ValueError: the text is no JSON.
+        ValueError: the text is no JSON, or is nested deeper than Python's stack.
     """
     try:
         return _decoder.decode(text)
-    except (msgspec.DecodeError, UnicodeEncodeError) as error:
+    except (msgspec.DecodeError, UnicodeEncodeError, RecursionError) as error:
         raise ValueError(str(error)) from error
 
 
@@ -128,6 +131,13 @@ def _tool(declared: Any) -> Any:
 def with_reasoning(message: Message, thought: str) -> Message:
     """The message with its reasoning, if there is any."""
     return {**message, "reasoning_content": thought} if thought else message
+
+
+def sample_id(record: Mapping[str, Any]) -> str | None:
+    """The trace's own name for the conversation, under the first of ID_KEYS; None if that holds no text or number."""
+    key = find_key(record, ID_KEYS)
+    name = record[key] if key else None
+    return str(name) if isinstance(name, str | int) and not isinstance(name, bool) and name != "" else None
 
 
 def find_key(record: Mapping[str, Any], keys: Sequence[str]) -> str | None:

@@ -2,9 +2,12 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import TextIO
+from typing import Any, TextIO
 
-from qwen_sft.finding import Diagnostic
+from qwen_sft.finding import Diagnostic, Severity
+from qwen_sft.sample import json_path
+from qwen_sft.settings import FailOn
+from qwen_sft.terminal import styled
 
 
 @dataclass(slots=True)
@@ -43,3 +46,49 @@ class Reporter:
     name: str
     title: str
     report: Callable[[Iterable[Diagnostic], Totals, TextIO, int | None], None]
+
+
+def exit_code(totals: Totals, fail_on: FailOn) -> int:
+    """0 clean, 1 findings at or above a severity, 3 nothing was checked."""
+    if not totals.n_records:
+        return 3
+    ranks = [Severity(severity).rank for severity, n in totals.by_severity.items() if n]
+    return int(fail_on != "never" and max(ranks, default=-1) >= Severity(fail_on).rank)
+
+
+def summary(totals: Totals, *, colour: bool = False) -> str:
+    """What a run comes to, in a few lines for people."""
+    lines = [
+        f"{totals.n_records:,} records in {totals.n_files:,} {'file' if totals.n_files == 1 else 'files'}: "
+        f"{styled(f'{totals.n_clean:,} clean', 'ok' if totals.n_clean else 'dim', colour)}, "
+        f"{styled(f'{totals.n_rejected:,} rejected', 'error' if totals.n_rejected else 'dim', colour)}"
+    ]
+    if totals.n_events:
+        lines.append(
+            f"{totals.n_events:,} events: {totals.n_kept:,} kept, "
+            f"{totals.n_merged:,} merged, {totals.n_dropped:,} dropped"
+        )
+        lines += [f"    dropped {n:,}: {reason}" for reason, n in sorted(totals.dropped_reasons.items())]
+    if totals.by_code:
+        counts = ", ".join(f"{code} {n:,}" for code, n in sorted(totals.by_code.items(), key=lambda item: -item[1]))
+        lines.append(f"findings: {counts}")
+    return "\n".join(lines) + "\n"
+
+
+def finding_json(found: Diagnostic) -> dict[str, Any]:
+    """A finding as JSON, as reports and rejects files have it."""
+    return {
+        "code": found.code,
+        "name": found.name,
+        "severity": found.severity.value,
+        "file": found.where.file,
+        "line": found.where.line,
+        "byte": found.where.byte,
+        "item": found.where.item,
+        "path": found.json_path,
+        "sample_path": json_path(found.sample_path),
+        "sample_id": found.sample_id,
+        "says": found.says,
+        "fix": found.fix,
+        "fingerprint": found.fingerprint,
+    }

@@ -9,15 +9,17 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from textwrap import dedent
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from qwen_sft.finding import Finding, Severity
-from qwen_sft.format import Reading
+from qwen_sft.format import Conversation, Event, Reading
 from qwen_sft.record import Record
 from qwen_sft.sample import Path
 from qwen_sft.settings import Settings
-from qwen_sft.tokens import Tokens
 from qwen_sft.transcript import Transcript
+
+if TYPE_CHECKING:  # numpy takes 0.1 s, and `validate` without a model never needs it
+    from qwen_sft.tokens import Tokens
 
 Stage = Literal["record", "sample", "tokens"]
 
@@ -45,7 +47,10 @@ class Encoded:
     """What a rule of the stage `tokens` sees: a sample, rendered and encoded for one model.
 
     Attributes:
-        transcript: the sample, as it was rendered.
+        conversation: the sample, as it was rendered, and where its messages came from.
+        transcript: the same sample with its calls and results paired.
+        dropped: events that were left out of it on the way.
+        verified: whether the oracle was asked.
         rows: its training rows; empty where the template refused.
         refusal: the template's or serializer's own complaint; None where it rendered.
         unshown: places in the sample whose words stand in no row, with what is lost.
@@ -55,8 +60,11 @@ class Encoded:
             fit (0: none, the row is refused).
     """
 
+    conversation: Conversation
     transcript: Transcript
-    rows: tuple[Tokens, ...] = ()
+    dropped: tuple[Event, ...] = ()
+    verified: bool = False
+    rows: "tuple[Tokens, ...]" = ()
     refusal: str | None = None
     unshown: tuple[tuple[Path, str], ...] = ()
     unparsed: tuple[tuple[Path, str], ...] = ()

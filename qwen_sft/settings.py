@@ -117,5 +117,8 @@ def _typed(name: str, value: Any, path: Path) -> Any:
     wanted = int if name in ("max_length", "seed", "shard_size") else list if name in ("select", "ignore") else str
     if not isinstance(value, wanted) or isinstance(value, bool):
         raise UsageError(f"{path} sets {_dashed(name)} to {value!r}; it takes {wanted.__name__}")
-    given: Any = value
-    return tuple(given) if is_list(given) else given
+    return _frozen(value)
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(value) if is_list(value) else value

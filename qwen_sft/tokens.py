@@ -68,6 +68,7 @@ class Tokens:
         input_ids: int32, n tokens.
         loss_mask: bool, n tokens; True where the model would have produced the token at inference.
         kinds: int8, n tokens; the Kind of the span in which the token's first byte lies.
+        messages: int32, n tokens; index into the sample's messages of the token's message, -1 for none.
         turns: indices into the sample's messages of the assistant turns that this row trains.
         n_messages: how many of the sample's messages the row shows: it ends with the last trained turn.
         regions: for each of `turns`, the token range [start, end) that is trained.
@@ -76,6 +77,7 @@ class Tokens:
     input_ids: npt.NDArray[np.int32]
     loss_mask: npt.NDArray[np.bool_]
     kinds: npt.NDArray[np.int8]
+    messages: npt.NDArray[np.int32]
     turns: tuple[int, ...]
     n_messages: int
     regions: tuple[tuple[int, int], ...]

@@ -3,10 +3,12 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from qwen_sft.record import Where
-from qwen_sft.tokens import Tokens
+
+if TYPE_CHECKING:
+    from qwen_sft.tokens import Tokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +21,7 @@ class Row:
         sample: index of the sample within the record.
     """
 
-    tokens: Tokens
+    tokens: "Tokens"
     where: Where
     sample_id: str
     sample: int

@@ -2,56 +2,41 @@
 
 from typing import Any
 
-from qwen_sft.chat import message
-from qwen_sft.finding import Finding
+from qwen_sft.chat import Dialogue, dialogue, message, sample
 from qwen_sft.format import Conversation, Format, Reading
-from qwen_sft.markup import declares_tools
-from qwen_sft.normalize import find_key, tools
-from qwen_sft.sample import Message, Path, Sample, is_list, is_object
+from qwen_sft.normalize import find_key, sample_id
+from qwen_sft.sample import Path, is_object
 
 _TOOL_KEYS = ("tools", "functions")
-_ID_KEYS = ("id", "sample_id", "conversation_id", "task_id", "uuid")
 
 
 def recognises(record: Any) -> bool:
-    """A list of messages with a `role`, bare or under `messages`; tools are no text in the system message."""
-    messages = _messages(record)
-    if not any(is_object(given) and isinstance(given.get("role"), str) for given in messages):
-        return False
-    return not declares_tools(messages, "role", "content") or (is_object(record) and bool(record.get("tools")))
+    """A list of messages with a `role`, bare or in an object; tools are no text in the system message."""
+    return _dialogue(record) is not None
 
 
-def _messages(record: Any) -> list[Any]:
-    listed = record.get("messages") if is_object(record) else record
-    return listed if is_list(listed) else []
+def _dialogue(record: Any) -> Dialogue | None:
+    found = dialogue(record)
+    if found is None or found.speaker != "role" or found.root == ("traj",) or found.declares_tools:
+        return None
+    return found
 
 
 def events(record: Any) -> list[Path]:
     """Each message is an event."""
-    root: Path = ("messages",) if is_object(record) else ()
-    return [(*root, i) for i in range(len(_messages(record)))]
+    found = _dialogue(record)
+    return found.places if found else []
 
 
 def read(record: Any) -> Reading:
     """One sample: every message is kept; `developer` becomes `system`, `function` becomes `tool`."""
+    found = _dialogue(record)
+    if found is None or found.fault:
+        return Reading(refusal=found.fault if found else None)
     fields: dict[str, Any] = record if is_object(record) else {}
-    places = events(record)
-    messages: list[Message] = []
-    for place, given in zip(places, _messages(record), strict=True):
-        if not is_object(given):
-            fault = Finding(place, f"a message is {type(given).__name__}, not an object", "write {role, content}")
-            return Reading(refusal=fault)
-        messages.append(message(given))
-    sample: Sample = {"messages": messages}
     key = find_key(fields, _TOOL_KEYS)
-    if key is not None:
-        declared = tools(fields[key])
-        if declared:
-            sample["tools"] = declared
-    name = find_key(fields, _ID_KEYS)
-    if name is not None and isinstance(fields[name], str | int):
-        sample["id"] = str(fields[name])
-    return Reading([Conversation(sample, places)])
+    made = sample([message(given) for given in found.turns], fields[key] if key else None, sample_id(fields))
+    return Reading([Conversation(made, found.places)])
 
 
 FORMAT = Format(

@@ -1,0 +1,227 @@
+"""One build: records to shards, rejects, manifest and dataset card, with every record accounted for."""
+
+import hashlib
+import platform
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+
+from qwen_sft import __version__
+from qwen_sft.card import card
+from qwen_sft.errors import OutputError
+from qwen_sft.finding import Diagnostic
+from qwen_sft.ingest import Input, expand
+from qwen_sft.pipeline import Outcome, Pipeline, outcomes, tally
+from qwen_sft.reporter import Totals, finding_json
+from qwen_sft.settings import Settings
+from qwen_sft.tokens import Kind
+from qwen_sft.writer import OpenWriter, Writer
+
+DATA, REJECTS, MANIFEST, CARD = "data", "rejects.jsonl", "manifest.json", "README.md"
+_VERSIONED = ("numpy", "pyarrow", "jinja2", "tokenizers", "fastokens", "msgspec", "jsonschema-rs")
+
+
+@dataclass(slots=True)
+class Counts:
+    """What a build counts beside the totals of its findings. Tokens are counted over all rows."""
+
+    n_rows: int = 0
+    n_tokens: int = 0
+    n_trained_tokens: int = 0
+    n_trained_turns: int = 0
+    n_written: int = 0
+    n_rejected: int = 0
+    n_samples_verified: int = 0
+    rejected_by_code: dict[str, int] = field(default_factory=dict[str, int])
+    tokens_by_kind: Any = field(default_factory=lambda: np.zeros(len(Kind), dtype=np.int64))
+
+
+def build(
+    paths: Sequence[str],
+    settings: Settings,
+    out: Path,
+    writer: Writer,
+    *,
+    force: bool = False,
+    each: Callable[[Outcome], None] = lambda _: None,
+) -> tuple[dict[str, Any], Totals]:
+    """Writes a training set and returns its manifest, and the counts of its findings.
+
+    Args:
+        paths: files, directories, globs, or "-".
+        out: a folder that does not exist, is empty, or (with `force`) holds an earlier build.
+        each: is told of every record, in order.
+
+    Raises:
+        OutputError: the folder holds something else, or an earlier build and no `force`.
+        InputError, ModelError, UsageError: nothing was written.
+    """
+    inputs = expand(paths, hashed=True)
+    pipeline = Pipeline(settings)
+    clear(out, force=force)
+    out.mkdir(parents=True, exist_ok=True)
+    totals, counts = Totals(n_files=len(inputs)), Counts()
+    opened = writer.open(out / DATA, settings.shard_size)
+    try:
+        with (out / REJECTS).open("wb") as rejects:
+            pending: list[Outcome] = []
+            for outcome in outcomes(inputs, pipeline.process):
+                tally(totals, outcome)
+                _count(counts, outcome)
+                if not outcome.rows:
+                    rejects.write(orjson.dumps(_reject(outcome), option=orjson.OPT_APPEND_NEWLINE))
+                pending.append(outcome)
+                if len(pending) >= 512:
+                    _write(opened, pending)
+                each(outcome)
+            _write(opened, pending)
+        files = opened.close()
+    except BaseException:
+        opened.abort()
+        raise
+    manifest = _manifest(settings, pipeline, inputs, totals, counts, files, out)
+    _check(manifest)
+    (out / MANIFEST).write_bytes(orjson.dumps(manifest, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+    (out / CARD).write_text(card(manifest), encoding="utf-8")
+    return manifest, totals
+
+
+def clear(out: Path, *, force: bool) -> None:
+    """Makes sure that a folder may be written to; with `force` takes an earlier build away, and nothing else.
+
+    Raises:
+        OutputError: it may not.
+    """
+    if not out.exists():
+        return
+    if not out.is_dir():
+        raise OutputError(f"{str(out)!r} is a file; name a folder with --out")
+    names = {path.name for path in out.iterdir()}
+    if not names:
+        return
+    if not force:
+        raise OutputError(f"{str(out)!r} is not empty; name another folder, or replace an earlier build with --force")
+    strange = names - {DATA, REJECTS, MANIFEST, CARD}
+    if strange or MANIFEST not in names:
+        what = f"holds {min(strange)!r}" if strange else f"has no {MANIFEST}"
+        raise OutputError(f"{str(out)!r} {what}, so it is no earlier build; --force does not touch it")
+    shutil.rmtree(out / DATA, ignore_errors=True)
+    for name in (REJECTS, MANIFEST, CARD):
+        (out / name).unlink(missing_ok=True)
+
+
+def _write(opened: OpenWriter, pending: list[Outcome]) -> None:
+    opened.write([row for outcome in pending for row in outcome.rows])
+    pending.clear()
+
+
+def _count(counts: Counts, outcome: Outcome) -> None:
+    counts.n_samples_verified += outcome.n_verified
+    if not outcome.rows:
+        counts.n_rejected += 1
+        for code in {d.code for d in outcome.diagnostics if d.severity == "error"}:
+            counts.rejected_by_code[code] = counts.rejected_by_code.get(code, 0) + 1
+        return
+    counts.n_written += 1
+    for row in outcome.rows:
+        counts.n_rows += 1
+        counts.n_tokens += len(row.tokens.input_ids)
+        counts.n_trained_tokens += row.tokens.n_trained_tokens
+        counts.n_trained_turns += len(row.tokens.turns)
+        counts.tokens_by_kind += np.bincount(row.tokens.kinds, minlength=len(Kind))
+
+
+def _reject(outcome: Outcome) -> dict[str, Any]:
+    """A rejected record: as it stood, where it stood, and why."""
+    where = outcome.record.where
+    record: dict[str, Any] = (
+        {"record": orjson.Fragment(outcome.record.raw)}
+        if outcome.record.fault is None
+        else {"text": outcome.record.raw.decode("utf-8", errors="backslashreplace")}
+    )
+    findings: list[Diagnostic] = outcome.diagnostics
+    place = {"file": where.file, "line": where.line, "byte": where.byte, "item": where.item}
+    return {**place, "findings": [finding_json(found) for found in findings], **record}
+
+
+def _manifest(
+    settings: Settings,
+    pipeline: Pipeline,
+    inputs: Sequence[Input],
+    totals: Totals,
+    counts: Counts,
+    files: Sequence[Path],
+    out: Path,
+) -> dict[str, Any]:
+    model = pipeline.encoder.model
+    return {
+        "qwen_sft": __version__,
+        "inputs": [
+            {"file": i.name, "n_bytes": i.n_bytes, "sha256": i.sha256, "n_records": i.n_records} for i in inputs
+        ],
+        "records": {"read": totals.n_records, "written": counts.n_written, "rejected": counts.n_rejected},
+        "rejected_by_code": dict(sorted(counts.rejected_by_code.items())),
+        "findings_by_code": dict(sorted(totals.by_code.items())),
+        "records_by_format": dict(sorted(totals.by_format.items())),
+        "events": {
+            "read": totals.n_events,
+            "kept": totals.n_kept,
+            "merged": totals.n_merged,
+            "dropped": totals.n_dropped,
+            "dropped_reasons": dict(sorted(totals.dropped_reasons.items())),
+        },
+        "rows": {
+            "n_rows": counts.n_rows,
+            "n_trained_turns": counts.n_trained_turns,
+            "n_tokens": counts.n_tokens,
+            "n_trained_tokens": counts.n_trained_tokens,
+            "n_tokens_by_kind": {kind.name.lower(): int(counts.tokens_by_kind[kind]) for kind in Kind},
+        },
+        "model": {
+            "name": model.name,
+            "family": model.family.name,
+            "parser": model.family.parser,
+            "template_sha256": model.template_sha256,
+            "tokenizer_sha256": model.tokenizer.fingerprint,
+            "tokenizer_backend": model.tokenizer.backend,
+        },
+        "verified": {
+            "policy": settings.verify,
+            "against": model.oracle,
+            "n_samples": counts.n_samples_verified,
+            "n_disagreements": totals.by_code.get("TOK005", 0),
+        },
+        "files": [
+            {"file": path.relative_to(out).as_posix(), "n_bytes": path.stat().st_size, "sha256": _sha256(path)}
+            for path in files
+        ],
+        "settings": asdict(settings),
+        "versions": {"python": platform.python_version(), **{name: _version(name) for name in _VERSIONED}},
+    }
+
+
+def _check(manifest: dict[str, Any]) -> None:
+    """The two laws, on the numbers that we are about to publish."""
+    records, events = manifest["records"], manifest["events"]
+    if records["read"] != records["written"] + records["rejected"]:
+        raise OutputError(f"records do not add up: {records}; this is a fault of qwen-sft, please report it")
+    if events["read"] != events["kept"] + events["merged"] + events["dropped"]:
+        raise OutputError(f"events do not add up: {events}; this is a fault of qwen-sft, please report it")
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except ModuleNotFoundError:  # importlib.metadata.PackageNotFoundError: fastokens has no wheel everywhere
+        return None

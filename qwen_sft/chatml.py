@@ -1,0 +1,114 @@
+"""The wire format that all Qwen templates share: ChatML turns, results inside user turns, calls in JSON or in XML.
+
+Every function gives spans; joined, they are the template's text. Facts: all turns end with `<|im_end|>` and a newline;
+there is no turn for tools: results stand in a user turn, neighbouring results in one; no template prints a call's id.
+"""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from qwen_sft.errors import TemplateError
+from qwen_sft.sample import Message, Tool, ToolCall, is_object
+from qwen_sft.tokens import Kind, Span
+
+START = "<|im_start|>"
+STOP = "<|im_end|>"
+HEADER = "<|im_start|>assistant\n"
+
+
+def tojson(value: Any) -> str:
+    """JSON as transformers' `tojson` filter prints it: insertion order, `", "` and `": "`, no ASCII escapes."""
+    return json.dumps(value, ensure_ascii=False)
+
+
+def text_of(message: Message, index: int) -> str:
+    """The message's text.
+
+    Raises:
+        TemplateError: its content is a list of parts: text-only templates print it as nothing, or as Python's repr.
+    """
+    content = message.get("content")
+    if not isinstance(content, str):
+        raise TemplateError(f"messages[{index}].content is {type(content).__name__}; this template prints only text")
+    return content
+
+
+def turn(kind: Kind, index: int, role: str, text: str) -> list[Span]:
+    """A turn that nobody has to produce: header, words, end."""
+    return [
+        Span(Kind.SCAFFOLD, index, f"{START}{role}\n"),
+        Span(kind, index, text),
+        Span(Kind.SCAFFOLD, index, f"{STOP}\n"),
+    ]
+
+
+def end(index: int) -> list[Span]:
+    """The end of an assistant's turn: the stop token that it has to produce, and the newline that it has not."""
+    return [Span(Kind.STOP, index, STOP), Span(Kind.AFTER, index, "\n")]
+
+
+def result(messages: Sequence[Message], index: int, *, opens: bool) -> list[Span]:
+    """One tool message: a `<tool_response>` block in the user turn that it shares with its neighbours.
+
+    Args:
+        opens: whether it is the first of its neighbours and starts the turn.
+    """
+    closes = index + 1 == len(messages) or messages[index + 1].get("role") != "tool"
+    return [
+        Span(Kind.SCAFFOLD, index, f"{START}user\n<tool_response>\n" if opens else "\n<tool_response>\n"),
+        Span(Kind.RESULT, index, text_of(messages[index], index)),
+        Span(Kind.SCAFFOLD, index, f"\n</tool_response>{STOP}\n" if closes else "\n</tool_response>"),
+    ]
+
+
+def arguments_of(call: ToolCall, index: int) -> dict[str, Any]:
+    """A call's arguments.
+
+    Raises:
+        TemplateError: they are no object: templates crash on them, or print them as a JSON string.
+    """
+    given = call["function"]["arguments"]
+    if not is_object(given):
+        raise TemplateError(f"messages[{index}] calls with arguments {given!r:.60}, which are no object")
+    return given
+
+
+def json_call(call: ToolCall, index: int) -> str:
+    """A call as `<tool_call>` with one JSON object on a line of its own (parser `hermes`)."""
+    name = call["function"]["name"]
+    return f'<tool_call>\n{{"name": "{name}", "arguments": {tojson(arguments_of(call, index))}}}\n</tool_call>'
+
+
+def xml_call(call: ToolCall, index: int) -> str:
+    """A call as `<tool_call>` with a tag for each parameter: strings bare, the rest JSON (parser `qwen3_coder`)."""
+    parameters = "".join(
+        f"<parameter={key}>\n{value if isinstance(value, str) else tojson(value)}\n</parameter>\n"
+        for key, value in arguments_of(call, index).items()
+    )
+    return f"<tool_call>\n<function={call['function']['name']}>\n{parameters}</function>\n</tool_call>"
+
+
+JSON_TOOLS_BEFORE = (
+    "# Tools\n\nYou may call one or more functions to assist with the user query.\n\n"
+    "You are provided with function signatures within <tools></tools> XML tags:\n<tools>"
+)
+JSON_TOOLS_AFTER = (
+    "\n</tools>\n\nFor each function call, return a json object with function name and arguments within "
+    '<tool_call></tool_call> XML tags:\n<tool_call>\n{"name": <function-name>, "arguments": <args-json-object>}\n'
+    "</tool_call>"
+)
+
+
+def json_tools(tools: Sequence[Tool]) -> list[Span]:
+    """The tools block of the templates with JSON calls: one declaration a line, between fixed instructions."""
+    return [
+        Span(Kind.SCAFFOLD, -1, JSON_TOOLS_BEFORE),
+        Span(Kind.TOOLS, -1, "".join(f"\n{tojson(tool)}" for tool in tools)),
+        Span(Kind.SCAFFOLD, -1, JSON_TOOLS_AFTER),
+    ]
+
+
+def unknown_role(message: Message, index: int) -> TemplateError:
+    """What to raise for a role that the template has no turn for."""
+    return TemplateError(f"messages[{index}] has the role {message.get('role')!r}, which this template does not print")

@@ -1,0 +1,15 @@
+"""`qwen-sft models`: the families whose template, tokenizer and parser we know."""
+
+import sys
+
+
+def models() -> None:
+    """List the model families: their hub ids, template hashes and tool-call parsers."""
+    from qwen_sft.family import Family
+    from qwen_sft.shelf import shelf
+
+    for one in shelf("qwen_sft.families", Family, lambda f: f.name).values():
+        sys.stdout.write(f"{one.name:<18} {one.title}\n")
+        sys.stdout.write(f"{'':<18} models: {', '.join(one.models)}\n")
+        sys.stdout.write(f"{'':<18} parser: {one.parser}; vocabulary: {one.vocabulary}; ")
+        sys.stdout.write(f"template sha256: {', '.join(sha[:16] for sha in one.template_sha256)}\n")

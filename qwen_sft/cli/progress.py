@@ -1,0 +1,54 @@
+"""Progress on stderr, for people only: nothing is shown where stderr is no terminal."""
+
+import sys
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Any
+
+from qwen_sft.ingest import Input
+from qwen_sft.pipeline import Outcome
+
+
+class Progress:
+    """A bar over the bytes of some inputs, with records and rejects counted beside it."""
+
+    def __init__(self, inputs: Sequence[Input]) -> None:
+        self._total = sum(i.n_bytes for i in inputs)
+        self._known = all(i.path is not None and not i.name.endswith((".gz", ".zst", ".parquet")) for i in inputs)
+        self._n_records = self._n_rejected = 0
+        self._bar: Any = None
+        self._task: Any = None
+
+    def __enter__(self) -> "Progress":
+        if sys.stderr.isatty():
+            from rich.console import Console
+            from rich.progress import (
+                BarColumn,
+                Progress,
+                SpinnerColumn,
+                TaskProgressColumn,
+                TextColumn,
+                TimeElapsedColumn,
+            )
+
+            columns: list[Any] = [SpinnerColumn(), TextColumn("{task.description}")]
+            columns += [BarColumn(), TaskProgressColumn()] if self._known else []
+            columns.append(TimeElapsedColumn())
+            self._bar = Progress(*columns, console=Console(stderr=True), transient=True)
+            self._bar.start()
+            self._task = self._bar.add_task("reading", total=self._total if self._known else None)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def advance(self, outcome: Outcome) -> None:
+        """Counts one record."""
+        self._n_records += 1
+        self._n_rejected += outcome.rejected
+        if self._bar is not None:
+            says = f"{self._n_records:,} records, {self._n_rejected:,} rejected"
+            self._bar.update(self._task, advance=len(outcome.record.raw) + 1, description=says)

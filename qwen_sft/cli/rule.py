@@ -1,0 +1,50 @@
+"""`qwen-sft rule`: what the rules check, from their own files."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+EXAMPLES = """
+Examples:
+
+\b
+  qwen-sft rule
+  qwen-sft rule TOL003
+"""
+
+
+def rule(
+    code: Annotated[str | None, typer.Argument(help="A rule's code or name; without it, all rules.")] = None,
+) -> None:
+    """List the rules, or show the page of one."""
+    from qwen_sft.errors import UsageError
+    from qwen_sft.rule import Page, Rule
+    from qwen_sft.shelf import shelf
+    from qwen_sft.terminal import in_colour, styled
+
+    rules = shelf("qwen_sft.rules", Rule, lambda r: r.code)
+    colour = in_colour(sys.stdout)
+    if code is None:
+        for one in rules.values():
+            severity = styled(f"{one.severity.value:<8}", one.severity.value, colour)
+            sys.stdout.write(f"{one.code}  {severity} {one.name:<30} {one.page.summary}\n")
+        return
+    found = next((r for r in rules.values() if code.upper() == r.code or code == r.name), None)
+    if found is None:
+        raise UsageError(f"no rule {code!r}; see: qwen-sft rule")
+    page: Page = found.page
+    head = styled(f"{found.code} {found.name}", "code", colour)
+    out = [f"{head} ({found.severity.value}, since {found.since})", "", page.summary, ""]
+    for title, text in (("What it catches", page.catches), ("Why it matters", page.matters), ("Fix", page.fix)):
+        out += [styled(title, "code", colour), f"  {text}", ""]
+    for title, examples in (("Bad", page.bad), ("Good", page.good)):
+        for example in examples:
+            flags = "".join(f" --{k.replace('_', '-')} {v}" for k, v in example.flags.items() if k != "unit")
+            out += [styled(title, "error" if title == "Bad" else "ok", colour) + (f" (with{flags})" if flags else "")]
+            out += [f"  {line}" for line in example.text.splitlines()] + [""]
+    out += [styled("Source", "code", colour), f"  {page.source}"]
+    sys.stdout.write("\n".join(out) + "\n")
+
+
+rule.__doc__ = (rule.__doc__ or "") + "\n" + EXAMPLES

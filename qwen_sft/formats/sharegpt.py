@@ -1,0 +1,67 @@
+"""ShareGPT conversations with calls and observations, as LLaMA-Factory and most of the Hub spell them (Glaive too)."""
+
+from typing import Any
+
+from qwen_sft.chat import Dialogue, dialogue, joined, message, sample, spoken
+from qwen_sft.format import Conversation, Event, Format, Reading
+from qwen_sft.normalize import find_key, sample_id
+from qwen_sft.sample import Message, Path, is_object
+
+_TOOL_KEYS = ("tools", "functions")
+
+
+def recognises(record: Any) -> bool:
+    """A list of turns {from, value}; tools are no text in the system turn."""
+    return _dialogue(record) is not None
+
+
+def _dialogue(record: Any) -> Dialogue | None:
+    found = dialogue(record)
+    if found is None or found.speaker != "from" or found.root == ("traj",) or found.declares_tools:
+        return None
+    return found
+
+
+def events(record: Any) -> list[Path]:
+    """Each turn is an event, and before them a `system` prompt beside the list."""
+    found = _dialogue(record)
+    return [*_system(record), *found.places] if found else []
+
+
+def _system(record: Any) -> list[Path]:
+    return [("system",)] if is_object(record) and record.get("system") not in (None, "") else []
+
+
+def read(record: Any) -> Reading:
+    """One sample; a call is joined to the assistant's text, or other calls, directly before it.
+
+    Calls have no ids: consecutive observations answer the calls before them in order.
+    """
+    found = _dialogue(record)
+    if found is None or found.fault:
+        return Reading(refusal=found.fault if found else None)
+    fields: dict[str, Any] = record if is_object(record) else {}
+    origins = _system(record)
+    messages: list[Message] = [message({"role": "system", "content": fields["system"]}) for _ in origins]
+    aside: list[Event] = []
+    for place, given in zip(found.places, found.turns, strict=True):
+        made = spoken(given)
+        whole = joined(messages[-1], made) if messages and given.get("from") == "function_call" else None
+        if whole:
+            messages[-1] = whole
+            aside.append(Event(place, "merged", "a call in the assistant turn directly before it"))
+        else:
+            messages.append(made)
+            origins.append(place)
+    key = find_key(fields, _TOOL_KEYS)
+    made_sample = sample(messages, fields[key] if key else None, sample_id(fields))
+    return Reading([Conversation(made_sample, origins)], aside)
+
+
+FORMAT = Format(
+    name="sharegpt",
+    title="ShareGPT conversations: {from, value} turns with function_call and observation",
+    recognises=recognises,
+    events=events,
+    read=read,
+)

@@ -1,0 +1,287 @@
+"""The one place where the stages meet: records in, outcomes out.
+
+    record -format-> samples -rules-> findings -shape-> samples -render-> tokens -token rules-> findings, rows
+
+`Pipeline.process` takes a batch and gives one outcome for each of its records, so the same function can run in this
+process, in a pool or on a cluster: a pipeline pickles as its settings. A bad record is an outcome like any other.
+"""
+
+import hashlib
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from qwen_sft.errors import UsageError
+from qwen_sft.family import Family
+from qwen_sft.finding import Diagnostic, Finding, Severity
+from qwen_sft.format import Conversation, Event, Format, Reading, unbalanced
+from qwen_sft.ingest import Input, records
+from qwen_sft.record import Record
+from qwen_sft.reporter import Totals
+from qwen_sft.rule import Rule, Source, Stage
+from qwen_sft.sample import Path, json_path
+from qwen_sft.settings import Settings
+from qwen_sft.shelf import shelf
+from qwen_sft.transcript import Transcript
+from qwen_sft.writer import Row
+
+if TYPE_CHECKING:
+    from qwen_sft.encoder import Encoder
+
+ALWAYS = ("SRC", "SCH")
+"""Letters of the rules that say what could not be checked: no setting switches them off."""
+
+_SCHEMA_RULES = "SCH"
+_VERIFIED_SHARE = 20  # one record in so many is shown to the oracle, and the first ones of each file
+_VERIFIED_FIRST = 8
+_BATCH_RECORDS = 512
+_BATCH_BYTES = 8_000_000
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What became of one record.
+
+    Attributes:
+        format: the name of the format that read it; None where none did.
+        reading: what that format made of it.
+        conversations: its samples as they were rendered; as they were read where nothing was rendered.
+        rows: its training rows; empty without a model, and for a rejected record.
+        aside: events that were merged or dropped, by the format or on the way.
+        n_events: how many events the record has.
+        n_verified: how many of its samples the oracle has seen.
+    """
+
+    record: Record
+    diagnostics: list[Diagnostic] = field(default_factory=list[Diagnostic])
+    format: str | None = None
+    reading: Reading | None = None
+    conversations: list[Conversation] = field(default_factory=list[Conversation])
+    rows: list[Row] = field(default_factory=list[Row])
+    aside: list[Event] = field(default_factory=list[Event])
+    n_events: int = 0
+    n_verified: int = 0
+
+    @property
+    def n_kept(self) -> int:
+        """How many of the events are the origin of a message."""
+        read = self.conversations or (self.reading.conversations if self.reading else [])
+        return len({origin for conversation in read for origin in conversation.origins})
+
+    @property
+    def rejected(self) -> bool:
+        """True if the record must stay out of a training set."""
+        return not self.conversations or any(d.severity is Severity.ERROR for d in self.diagnostics)
+
+
+class Pipeline:
+    """All stages under one setting.
+
+    Args:
+        settings: what to read, check and render.
+
+    Raises:
+        UsageError: settings that name a format or a rule that is on no shelf.
+        ModelError: the model cannot be loaded.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.formats = shelf("qwen_sft.formats", Format, lambda f: f.name)
+        self.rules = _selected(settings)
+        if settings.format is not None and settings.format not in self.formats:
+            raise UsageError(f"no format {settings.format!r}; formats are {', '.join(self.formats)}")
+        if settings.model is not None:
+            self.encoder  # noqa: B018  # loads it now: a missing model must stop us before the first record does
+
+    def __reduce__(self) -> tuple[type["Pipeline"], tuple[Settings]]:
+        return Pipeline, (self.settings,)
+
+    @cached_property
+    def encoder(self) -> "Encoder":
+        """Samples to rows for the model of the settings, which must name one."""
+        from qwen_sft.encoder import Encoder  # numpy, jinja2 and the tokenizer: 0.3 s that others need not pay
+
+        return Encoder(self.settings, shelf("qwen_sft.families", Family, lambda f: f.name))
+
+    def process(self, batch: Sequence[Record]) -> list[Outcome]:
+        """One outcome for each record, in order."""
+        outcomes = [self._read(record) for record in batch]
+        if self.settings.model is not None:
+            self._encode(outcomes)
+        return outcomes
+
+    # -- record to sample ---------------------------------------------------------------------------------------------
+
+    def _read(self, record: Record) -> Outcome:
+        outcome = Outcome(record)
+        source = Source(record, self.settings)
+        if record.fault is None:
+            source = self._recognise(record, outcome)
+        for rule in self.rules["record"]:
+            for finding in rule.check(source):
+                outcome.diagnostics.append(_stamp(rule, finding, outcome, path=finding.path))
+        if outcome.reading is None or any(d.severity is Severity.ERROR for d in outcome.diagnostics):
+            return outcome
+        outcome.conversations = outcome.reading.conversations
+        for conversation in outcome.conversations:
+            self._check_sample(conversation, outcome)
+        return outcome
+
+    def _recognise(self, record: Record, outcome: Outcome) -> Source:
+        wanted = self.settings.format
+        candidates = [self.formats[wanted]] if wanted else list(self.formats.values())
+        recognised = [format for format in candidates if format.recognises(record.data)]
+        names = tuple(format.name for format in recognised)
+        if len(recognised) != 1:
+            return Source(record, self.settings, names)
+        (format,) = recognised
+        events = format.events(record.data)
+        outcome.format = format.name
+        outcome.reading = format.read(record.data)
+        outcome.aside = list(outcome.reading.aside)
+        outcome.n_events = 0 if outcome.reading.refusal else len(events)
+        imbalance = () if outcome.reading.refusal else tuple(unbalanced(events, outcome.reading))
+        return Source(record, self.settings, names, outcome.reading, imbalance)
+
+    def _check_sample(self, conversation: Conversation, outcome: Outcome) -> None:
+        transcript = Transcript(conversation.sample, self.settings)
+        for rule in self.rules["sample"]:
+            found = [self._place(rule, f, conversation, outcome) for f in rule.check(transcript)]
+            outcome.diagnostics += found
+            if found and rule.code.startswith(_SCHEMA_RULES):
+                return
+
+    def _place(self, rule: Rule, finding: Finding, conversation: Conversation, outcome: Outcome) -> Diagnostic:
+        """The diagnostic of a finding in a sample, at the place in the record that it came from."""
+        path: Path = finding.path
+        keeps_fields = outcome.format is not None and self.formats[outcome.format].keeps_fields
+        match finding.path:
+            case ("messages", int() as index, *rest) if index < len(conversation.origins):
+                path = (*conversation.origins[index], *(rest if keeps_fields else ()))
+            case _ if not keeps_fields:
+                path = ()
+            case _:
+                pass
+        return _stamp(rule, finding, outcome, path=path, sample_id=conversation.sample.get("id"))
+
+    # -- sample to tokens ---------------------------------------------------------------------------------------------
+
+    def _encode(self, outcomes: Sequence[Outcome]) -> None:
+        """Renders and encodes all samples of all clean records; one call of the tokenizer does the batch."""
+        clean = [outcome for outcome in outcomes if not outcome.rejected]
+        inputs = [
+            (conversation, is_verified(outcome.record, self.settings))
+            for outcome in clean
+            for conversation in outcome.conversations
+        ]
+        encoded = iter(self.encoder.encode(inputs))
+        for outcome in clean:
+            made = [next(encoded) for _ in outcome.conversations]
+            for index, one in enumerate(made):
+                for rule in self.rules["tokens"]:
+                    found = rule.check(one)
+                    outcome.diagnostics += [self._place(rule, f, one.conversation, outcome) for f in found]
+                name = one.conversation.sample.get("id", "")
+                outcome.rows += [Row(row, outcome.record.where, name, index) for row in one.rows]
+                outcome.aside += one.dropped
+                outcome.n_verified += one.verified
+            outcome.conversations = [one.conversation for one in made]
+            if outcome.rejected:
+                outcome.rows = []
+
+
+def is_verified(record: Record, settings: Settings) -> bool:
+    """True if the oracle is to see this record's samples: the first ones of each file, and by hash one in twenty."""
+    if settings.verify == "sample":
+        where = record.where
+        first = (where.line if where.item is None else where.item + 1) <= _VERIFIED_FIRST
+        return first or zlib.crc32(record.raw, settings.seed) % _VERIFIED_SHARE == 0
+    return settings.verify == "all"
+
+
+def _selected(settings: Settings) -> dict[Stage, list[Rule]]:
+    """The rules that run, by stage; `select` and `ignore` take codes, letters of codes, or names."""
+    rules = shelf("qwen_sft.rules", Rule, lambda rule: rule.code)
+
+    def named(rule: Rule, selectors: Sequence[str]) -> bool:
+        return any(rule.code.startswith(s.upper()) or rule.name == s for s in selectors)
+
+    for selector in (*settings.select, *settings.ignore):
+        hit = [rule for rule in rules.values() if named(rule, [selector])]
+        if not hit or not selector:
+            raise UsageError(f"no rule {selector!r}; see: qwen-sft rule")
+        if selector in settings.ignore and all(rule.code.startswith(ALWAYS) for rule in hit):
+            raise UsageError(f"{selector!r} cannot be ignored: what it names was not checked at all")
+    chosen: dict[Stage, list[Rule]] = {"record": [], "sample": [], "tokens": []}
+    for rule in rules.values():
+        wanted = (not settings.select or named(rule, settings.select)) and not named(rule, settings.ignore)
+        if wanted or rule.code.startswith(ALWAYS):
+            chosen[rule.stage].append(rule)
+    chosen["sample"].sort(key=lambda rule: not rule.code.startswith(_SCHEMA_RULES))
+    return chosen
+
+
+def _stamp(rule: Rule, finding: Finding, outcome: Outcome, *, path: Path, sample_id: str | None = None) -> Diagnostic:
+    record = outcome.record
+    digest = hashlib.blake2b(f"{rule.code}{json_path(path)}".encode(), digest_size=8)
+    digest.update(record.raw)
+    return Diagnostic(
+        code=rule.code,
+        name=rule.name,
+        severity=finding.severity or rule.severity,
+        where=record.where,
+        path=path,
+        sample_path=finding.path,
+        says=finding.says,
+        fix=finding.fix,
+        fingerprint=digest.hexdigest(),
+        sample_id=sample_id,
+    )
+
+
+Process = Callable[[Sequence[Record]], list[Outcome]]
+"""What an engine runs: `Pipeline.process`."""
+
+
+def outcomes(inputs: Iterable[Input], process: Process) -> Iterator[Outcome]:
+    """The outcomes of all records of some inputs, in order; memory holds one batch.
+
+    Raises:
+        InputError: an input cannot be opened.
+    """
+    for source in inputs:
+        batch: list[Record] = []
+        size = 0
+        for record in records(source):
+            batch.append(record)
+            size += len(record.raw)
+            if len(batch) >= _BATCH_RECORDS or size >= _BATCH_BYTES:
+                yield from process(batch)
+                batch, size = [], 0
+        yield from process(batch)
+
+
+def tally(totals: Totals, outcome: Outcome) -> None:
+    """Counts one outcome."""
+    totals.n_records += 1
+    totals.n_rejected += outcome.rejected
+    totals.n_clean += not outcome.rejected
+    totals.n_samples += len(outcome.conversations)
+    name = outcome.format or "none"
+    totals.by_format[name] = totals.by_format.get(name, 0) + 1
+    totals.n_events += outcome.n_events
+    if outcome.n_events:
+        merged = sum(event.fate == "merged" for event in outcome.aside)
+        totals.n_merged += merged
+        totals.n_dropped += len(outcome.aside) - merged
+        totals.n_kept += outcome.n_kept
+    for event in outcome.aside:
+        if event.fate == "dropped":
+            totals.dropped_reasons[event.reason] = totals.dropped_reasons.get(event.reason, 0) + 1
+    for diagnostic in outcome.diagnostics:
+        totals.by_code[diagnostic.code] = totals.by_code.get(diagnostic.code, 0) + 1
+        severity = diagnostic.severity.value
+        totals.by_severity[severity] = totals.by_severity.get(severity, 0) + 1

@@ -1,0 +1,152 @@
+"""Sample, family and tokenizer to training rows: the first computation of what is trained, from spans.
+
+The words of every turn come as spans of known kind (`Family.serialize`), so the mask is a fact of construction: of
+the trained turns, everything behind the generation prompt up to the stop token. Text is encoded in pieces that begin
+and end where trained regions do, so that a region is a range of tokens and never half of one.
+"""
+
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from qwen_sft.family import Family, Run
+from qwen_sft.sample import Message, Tool
+from qwen_sft.tokenizer import Tokenizer
+from qwen_sft.tokens import GENERATED, Kind, Span, Tokens
+
+
+@dataclass(frozen=True, slots=True)
+class Rendering:
+    """One row before it is encoded.
+
+    Attributes:
+        spans: the text of the row.
+        turns: the assistant turns that are trained in it.
+        n_messages: how many messages it shows.
+        pieces: ranges of spans [start, end) that are encoded on their own, and whether the piece is trained.
+    """
+
+    spans: list[Span]
+    turns: tuple[int, ...]
+    n_messages: int
+    pieces: list[tuple[int, int, bool]]
+
+
+def renderings(
+    messages: Sequence[Message], tools: Sequence[Tool], family: Family, tokenizer: Tokenizer
+) -> list[Rendering]:
+    """The rows of one sample: each assistant turn is trained in exactly one of them.
+
+    A turn whose first token would melt into the newline of its header (words that begin with white space) has a row of
+    its own, in which it is encoded apart, as the server would have it; as history of later turns it is encoded as part
+    of the whole, again as the server would have it.
+
+    Raises:
+        TemplateError: the template would reject the sample.
+    """
+    made: list[Rendering] = []
+    pending = list(reversed(family.runs(messages)))
+    while pending:
+        run = pending.pop()
+        spans = _spans(messages, tools, family, run)
+        melting = [t for t in run.turns if _melts(spans, t, tokenizer)] if len(run.turns) > 1 else []
+        if melting:
+            rest = tuple(t for t in run.turns if t not in melting)
+            pending += [Run((t,)) for t in reversed(melting)] + ([Run(rest)] if rest else [])
+            continue
+        made.append(Rendering(spans, run.turns, run.n_messages, _pieces(spans, run.turns)))
+    return sorted(made, key=lambda rendering: rendering.turns)
+
+
+def _spans(messages: Sequence[Message], tools: Sequence[Tool], family: Family, run: Run) -> list[Span]:
+    last = run.turns[-1]
+    spans = family.serialize(messages[: run.n_messages], tools)
+    if run.turns == (last,) and last and messages[last - 1].get("role") == "assistant":
+        # As the last turn of the prompt the neighbour may be printed otherwise than before this turn.
+        history = family.serialize(messages[:last], tools)
+        return history + [span for span in spans if span.message == last]
+    return spans
+
+
+def _first_words(spans: Sequence[Span], turn: int) -> str:
+    return next((span.text for span in spans if span.message == turn and span.kind in GENERATED), "")
+
+
+def _melts(spans: Sequence[Span], turn: int, tokenizer: Tokenizer) -> bool:
+    """True if header and words, encoded as one text, have no token boundary between them."""
+    words = _first_words(spans, turn)
+    if words[:1].isascii() and not words[:1].isspace():
+        return False
+    header = next(span.text for span in spans if span.message == turn and span.kind is Kind.HEADER)
+    whole = tokenizer.encode(header + words)
+    apart = np.concatenate([tokenizer.encode(header), tokenizer.encode(words)])
+    return not np.array_equal(whole, apart)
+
+
+def _pieces(spans: Sequence[Span], turns: Sequence[int]) -> list[tuple[int, int, bool]]:
+    trained = set(turns)
+    pieces: list[tuple[int, int, bool]] = []
+    start = 0
+    was = False
+    for i, span in enumerate(spans):
+        now = span.kind in GENERATED and span.message in trained
+        if now != was:
+            if i > start:
+                pieces.append((start, i, was))
+            start, was = i, now
+    pieces.append((start, len(spans), was))
+    return pieces
+
+
+def encode(rows: Sequence[Rendering], tokenizer: Tokenizer) -> list[Tokens]:
+    """The tokens of renderings, in one call of the tokenizer for all of them."""
+    texts = ["".join(span.text for span in row.spans[a:b]) for row in rows for a, b, _ in row.pieces]
+    ids, offsets = tokenizer.encode_batch(texts)
+    made: list[Tokens] = []
+    piece = 0
+    for row in rows:
+        first, last = int(offsets[piece]), int(offsets[piece + len(row.pieces)])
+        row_ids = ids[first:last]
+        mask = np.zeros(len(row_ids), dtype=np.bool_)
+        kinds = np.empty(len(row_ids), dtype=np.int8)
+        messages = np.empty(len(row_ids), dtype=np.int32)
+        regions: list[tuple[int, int]] = []
+        for a, b, trained in row.pieces:
+            start, end = int(offsets[piece]) - first, int(offsets[piece + 1]) - first
+            if trained:
+                mask[start:end] = True
+                regions.append((start, end))
+            spans = row.spans[a:b]
+            owner = _owners(spans, texts[piece], row_ids[start:end], tokenizer)
+            kinds[start:end] = np.array([span.kind for span in spans], dtype=np.int8)[owner]
+            messages[start:end] = np.array([span.message for span in spans], dtype=np.int32)[owner]
+            piece += 1
+        made.append(Tokens(row_ids, mask, kinds, messages, row.turns, row.n_messages, tuple(regions)))
+    return made
+
+
+def _owners(
+    spans: Sequence[Span], text: str, ids: npt.NDArray[np.int32], tokenizer: Tokenizer
+) -> npt.NDArray[np.int64]:
+    """For each token the index of the span in which its first byte lies."""
+    ends = np.cumsum([len(span.text) for span in spans]) if text.isascii() else _byte_ends(spans, text, tokenizer)
+    lengths = tokenizer.byte_lengths[ids]
+    starts = np.cumsum(lengths, dtype=np.int64) - lengths
+    # A character that NFC composes over a span's edge ends in the later span.
+    return np.minimum(np.searchsorted(ends, starts, side="right"), len(spans) - 1)
+
+
+def _byte_ends(spans: Sequence[Span], text: str, tokenizer: Tokenizer) -> npt.NDArray[np.int64]:
+    """Where each span ends in the bytes that the tokenizer sees."""
+    if not tokenizer.normalizes_nfc or unicodedata.is_normalized("NFC", text):
+        return np.cumsum([len(span.text.encode()) for span in spans])
+    # The tokenizer normalizes between control tokens, not the whole: only it knows how long a text becomes.
+    prefixes: list[str] = []
+    for span in spans:
+        prefixes.append(prefixes[-1] + span.text if prefixes else span.text)
+    ids, offsets = tokenizer.encode_batch(prefixes)
+    total = np.concatenate([[0], np.cumsum(tokenizer.byte_lengths[ids], dtype=np.int64)])
+    return total[offsets[1:]] - total[offsets[:-1]]

@@ -1,0 +1,25 @@
+"""One line a finding, for grep and editors: `file:line: CODE path says`."""
+
+from collections.abc import Iterable
+from itertools import islice
+from typing import TextIO
+
+from qwen_sft.finding import Diagnostic
+from qwen_sft.reporter import Reporter, Totals
+from qwen_sft.terminal import in_colour, printable, styled
+
+
+def report(findings: Iterable[Diagnostic], _totals: Totals, stream: TextIO, limit: int | None) -> None:
+    """Writes the lines; nothing else."""
+    colour = in_colour(stream)
+    remaining = iter(findings)
+    for found in islice(remaining, limit):
+        place = styled(f"{printable(found.where.file)}:{found.where.line}:", "dim", colour)
+        code = styled(found.code, found.severity.value, colour)
+        says = " ".join(printable(found.says).split("\n"))
+        stream.write(f"{place} {code} {printable(found.json_path)} {says}\n")
+    for _ in remaining:
+        pass
+
+
+REPORTER = Reporter("concise", "one line a finding", report)

@@ -1,0 +1,30 @@
+"""SRC001 unreadable-record."""
+
+from collections.abc import Iterator
+
+from qwen_sft.finding import Finding
+from qwen_sft.rule import Source, rule
+
+
+@rule(code="SRC001", name="unreadable-record", severity="error", since="0.1.0", stage="record")
+def check(source: Source) -> Iterator[Finding]:
+    """A record is not JSON.
+
+    What it catches: a line, or an item of a list, that cannot be parsed: torn off, two records in one line, NaN, a
+        control character in a string, bytes that are no UTF-8, a surrogate without its pair.
+
+    Why it matters: a writer that was stopped leaves half a line, and a reader that skips it loses a conversation
+        without a word. Here it is counted, and `build` keeps its bytes with the rejected records.
+
+    Fix: write the record again from its source, or take the line out.
+
+    Bad:
+        {"messages": [{"role": "user", "content": "Hi"}
+
+    Good:
+        {"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello."}]}
+
+    Source: RFC 8259, The JavaScript Object Notation (JSON) Data Interchange Format.
+    """
+    if source.record.fault is not None:
+        yield Finding((), f"not JSON: {source.record.fault}", "write the record again, or take it out")

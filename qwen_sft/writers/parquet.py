@@ -1,0 +1,125 @@
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownParameterType=false
+# pyright: reportUnknownArgumentType=false
+# pyarrow has no types; what leaves this file is typed by its functions.
+"""Training rows as Parquet: what TRL, axolotl and `datasets` read without another step."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from qwen_sft.tokens import Kind
+from qwen_sft.writer import Row, Writer
+
+LEGEND = {str(kind.value): kind.name.lower() for kind in Kind}
+"""What the numbers in `kinds` stand for; also in the file's metadata under `qwen_sft.kinds`."""
+
+SCHEMA = pa.schema(
+    [
+        ("input_ids", pa.list_(pa.int32())),
+        ("labels", pa.list_(pa.int64())),
+        ("kinds", pa.list_(pa.int8())),
+        ("n_tokens", pa.int32()),
+        ("n_trained_tokens", pa.int32()),
+        ("turns", pa.list_(pa.int32())),
+        ("sample_id", pa.string()),
+        ("sample", pa.int32()),
+        ("source_file", pa.string()),
+        ("source_line", pa.int64()),
+        ("source_item", pa.int64()),
+    ],
+    metadata={"qwen_sft.kinds": json.dumps(LEGEND)},
+)
+
+
+class _ParquetWriter:
+    """Shards under temporary names until `close` knows how many there are."""
+
+    def __init__(self, folder: Path, shard_size: int) -> None:
+        self._folder = folder
+        self._shard_size = shard_size
+        self._shards: list[Path] = []
+        self._open: Any = None  # pq.ParquetWriter, which has no types
+        self._size = 0
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def write(self, rows: list[Row]) -> None:
+        """Appends rows as one row group; a new shard starts behind the one that passed the size."""
+        if not rows:
+            return
+        if self._open is not None and self._size >= self._shard_size:
+            self._finish()
+        if self._open is None:
+            self._start()
+        batch = _batch(rows)
+        self._open.write_batch(batch)
+        self._size += batch.nbytes
+
+    def _start(self) -> None:
+        path = self._folder / f".train-{len(self._shards):05d}.part"
+        self._shards.append(path)
+        self._open = pq.ParquetWriter(path, SCHEMA, compression="zstd")
+        self._size = 0
+
+    def _finish(self) -> None:
+        self._open.close()
+        self._open = None
+
+    def close(self) -> list[Path]:
+        """Names the shards; without any row there is one, empty, so that readers find the columns."""
+        if not self._shards:
+            self._start()
+        if self._open is not None:
+            self._finish()
+        names: list[Path] = []
+        for number, shard in enumerate(self._shards):
+            name = self._folder / f"train-{number:05d}-of-{len(self._shards):05d}.parquet"
+            shard.rename(name)
+            names.append(name)
+        return names
+
+    def abort(self) -> None:
+        """Takes the unfinished shards away."""
+        if self._open is not None:
+            self._finish()
+        for shard in self._shards:
+            shard.unlink(missing_ok=True)
+
+
+def _lists(arrays: list[Any], dtype: Any) -> pa.ListArray:
+    offsets = np.zeros(len(arrays) + 1, dtype=np.int32)
+    np.cumsum([len(array) for array in arrays], out=offsets[1:])
+    values = np.concatenate(arrays) if arrays else np.empty(0)
+    return pa.ListArray.from_arrays(pa.array(offsets), pa.array(values.astype(dtype, copy=False)))
+
+
+def _batch(rows: list[Row]) -> pa.RecordBatch:
+    tokens = [row.tokens for row in rows]
+    return pa.RecordBatch.from_arrays(
+        [
+            _lists([t.input_ids for t in tokens], np.int32),
+            _lists([t.labels for t in tokens], np.int64),
+            _lists([t.kinds for t in tokens], np.int8),
+            pa.array([len(t.input_ids) for t in tokens], pa.int32()),
+            pa.array([t.n_trained_tokens for t in tokens], pa.int32()),
+            _lists([np.array(t.turns) for t in tokens], np.int32),
+            pa.array([row.sample_id for row in rows], pa.string()),
+            pa.array([row.sample for row in rows], pa.int32()),
+            pa.array([row.where.file for row in rows], pa.string()),
+            pa.array([row.where.line for row in rows], pa.int64()),
+            pa.array([row.where.item for row in rows], pa.int64()),
+        ],
+        schema=SCHEMA,
+    )
+
+
+def read(folder: Path) -> list[dict[str, Any]]:
+    """All rows of a folder, in order."""
+    tables = [pq.read_table(path) for path in sorted(folder.glob("train-*.parquet"))]
+    return pa.concat_tables(tables).to_pylist() if tables else []
+
+
+WRITER = Writer("parquet", "Parquet with input_ids, labels, kinds and provenance", _ParquetWriter, read)

@@ -1,0 +1,492 @@
+"""Every format on the shelf: its example pair, that records balance and stay as they are, and real traces."""
+
+import copy
+import json
+import os
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import jsonschema_rs
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from qwen_sft.chat import joined, message, spoken
+from qwen_sft.format import Format, unbalanced
+from qwen_sft.markup import lift_calls, lift_results, lift_tools
+from qwen_sft.normalize import arguments, sample_id
+from qwen_sft.sample import json_path
+from qwen_sft.shelf import shelf
+
+ROOT = Path(__file__).parents[1]
+EXAMPLES = ROOT / "examples" / "formats"
+TRACES = ROOT.parent / "shared" / "data" / "traces"
+FORMATS = shelf("qwen_sft.formats", Format, lambda kind: kind.name)
+SCHEMA = jsonschema_rs.validator_for(json.loads((ROOT / "schemas" / "sample.schema.json").read_text()))
+
+every_format = pytest.mark.parametrize("kind", FORMATS.values(), ids=list(FORMATS))
+
+
+def lines(path: Path) -> list[Any]:
+    return [json.loads(line) for line in path.read_text().split("\n") if line.strip()]
+
+
+def conversations(kind: Format, records: list[Any]) -> list[dict[str, Any]]:
+    return [
+        {"line": n, "sample": found.sample, "origins": [json_path(place) for place in found.origins]}
+        for n, record in enumerate(records, start=1)
+        for found in kind.read(record).conversations
+    ]
+
+
+def read_whole(kind: Format, record: Any) -> Any:
+    """The reading of a record, once the laws are checked that hold for every reading."""
+    before = copy.deepcopy(record)
+    reading = kind.read(record)
+    assert repr(record) == repr(before)
+    if reading.refusal is None:
+        assert unbalanced(kind.events(record), reading) == []
+        assert reading.conversations
+    else:
+        assert reading.conversations == []
+        assert reading.refusal.says
+        assert reading.refusal.fix
+    for conversation in reading.conversations:
+        assert len(conversation.origins) == len(conversation.sample["messages"])
+    return reading
+
+
+def test_shelf_has_a_folder_of_examples_for_every_format():
+    assert {folder.name for folder in EXAMPLES.iterdir()} == set(FORMATS)
+    assert set(FORMATS) >= {"hermes", "openai_chat", "responses", "sharegpt", "tau_bench"}
+
+
+@every_format
+def test_raw_examples_become_the_samples_beside_them(kind: Format):
+    golden = EXAMPLES / kind.name / "samples.jsonl"
+    made = conversations(kind, lines(EXAMPLES / kind.name / "raw.jsonl"))
+    if os.environ.get("QWEN_SFT_UPDATE_GOLDEN") == "1":
+        golden.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in made))
+    assert made == lines(golden)
+    assert len(made) >= 2
+
+
+@every_format
+def test_example_is_recognised_by_its_format_alone_and_read_whole(kind: Format):
+    for record in lines(EXAMPLES / kind.name / "raw.jsonl"):
+        assert [other.name for other in FORMATS.values() if other.recognises(record)] == [kind.name]
+        assert read_whole(kind, record).refusal is None
+
+
+def test_example_samples_satisfy_the_schema_unless_their_trace_is_broken():
+    broken = {
+        (kind, row["line"])
+        for kind in FORMATS
+        for row in lines(EXAMPLES / kind / "samples.jsonl")
+        if not SCHEMA.is_valid(row["sample"])
+    }
+    assert broken == {("sharegpt", 3)}  # a call that is no JSON
+
+
+# What becomes of what.
+
+
+def read(name: str, record: Any) -> list[Any]:
+    assert FORMATS[name].recognises(record)
+    return [found.sample for found in read_whole(FORMATS[name], record).conversations]
+
+
+def fates(name: str, record: Any) -> list[tuple[str, str, str, bool]]:
+    return [(json_path(e.path), e.fate, e.reason, e.loses) for e in FORMATS[name].read(record).aside]
+
+
+CALL = {"type": "function", "function": {"name": "f", "arguments": {"a": 1}}}
+
+
+@pytest.mark.parametrize(
+    ("stated", "meant"),
+    [
+        ({"a": 1}, {"a": 1}),
+        ('{"a": 1}', {"a": 1}),
+        ('"{\\"a\\": 1}"', {"a": 1}),
+        ("", {}),
+        (" \n", {}),
+        ("null", {}),
+        (None, {}),
+        ('{"a": 12345678901234567890123}', {"a": 12345678901234567890123}),
+        ('{"a": 1', '{"a": 1'),
+        ("[" * 100_000, "[" * 100_000),
+        ("[1]", [1]),
+        (7, 7),
+    ],
+)
+def test_arguments_become_a_dict_where_they_have_an_exact_reading(stated: Any, meant: Any):
+    assert arguments(stated) == meant
+
+
+@pytest.mark.parametrize(
+    ("given_message", "made"),
+    [
+        ({"role": "assistant", "content": None}, {"role": "assistant", "content": ""}),
+        ({"role": "user", "content": [{"text": "a"}, "b"]}, {"role": "user", "content": "a\nb"}),
+        ({"role": "critic", "content": "x"}, {"role": "critic", "content": "x"}),
+        ({"role": None, "content": 3}, {"role": None, "content": 3}),
+        (
+            {"role": "assistant", "content": "", "thinking": "t"},
+            {"role": "assistant", "content": "", "reasoning_content": "t"},
+        ),
+        (
+            {"role": "assistant", "content": "", "reasoning": [{"type": "text", "text": "t"}]},
+            {"role": "assistant", "content": "", "reasoning_content": "t"},
+        ),
+        (
+            {"role": "assistant", "content": "x", "refusal": "no", "audio": None},
+            {"role": "assistant", "content": [{"type": "text", "text": "x"}, {"type": "refusal", "refusal": "no"}]},
+        ),
+        (
+            {"role": "assistant", "content": None, "tool_calls": [{"name": "f", "args": {"a": 1}, "id": ""}]},
+            {"role": "assistant", "content": "", "tool_calls": [CALL]},
+        ),
+        (
+            {"role": "assistant", "tool_calls": [{"function": "f", "arguments": {"a": 1}}]},
+            {"role": "assistant", "content": "", "tool_calls": [CALL]},
+        ),
+        (
+            {"role": "assistant", "tool_calls": [CALL], "function_call": {"name": "f", "arguments": '{"a": 1}'}},
+            {"role": "assistant", "content": "", "tool_calls": [CALL]},
+        ),
+        (
+            {"role": "assistant", "tool_calls": "f(a=1)", "function_call": None},
+            {"role": "assistant", "content": "", "tool_calls": "f(a=1)"},
+        ),
+        (
+            {"role": "assistant", "tool_calls": [{"type": "custom", "custom": {"name": "f", "input": "x"}}]},
+            {
+                "role": "assistant",
+                "content": "",
+                "tool_calls": [{"type": "custom", "custom": {"name": "f", "input": "x"}}],
+            },
+        ),
+        (
+            {"role": "user", "content": "x", "tool_calls": [CALL]},
+            {"role": "user", "content": "x", "tool_calls": [CALL]},
+        ),
+        (
+            {"role": "function", "name": "f", "content": "1", "tool_call_id": ""},
+            {"role": "tool", "content": "1", "name": "f"},
+        ),
+    ],
+)
+def test_chat_message_keeps_whatever_a_model_said(given_message: dict[str, Any], made: Any):
+    assert message(given_message) == made
+
+
+@pytest.mark.parametrize(
+    ("record", "name"),
+    [({"id": "a"}, "a"), ({"uuid": 7}, "7"), ({"id": True}, None), ({"id": ""}, None), ({"id": {}}, None), ({}, None)],
+)
+def test_sample_is_named_by_text_or_number(record: dict[str, Any], name: str | None):
+    assert sample_id(record) == name
+
+
+@pytest.mark.parametrize(
+    "value", ["f(a=1)", '{"name": "f", "arguments": {}, "thought": "x"}', "[]", '[{"name": 1}]', "null", "{"]
+)
+def test_sharegpt_call_that_is_none_stays_as_it_was(value: str):
+    assert spoken({"from": "function_call", "value": value})["tool_calls"] == [value]
+
+
+def test_sharegpt_call_joins_the_text_and_the_calls_directly_before_it():
+    call = {"from": "function_call", "value": '{"name": "f", "arguments": {"a": 1}}'}
+    record = {"conversations": [{"from": "human", "value": "x"}, {"from": "gpt", "value": "y"}, call, call]}
+    assert read("sharegpt", record)[0]["messages"][1] == {
+        "role": "assistant",
+        "content": "y",
+        "tool_calls": [CALL, CALL],
+    }
+    assert [fate[:2] for fate in fates("sharegpt", record)] == [
+        ("$.conversations[2]", "merged"),
+        ("$.conversations[3]", "merged"),
+    ]
+
+
+def test_turn_that_is_no_object_is_refused():
+    refusal = FORMATS["openai_chat"].read([{"role": "user", "content": "x"}, "y"]).refusal
+    assert refusal is not None
+    assert (refusal.path, refusal.says) == ((1,), "a turn is str, not an object")
+
+
+ONE = '<tool_call>\n{"name": "f", "arguments": {"a": 1}}\n</tool_call>'
+
+
+@pytest.mark.parametrize(
+    ("text", "lifted"),
+    [
+        (ONE, ("", [CALL])),
+        (f"Wait. \n\n{ONE}\n{ONE}\n", ("Wait. ", [CALL, CALL])),
+        (f"<think>\nx\n</think>\n\n{ONE}", ("<think>\nx\n</think>", [CALL])),
+        (f"{ONE}\nDone.", None),
+        (f"{ONE} and {ONE}", None),
+        (f"{ONE}<tool_call>", None),
+        (f"</tool_call>{ONE}", None),
+        ('<tool_call>{"name": "f"}</tool_call>', None),
+        ("<tool_call><function=f></function></tool_call>", None),
+        ("no call", None),
+    ],
+)
+def test_calls_are_lifted_only_from_exact_text(text: str, lifted: Any):
+    assert lift_calls(text) == lifted
+
+
+@pytest.mark.parametrize(
+    ("text", "lifted"),
+    [
+        ("<tool_response>\n1\n</tool_response>", ["1"]),
+        ("<tool_response>1</tool_response>\n<tool_response>\n\n2\n</tool_response>\n", ["1", "\n2"]),
+        ("Here: <tool_response>1</tool_response>", None),
+        ("<tool_response>1</tool_response> and more", None),
+        ("<tool_response>1", None),
+        ("1", None),
+    ],
+)
+def test_results_are_lifted_only_from_exact_text(text: str, lifted: Any):
+    assert lift_results(text) == lifted
+
+
+TOOL = {"type": "function", "function": {"name": "f"}}
+
+
+@pytest.mark.parametrize(
+    ("text", "lifted"),
+    [
+        (
+            'Be kind.\n<tools>[{"name": "f"}]</tools>\nUse them if required.',
+            ([TOOL], "Be kind.\n\nUse them if required."),
+        ),
+        ('<tools>\n{"name": "f"}\n{"name": "f"}\n</tools>', ([TOOL, TOOL], "")),
+        ("<tools>[]</tools>Talk.", ([], "Talk.")),
+        ("<tools>[{'name': 'f'}]</tools>", None),
+        ('<tools>[{"description": "f"}]</tools>', None),
+        ('<tools>[{"name": "f"}]</tools><tools>[{"name": "g"}]</tools>', None),
+        ('<tools>[{"name": "f"}]', None),
+        ("<tools></tools>", None),
+    ],
+)
+def test_tools_are_lifted_only_from_exact_text(text: str, lifted: Any):
+    assert lift_tools(text) == lifted
+
+
+def test_hermes_keeps_its_text_where_the_tools_have_no_exact_reading():
+    system = "Tools: <tools>[{'name': 'f'}]</tools>"
+    record = {"messages": [{"role": "system", "content": system}, {"role": "user", "content": "x"}], "tools": [TOOL]}
+    assert read("hermes", record) == [{"messages": record["messages"], "tools": [TOOL]}]
+
+
+def item(kind: str, **fields: Any) -> dict[str, Any]:
+    return {"type": kind, **fields}
+
+
+SAYS = item("message", role="assistant", content=[{"type": "output_text", "text": "y"}])
+THINKS = item("reasoning", content=[{"type": "reasoning_text", "text": "t"}], summary=[{"text": "short"}])
+CALLS = item("function_call", name="f", arguments='{"a": 1}', call_id="c")
+RESULT = item("function_call_output", call_id="c", output="1")
+CALLED = {**CALL, "id": "c"}
+
+
+@pytest.mark.parametrize(
+    ("items", "turns"),
+    [
+        (
+            [THINKS, SAYS, CALLS, CALLS, RESULT],
+            [
+                {"role": "assistant", "content": "y", "reasoning_content": "t", "tool_calls": [CALLED, CALLED]},
+                {"role": "tool", "content": "1", "tool_call_id": "c"},
+            ],
+        ),
+        (
+            [CALLS, SAYS],
+            [{"role": "assistant", "content": "", "tool_calls": [CALLED]}, {"role": "assistant", "content": "y"}],
+        ),
+        (
+            [SAYS, THINKS, CALLS],
+            [
+                {"role": "assistant", "content": "y"},
+                {"role": "assistant", "content": "", "reasoning_content": "t", "tool_calls": [CALLED]},
+            ],
+        ),
+        ([SAYS, SAYS], [{"role": "assistant", "content": "y\ny"}]),
+        ([RESULT], [{"role": "tool", "content": "1", "tool_call_id": "c"}]),
+        (
+            [item("custom_tool_call", name="f", input="free text", call_id="c")],
+            [
+                {
+                    "role": "assistant",
+                    "content": "",
+                    "tool_calls": [
+                        {"type": "function", "function": {"name": "f", "arguments": "free text"}, "id": "c"}
+                    ],
+                }
+            ],
+        ),
+        (
+            [item("message", role="assistant", content=[{"type": "refusal", "refusal": "no"}])],
+            [{"role": "assistant", "content": [{"type": "refusal", "refusal": "no"}]}],
+        ),
+    ],
+)
+@pytest.mark.parametrize("shape", ["output", "items", "response", "bare"])
+def test_response_items_become_turns_in_their_order(items: list[Any], turns: list[Any], shape: str):
+    record: Any = {
+        "output": {"input": "x", "output": items},
+        "items": {"items": [item("message", role="user", content="x"), *items]},
+        "response": {"request": {"input": "x"}, "response": {"object": "response", "output": items}},
+        "bare": [item("message", role="user", content="x"), *items, item("reasoning", summary=[])],
+    }[shape]
+    assert read("responses", record)[0]["messages"] == [{"role": "user", "content": "x"}, *turns]
+
+
+def test_response_item_that_is_no_turn_is_dropped_with_its_reason():
+    hidden = item("reasoning", summary=[], encrypted_content="gAAA")
+    blank = item("message", role="assistant", content=[{"type": "output_text", "text": "\n\n"}])
+    items = [hidden, item("reasoning", summary=[]), blank, item("mcp_call", name="f"), SAYS]
+    assert fates("responses", {"items": items}) == [
+        ("$.items[0]", "dropped", "reasoning that is encrypted", True),
+        ("$.items[1]", "dropped", "reasoning without text", False),
+        ("$.items[2]", "dropped", "text of the assistant that is only whitespace", False),
+        ("$.items[3]", "dropped", "an item of type 'mcp_call' has no place in a chat", True),
+    ]
+
+
+def test_response_that_repeats_its_input_is_read_once():
+    asked = item("message", role="user", content="x")
+    again = {**asked, "id": "msg_1", "content": [{"type": "input_text", "text": "x"}]}
+    record = {"responses_create_params": {"input": [asked]}, "response": {"output": [again, SAYS]}}
+    assert [turn["role"] for turn in read("responses", record)[0]["messages"]] == ["user", "assistant"]
+    assert fates("responses", record) == [("$.response.output[0]", "merged", "repeats the input", False)]
+
+
+@pytest.mark.parametrize(
+    ("record", "place", "says"),
+    [
+        ({"items": [SAYS, 3]}, "$.items[1]", "an item is int, not an object"),
+        ({"output": [[SAYS], [CALLS]]}, "$.output[1][0]", "an output does not continue the one before"),
+        ({"items": [item("reasoning", summary=[])]}, "$", "no item is a turn of a chat"),
+    ],
+)
+def test_items_without_an_exact_reading_are_refused(record: Any, place: str, says: str):
+    refusal = read_whole(FORMATS["responses"], record).refusal
+    assert (json_path(refusal.path), refusal.says) == (place, says)
+
+
+def test_pieces_that_one_turn_cannot_hold_are_not_joined():
+    odd: Any = {"role": "assistant", "content": [{"type": "image"}]}
+    assert joined(odd, {"role": "assistant", "content": "x"}) is None
+    assert joined(odd, {"role": "user", "content": "x"}) is None
+    assert joined(odd, {"role": "assistant", "content": "", "tool_calls": [CALL]}) == {**odd, "tool_calls": [CALL]}
+
+
+# Any JSON at all.
+
+# fmt: off
+KEYS = [
+    "messages", "conversations", "traj", "items", "input", "output", "response", "responses_create_params", "request",
+    "instructions", "tools", "system", "role", "content", "from", "value", "type", "name", "arguments", "function",
+    "function_call", "tool_calls", "id", "call_id", "object", "refusal", "summary", "reasoning", "task_id", "trial",
+]
+WORDS = [
+    "user", "assistant", "system", "tool", "human", "gpt", "function_call", "observation", "message", "reasoning",
+    "function_call_output", "response", "null", "[]", "{}", "\n", '{"name": "f", "arguments": "{}"}',
+    "<tools>[]</tools>", '<tool_call>{"name": "f", "arguments": {}}</tool_call>', "<tool_response>1</tool_response>",
+]
+# fmt: on
+scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.sampled_from(WORDS) | st.text(max_size=8)
+any_json = st.recursive(
+    scalars,
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(KEYS) | st.text(max_size=3), inner, max_size=5)
+    ),
+    max_leaves=16,
+)
+words = st.sampled_from(WORDS)
+odd_words = words | any_json
+chat_turns = st.fixed_dictionaries(
+    {"role": words, "content": odd_words},
+    optional=dict.fromkeys(("tool_calls", "function_call", "refusal", "name", "reasoning"), odd_words),
+)
+said_turns = st.fixed_dictionaries({"from": words, "value": odd_words}, optional={"tool_calls": odd_words})
+item_turns = st.fixed_dictionaries(
+    {"type": words},
+    optional=dict.fromkeys(("role", "content", "name", "arguments", "call_id", "output", "summary"), odd_words),
+)
+declaring_turns = st.sampled_from(
+    [{key: "system", text: "Talk. <tools>[]</tools>"} for key, text in (("role", "content"), ("from", "value"))]
+)
+turn_lists = st.one_of(
+    *(st.lists(turns, min_size=1, max_size=5) for turns in (chat_turns, said_turns, item_turns)),
+    st.lists(chat_turns | said_turns | item_turns | declaring_turns | any_json, max_size=5),
+    st.tuples(declaring_turns, chat_turns | said_turns, chat_turns | said_turns).map(list),
+    st.lists(st.lists(item_turns, max_size=3), max_size=3),
+)
+shells = st.sampled_from(["messages", "conversations", "traj", "items", "output", "input"])
+records = st.one_of(
+    any_json,
+    turn_lists,
+    st.dictionaries(shells, turn_lists, min_size=1, max_size=2),
+    st.dictionaries(st.sampled_from(KEYS), turn_lists | odd_words, max_size=4),
+    st.fixed_dictionaries(
+        {"response": st.fixed_dictionaries({"output": turn_lists})},
+        optional={"responses_create_params": st.fixed_dictionaries({"input": turn_lists | odd_words})},
+    ),
+)
+
+
+@settings(max_examples=500, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(records)
+def test_any_json_is_recognised_by_one_format_at_most_and_read_whole(record: Any):
+    found = [kind for kind in FORMATS.values() if kind.recognises(record)]
+    assert len(found) <= 1
+    for kind in found:
+        read_whole(kind, record)
+
+
+# Real traces, where they lie beside the checkout.
+
+
+def real_records(source: str) -> Iterator[Any]:
+    for path in sorted((TRACES / source).rglob("*")):
+        if path.suffix not in (".json", ".jsonl") or path.name in ("dataset_info.json",):
+            continue
+        if path.suffix == ".jsonl":
+            yield from lines(path)
+            continue
+        whole = json.loads(path.read_text())
+        is_record = any(kind.recognises(whole) for kind in FORMATS.values())
+        yield from [whole] if is_record or not isinstance(whole, list) else whole
+
+
+@pytest.mark.skipif(not TRACES.is_dir(), reason="the real traces do not lie beside this checkout")
+@pytest.mark.parametrize(
+    ("source", "counts"),
+    [
+        ("hermes-fc", {"unrecognised": 2}),  # few-shots in a text, no records
+        ("llama-factory", {"sharegpt": 300, "openai_chat": 50}),
+        ("mini-swe-agent", {"openai_chat": 2}),
+        ("nemo-gym", {"responses": 70, "unrecognised": 5}),  # five requests without a response
+        ("tau-bench", {"tau_bench": 29, "unrecognised": 19}),  # few-shots that are rendered text
+        ("tinker-cookbook", {"openai_chat": 128}),
+    ],
+)
+def test_real_traces_are_read_whole_and_satisfy_the_schema(source: str, counts: dict[str, int]):
+    seen: Counter[str] = Counter()
+    for record in real_records(source):
+        found = [kind for kind in FORMATS.values() if kind.recognises(record)]
+        seen.update([kind.name for kind in found] or ["unrecognised"])
+        for kind in found:
+            reading = read_whole(kind, record)
+            assert reading.refusal is None
+            assert not any(event.loses for event in reading.aside)
+            (conversation,) = reading.conversations
+            assert [error.message for error in SCHEMA.iter_errors(conversation.sample)] == []
+    assert seen == counts
