@@ -122,7 +122,7 @@ def _parts(content: Any) -> list[Any]:
 
 
 def _reasoning(given: dict[str, Any]) -> Any:
-    """The reasoning, from text or a list of text parts; any other list or object stays, for the schema rule to name."""
+    """The reasoning, from text or a list of text parts; a list of anything else stays, for the schema rule to name."""
     found = reasoning(given)
     if found:
         return found
@@ -166,7 +166,7 @@ def calls(given: dict[str, Any]) -> Any:
     made = [_call(item) for item in listed]
     older: Any = given.get("function_call")
     if older:
-        functions = [item.get("function") for item in made if is_object(item)]
+        functions = [item["function"] for item in made if is_object(item) and "function" in item]
         only = _call(older)
         if not is_object(only) or only.get("function") not in functions:
             made.append(only)
@@ -190,8 +190,8 @@ def joined(turn: Message, more: Message) -> Message | None:
     A turn is reasoning, then text, then calls, and a piece must not come before what the turn has already: text behind
     a call stays a message of its own. Two texts, or two reasonings, are joined by a newline, as parts of content are.
     """
-    calls = [*_calls_of(turn), *_calls_of(more)]
-    if turn.get("role") != "assistant" or more.get("role") != "assistant" or not all(map(is_object, calls)):
+    said_calls = [*_calls_of(turn), *_calls_of(more)]
+    if turn.get("role") != "assistant" or more.get("role") != "assistant" or not all(map(is_object, said_calls)):
         return None
     has_calls, has_text = "tool_calls" in turn, turn.get("content") != ""
     if (has_calls and more.get("content") != "") or ((has_calls or has_text) and "reasoning_content" in more):
@@ -203,8 +203,8 @@ def joined(turn: Message, more: Message) -> Message | None:
     made: Message = {"role": "assistant", "content": _one(texts)}
     if thoughts:
         made["reasoning_content"] = _one(thoughts)
-    if calls:
-        made["tool_calls"] = calls
+    if said_calls:
+        made["tool_calls"] = said_calls
     return made
 
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from qwen_sft.sample import Message, Tool
+from qwen_sft.shelf import shelf
 from qwen_sft.tokens import Span
 
 
@@ -57,3 +58,8 @@ class Family:
     generation_prompt: str = "<|im_start|>assistant\n"
     empty_reasoning: str = ""
     runs: Callable[[Sequence[Message]], list[Run]] = one_run
+
+
+def families() -> dict[str, Family]:
+    """The shelf `families/`, by name."""
+    return shelf("families", Family, lambda thing: thing.name)

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from qwen_sft.finding import Finding
 from qwen_sft.sample import Path, Sample, json_path
+from qwen_sft.shelf import shelf
 
 Fate = Literal["kept", "merged", "dropped"]
 """What became of an event: it is a message of its own, part of a neighbour's message, or left out for a reason."""
@@ -88,3 +89,8 @@ def unbalanced(events: list[Path], reading: Reading) -> list[str]:
     faults += [f"event {json_path(path)} has no fate" for path in events if path not in named]
     faults += [f"{json_path(path)} is no event of the record" for path in named.difference(events)]
     return faults
+
+
+def formats() -> dict[str, Format]:
+    """The shelf `formats/`, by name."""
+    return shelf("formats", Format, lambda thing: thing.name)

@@ -94,7 +94,8 @@ def _from_hub(name: str) -> Path:
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     try:
-        return Path(snapshot_download(name, allow_patterns=_FILES))
+        folder: str = snapshot_download(name, allow_patterns=_FILES)  # pyright: ignore[reportUnknownVariableType]  # its tqdm
+        return Path(folder)
     except (HFValidationError, HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ModelError(f"cannot fetch {name!r} from the model hub: {reason}; name a folder instead") from error

@@ -14,16 +14,15 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from qwen_sft.errors import UsageError
-from qwen_sft.family import Family
+from qwen_sft.family import families
 from qwen_sft.finding import Diagnostic, Finding, Severity
-from qwen_sft.format import Conversation, Event, Format, Reading, unbalanced
+from qwen_sft.format import Conversation, Event, Reading, formats, unbalanced
 from qwen_sft.ingest import Input, records
 from qwen_sft.record import Record
 from qwen_sft.reporter import Totals
-from qwen_sft.rule import Rule, Source, Stage
+from qwen_sft.rule import Rule, Source, Stage, rules
 from qwen_sft.sample import Path, json_path
 from qwen_sft.settings import Settings
-from qwen_sft.shelf import shelf
 from qwen_sft.transcript import Transcript
 from qwen_sft.writer import Row
 
@@ -89,7 +88,7 @@ class Pipeline:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.formats = shelf("qwen_sft.formats", Format, lambda f: f.name)
+        self.formats = formats()
         self.rules = _selected(settings)
         if settings.format is not None and settings.format not in self.formats:
             raise UsageError(f"no format {settings.format!r}; formats are {', '.join(self.formats)}")
@@ -104,7 +103,7 @@ class Pipeline:
         """Samples to rows for the model of the settings, which must name one."""
         from qwen_sft.encoder import Encoder  # numpy, jinja2 and the tokenizer: 0.3 s that others need not pay
 
-        return Encoder(self.settings, shelf("qwen_sft.families", Family, lambda f: f.name))
+        return Encoder(self.settings, families())
 
     def process(self, batch: Sequence[Record]) -> list[Outcome]:
         """One outcome for each record, in order."""
@@ -139,12 +138,13 @@ class Pipeline:
             return Source(record, self.settings, names)
         (format,) = recognised
         events = format.events(record.data)
+        reading = format.read(record.data)
         outcome.format = format.name
-        outcome.reading = format.read(record.data)
-        outcome.aside = list(outcome.reading.aside)
-        outcome.n_events = 0 if outcome.reading.refusal else len(events)
-        imbalance = () if outcome.reading.refusal else tuple(unbalanced(events, outcome.reading))
-        return Source(record, self.settings, names, outcome.reading, imbalance)
+        outcome.reading = reading
+        outcome.aside = list(reading.aside)
+        outcome.n_events = 0 if reading.refusal else len(events)
+        imbalance = () if reading.refusal else tuple(unbalanced(events, reading))
+        return Source(record, self.settings, names, reading, imbalance)
 
     def _check_sample(self, conversation: Conversation, outcome: Outcome) -> None:
         transcript = Transcript(conversation.sample, self.settings)
@@ -204,19 +204,19 @@ def is_verified(record: Record, settings: Settings) -> bool:
 
 def _selected(settings: Settings) -> dict[Stage, list[Rule]]:
     """The rules that run, by stage; `select` and `ignore` take codes, letters of codes, or names."""
-    rules = shelf("qwen_sft.rules", Rule, lambda rule: rule.code)
+    shelf = rules()
 
     def named(rule: Rule, selectors: Sequence[str]) -> bool:
         return any(rule.code.startswith(s.upper()) or rule.name == s for s in selectors)
 
     for selector in (*settings.select, *settings.ignore):
-        hit = [rule for rule in rules.values() if named(rule, [selector])]
+        hit = [rule for rule in shelf.values() if named(rule, [selector])]
         if not hit or not selector:
             raise UsageError(f"no rule {selector!r}; see: qwen-sft rule")
         if selector in settings.ignore and all(rule.code.startswith(ALWAYS) for rule in hit):
             raise UsageError(f"{selector!r} cannot be ignored: what it names was not checked at all")
     chosen: dict[Stage, list[Rule]] = {"record": [], "sample": [], "tokens": []}
-    for rule in rules.values():
+    for rule in shelf.values():
         wanted = (not settings.select or named(rule, settings.select)) and not named(rule, settings.ignore)
         if wanted or rule.code.startswith(ALWAYS):
             chosen[rule.stage].append(rule)

@@ -7,6 +7,7 @@ from typing import Any, TextIO
 from qwen_sft.finding import Diagnostic, Severity
 from qwen_sft.sample import json_path
 from qwen_sft.settings import FailOn
+from qwen_sft.shelf import shelf
 from qwen_sft.terminal import styled
 
 
@@ -92,3 +93,8 @@ def finding_json(found: Diagnostic) -> dict[str, Any]:
         "fix": found.fix,
         "fingerprint": found.fingerprint,
     }
+
+
+def reporters() -> dict[str, Reporter]:
+    """The shelf `reporters/`, by name."""
+    return shelf("reporters", Reporter, lambda thing: thing.name)

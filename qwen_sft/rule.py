@@ -16,6 +16,7 @@ from qwen_sft.format import Conversation, Event, Reading
 from qwen_sft.record import Record
 from qwen_sft.sample import Path
 from qwen_sft.settings import Settings
+from qwen_sft.shelf import shelf
 from qwen_sft.transcript import Transcript
 
 if TYPE_CHECKING:  # numpy takes 0.1 s, and `validate` without a model never needs it
@@ -169,3 +170,8 @@ def _page(doc: str) -> Page:
         bad=examples("Bad"),
         good=examples("Good"),
     )
+
+
+def rules() -> dict[str, Rule]:
+    """The shelf `rules/`, by code."""
+    return shelf("rules", Rule, lambda thing: thing.code)

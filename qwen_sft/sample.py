@@ -5,7 +5,7 @@ sample goes to a template as it is. What is wrong in a trace stays visible in th
 arguments that are not JSON stay the string that they were, a role that nobody knows stays that role.
 """
 
-from typing import Any, Literal, TypedDict, TypeGuard, get_args
+from typing import Any, Literal, NotRequired, TypedDict, TypeGuard, get_args
 
 Role = Literal["system", "user", "assistant", "tool"]
 """Who speaks. A tool's turn is the result of one call."""
@@ -20,10 +20,10 @@ class Function(TypedDict):
     arguments: Any
 
 
-class ToolCall(TypedDict, total=False):
+class ToolCall(TypedDict):
     """One call in an assistant turn; `id` is absent where the trace has none."""
 
-    id: str
+    id: NotRequired[str]
     type: Literal["function"]
     function: Function
 

@@ -18,8 +18,9 @@ may fetch anything: a `$ref` out of the schema makes it invalid, but for the dra
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from importlib import import_module
+from itertools import islice
 from typing import Any
 
 import orjson
@@ -79,22 +80,30 @@ def normalised(parameters: Any) -> tuple[Any, list[Change]]:
 def normalised_function(function: Mapping[str, Any]) -> tuple[Mapping[str, Any], list[Change]]:
     """A declared function with its parameters normalised, and each change with its place in the function.
 
-    A `required` that stands beside `parameters` is moved into it, if it names properties and none stands there; one
-    that is null or says the same is left out.
+    Parameters that are null are left out. A `required` that stands beside the parameters is moved into them, if it
+    names properties and none stands there; one that is null or says the same is left out.
     """
-    outside: Any = function.get("required")
-    parameters: Any = function.get("parameters")
+    made = dict(function)
     changes: list[Change] = []
-    if "required" in function and is_object(parameters):
-        if outside is None or outside == parameters.get("required"):
+    parameters: Any = function.get("parameters")
+    if parameters is None and "parameters" in made:
+        del made["parameters"]
+        changes.append((("parameters",), "null stands for nothing here and is left out"))
+    if "required" in made and is_object(parameters):
+        outside, inside = made["required"], parameters.get("required")
+        names = _names_properties(outside, parameters)
+        if outside is None or (names and outside == inside):
+            del made["required"]
             changes.append((("required",), f"{quoted(outside)} beside the parameters is left out"))
-        elif _names_properties(outside, parameters) and parameters.get("required") is None:
+        elif names and inside is None:
+            del made["required"]
             changes.append((("required",), f"{quoted(outside)} beside the parameters is moved into them"))
-            parameters = {**parameters, "required": outside}
+            made["parameters"] = parameters = {**parameters, "required": outside}
     schema, inner = normalised(parameters)
-    made = {key: value for key, value in function.items() if key != "required"} if changes else dict(function)
-    changes += [(("parameters", *path), says) for path, says in inner]
-    return ({**made, "parameters": schema}, changes) if changes else (function, [])
+    if inner:
+        made["parameters"] = schema
+        changes += [(("parameters", *path), says) for path, says in inner]
+    return (made, changes) if changes else (function, [])
 
 
 def _names_properties(names: Any, parameters: dict[str, Any]) -> bool:
@@ -290,11 +299,13 @@ def _read(parameters: Any) -> _Reading:
     return _read_bytes(key)
 
 
-@lru_cache(maxsize=10_000)
+@lru_cache(maxsize=4096)
 def _read_bytes(key: bytes) -> _Reading:
     changes: list[Change] = []
     try:
         schema = _spelled(json.loads(key), (), changes)
+        if not is_object(schema) and not isinstance(schema, bool):
+            return _Reading(schema, faults=(((), f"{quoted(schema)} is no JSON Schema, which is an object"),))
         compiled, refusal = _compiled(schema)
         if compiled is not None:
             return _Reading(schema, tuple(changes), (), Validator(schema, compiled))
@@ -319,8 +330,6 @@ def _draft(schema: Any) -> str:
 
 def _compiled(schema: Any) -> tuple[Any, str]:
     """jsonschema-rs' validator of a schema, or None and why it refuses."""
-    if not is_object(schema) and not isinstance(schema, bool):
-        return None, f"{quoted(schema)} is no JSON Schema; a schema is an object"
     library: Any = import_module("jsonschema_rs")
     try:
         return getattr(library, _draft(schema))(schema, retriever=_refuse, validate_formats=False), ""
@@ -337,12 +346,11 @@ def _schema_faults(schema: Any) -> list[Change]:
     """Where a schema breaks its draft's meta-schema; empty if it does not, as with a `$ref` to nowhere."""
     draft = _draft(schema)
     explainer = _explainer(getattr(_jsonschema(), draft).META_SCHEMA, draft)
-    found: list[Change] = []
+    found: dict[Change, None] = {}  # draft 2020-12 has eight vocabularies, which may all say the same
     for path, says in (_said(error) for error in explainer.iter_errors(schema)):
-        value = _at(schema, path)
-        known = path[-1:] == ("type",) and isinstance(value, str)
-        found.append((path, f"{quoted(value)} is no type of JSON Schema" if known else says))
-    return found
+        is_type = path[-1:] == ("type",) and not _MAPS.intersection(path[-2:-1])
+        found[path, f"{quoted(_at(schema, path))} is no type of JSON Schema" if is_type else says] = None
+    return list(found)
 
 
 def _at(value: Any, path: Path) -> Any:

@@ -3,7 +3,7 @@
 They come after the rules, so that a rule has said of each of them what was found.
 """
 
-from typing import Any, cast
+from typing import cast
 
 from qwen_sft.format import Conversation, Event
 from qwen_sft.sample import Sample, Tool
@@ -51,4 +51,4 @@ def _tool(tool: Tool) -> Tool:
     parameters, changes = normalised(function["parameters"])
     if not changes:
         return tool
-    return cast("Tool", {**tool, "function": {**function, "parameters": cast("Any", parameters)}})
+    return cast("Tool", {**tool, "function": {**function, "parameters": parameters}})

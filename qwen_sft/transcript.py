@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from qwen_sft.leak import Leak, leaks_of, texts
 from qwen_sft.sample import Message, Sample, Tool, ToolCall
 from qwen_sft.settings import Settings
 
@@ -31,7 +32,8 @@ class Transcript:
     """A sample and the pairing of its calls and results.
 
     Pairing is within a turn, because ids are reused across turns in a quarter of real traces: results with an id answer
-    the first open call of that id; results without one answer the open calls in order.
+    the first open call of that id; results without one answer the first open call of the tool that they name, or else
+    the first open call. Only what stays open or unmatched is paired across turns.
     """
 
     def __init__(self, sample: Sample, settings: Settings) -> None:
@@ -71,10 +73,11 @@ class Transcript:
             else:
                 without_id.append(result)
         for result in without_id:
-            if None in answers:
-                answers[answers.index(None)] = result
-            else:
+            call = _open_call(calls, answers, self.messages[result].get("name"))
+            if call is None:
                 unmatched.append(result)
+            else:
+                answers[call] = result
         return Exchange(turn, calls, results, answers, unmatched)
 
     @cached_property
@@ -84,13 +87,67 @@ class Transcript:
         return [i for i, m in enumerate(self.messages) if m.get("role") == "tool" and i not in placed]
 
     @cached_property
+    def misplaced(self) -> dict[int, tuple[int, int]]:
+        """Results that answer a call of another turn: for each message that turn and the number of the call in it.
+
+        A result with an id answers the nearest open call of that id before it, or else the first one after it. One
+        where ids are missing answers the first open call of the last turn with calls before it.
+        """
+        lost = sorted([*self.stray_results, *(result for e in self.exchanges for result in e.unmatched)])
+        waiting = [(e.turn, k) for e in self.exchanges for k, answer in enumerate(e.answers) if answer is None]
+        found: dict[int, tuple[int, int]] = {}
+        if not waiting:
+            return found
+        for result in lost:
+            place = self._call_elsewhere(result, waiting)
+            if place is not None:
+                waiting.remove(place)
+                found[result] = place
+        return found
+
+    def _call_elsewhere(self, result: int, waiting: list[tuple[int, int]]) -> tuple[int, int] | None:
+        wanted = self.messages[result].get("tool_call_id")
+        same = [(turn, k) for turn, k in waiting if wanted is not None and self._call_id(turn, k) == wanted]
+        before = [place for place in same if place[0] < result]
+        if same:
+            return before[-1] if before else same[0]
+        last = max((e.turn for e in self.exchanges if e.turn < result), default=None)
+        unnamed = (p for p in waiting if p[0] == last and (wanted is None or self._call_id(*p) is None))
+        return next(unnamed, None) if result in self.stray_results else None
+
+    def _call_id(self, turn: int, k: int) -> str | None:
+        return self.messages[turn].get("tool_calls", [])[k].get("id")
+
+    def unanswered(self, exchange: Exchange) -> list[int]:
+        """The numbers of its calls that have no result anywhere."""
+        elsewhere = self.misplaced.values()
+        missing = [k for k, answer in enumerate(exchange.answers) if answer is None]
+        return [k for k in missing if (exchange.turn, k) not in elsewhere]
+
+    def unexplained(self, exchange: Exchange) -> list[int]:
+        """Those of its results that answer no call of any turn."""
+        return [result for result in exchange.unmatched if result not in self.misplaced]
+
+    @cached_property
     def trailing(self) -> Exchange | None:
         """The last exchange if it ends the sample with a call that has no result; else None."""
         if not self.exchanges:
             return None
         last = self.exchanges[-1]
-        ends = last.turn + len(last.results) == len(self.messages) - 1
-        return last if ends and None in last.answers and not last.unmatched else None
+        if None not in last.answers or last.turn + len(last.results) != len(self.messages) - 1:
+            return None
+        return last if self.unanswered(last) and not self.unexplained(last) else None
+
+    @cached_property
+    def leaks(self) -> list[Leak]:
+        """Calls and results that stand as text in assistant turns, in order."""
+        return [
+            leak
+            for i, message in enumerate(self.messages)
+            if message.get("role") == "assistant"
+            for path, text in texts(message, i)
+            for leak in leaks_of(text, path)
+        ]
 
     @cached_property
     def turns(self) -> list[int]:
@@ -106,3 +163,10 @@ class Transcript:
             if "name" in function:
                 named.setdefault(function["name"], function.get("parameters"))
         return named
+
+
+def _open_call(calls: list[ToolCall], answers: list[int | None], name: str | None) -> int | None:
+    """The number of the open call that a result without an id answers: the first of its tool's name, or the first."""
+    waiting = [k for k, answer in enumerate(answers) if answer is None]
+    named = [k for k in waiting if name is not None and calls[k].get("function", {}).get("name") == name]
+    return next(iter(named or waiting), None)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from qwen_sft.record import Where
+from qwen_sft.shelf import shelf
 
 if TYPE_CHECKING:
     from qwen_sft.tokens import Tokens
@@ -58,3 +59,8 @@ class Writer:
     title: str
     open: Callable[[Path, int], OpenWriter]
     read: Callable[[Path], list[dict[str, Any]]]
+
+
+def writers() -> dict[str, Writer]:
+    """The shelf `writers/`, by name."""
+    return shelf("writers", Writer, lambda thing: thing.name)

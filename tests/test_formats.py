@@ -14,16 +14,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from qwen_sft.chat import joined, message, spoken
-from qwen_sft.format import Format, unbalanced
+from qwen_sft.format import Format, formats, unbalanced
 from qwen_sft.markup import lift_calls, lift_results, lift_tools
 from qwen_sft.normalize import arguments, sample_id
 from qwen_sft.sample import json_path
-from qwen_sft.shelf import shelf
 
 ROOT = Path(__file__).parents[1]
 EXAMPLES = ROOT / "examples" / "formats"
 TRACES = ROOT.parent / "shared" / "data" / "traces"
-FORMATS = shelf("qwen_sft.formats", Format, lambda kind: kind.name)
+FORMATS = formats()
 SCHEMA = jsonschema_rs.validator_for(json.loads((ROOT / "schemas" / "sample.schema.json").read_text()))
 
 every_format = pytest.mark.parametrize("kind", FORMATS.values(), ids=list(FORMATS))

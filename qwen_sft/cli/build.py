@@ -44,8 +44,7 @@ def build(
     from qwen_sft.cli.progress import Progress
     from qwen_sft.ingest import expand
     from qwen_sft.reporter import exit_code
-    from qwen_sft.shelf import shelf
-    from qwen_sft.writer import Writer
+    from qwen_sft.writer import writers
 
     settings = options.settings(
         config,
@@ -62,7 +61,7 @@ def build(
         verify=verify,
         tokenizer_backend=tokenizer_backend,
     )
-    writer = shelf("qwen_sft.writers", Writer, lambda w: w.name)["parquet"]
+    writer = writers()["parquet"]
     with Progress(expand(paths)) as progress:
         manifest, totals = run(paths, settings, out, writer, force=force, each=progress.advance)
     records, rows, verified = manifest["records"], manifest["rows"], manifest["verified"]

@@ -5,8 +5,7 @@ import sys
 
 def formats() -> None:
     """List the trace formats that can be read."""
-    from qwen_sft.format import Format
-    from qwen_sft.shelf import shelf
+    from qwen_sft.format import formats as shelf
 
-    for one in shelf("qwen_sft.formats", Format, lambda f: f.name).values():
+    for one in shelf().values():
         sys.stdout.write(f"{one.name:<14} {one.title}\n")

@@ -5,10 +5,9 @@ import sys
 
 def models() -> None:
     """List the model families: their hub ids, template hashes and tool-call parsers."""
-    from qwen_sft.family import Family
-    from qwen_sft.shelf import shelf
+    from qwen_sft.family import families
 
-    for one in shelf("qwen_sft.families", Family, lambda f: f.name).values():
+    for one in families().values():
         sys.stdout.write(f"{one.name:<18} {one.title}\n")
         sys.stdout.write(f"{'':<18} models: {', '.join(one.models)}\n")
         sys.stdout.write(f"{'':<18} parser: {one.parser}; vocabulary: {one.vocabulary}; ")

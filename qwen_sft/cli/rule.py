@@ -19,18 +19,17 @@ def rule(
 ) -> None:
     """List the rules, or show the page of one."""
     from qwen_sft.errors import UsageError
-    from qwen_sft.rule import Page, Rule
-    from qwen_sft.shelf import shelf
+    from qwen_sft.rule import Page, rules
     from qwen_sft.terminal import in_colour, styled
 
-    rules = shelf("qwen_sft.rules", Rule, lambda r: r.code)
+    shelf = rules()
     colour = in_colour(sys.stdout)
     if code is None:
-        for one in rules.values():
+        for one in shelf.values():
             severity = styled(f"{one.severity.value:<8}", one.severity.value, colour)
             sys.stdout.write(f"{one.code}  {severity} {one.name:<30} {one.page.summary}\n")
         return
-    found = next((r for r in rules.values() if code.upper() == r.code or code == r.name), None)
+    found = next((r for r in shelf.values() if code.upper() == r.code or code == r.name), None)
     if found is None:
         raise UsageError(f"no rule {code!r}; see: qwen-sft rule")
     page: Page = found.page

@@ -42,8 +42,7 @@ def show(
     from qwen_sft.errors import InputError
     from qwen_sft.ingest import expand, records
     from qwen_sft.pipeline import Pipeline
-    from qwen_sft.reporter import Totals
-    from qwen_sft.reporters.full import REPORTER
+    from qwen_sft.reporter import Totals, reporters
     from qwen_sft.terminal import in_colour, printable
 
     settings = options.settings(
@@ -80,7 +79,7 @@ def show(
     if rest:
         sys.stdout.write("\n")
         totals = Totals(n_files=1, n_records=1, n_rejected=int(outcome.rejected), n_clean=int(not outcome.rejected))
-        REPORTER.report(rest, totals, sys.stdout, None)
+        reporters()["full"].report(rest, totals, sys.stdout, None)
     raise typer.Exit(int(outcome.rejected))
 
 

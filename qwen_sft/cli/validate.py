@@ -46,12 +46,11 @@ def validate(
     from qwen_sft.finding import Diagnostic
     from qwen_sft.ingest import expand
     from qwen_sft.pipeline import Pipeline, outcomes, tally
-    from qwen_sft.reporter import Reporter, Totals, exit_code
-    from qwen_sft.shelf import shelf
+    from qwen_sft.reporter import Totals, exit_code, reporters
 
-    reporters = shelf("qwen_sft.reporters", Reporter, lambda r: r.name)
-    if output_format not in reporters:
-        raise UsageError(f"no output format {output_format!r}; it can be {', '.join(reporters)}")
+    shelf = reporters()
+    if output_format not in shelf:
+        raise UsageError(f"no output format {output_format!r}; it can be {', '.join(shelf)}")
     settings = options.settings(
         config,
         format=format,
@@ -77,7 +76,7 @@ def validate(
                 progress.advance(outcome)
                 yield from outcome.diagnostics
 
-    reporters[output_format].report(findings(), totals, sys.stdout, max_findings)
+    shelf[output_format].report(findings(), totals, sys.stdout, max_findings)
     raise typer.Exit(exit_code(totals, settings.fail_on))
 
 

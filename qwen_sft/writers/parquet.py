@@ -1,5 +1,5 @@
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownParameterType=false
-# pyright: reportUnknownArgumentType=false
+# pyright: reportUnknownArgumentType=false, reportMissingTypeStubs=false, reportOptionalMemberAccess=false
 # pyarrow has no types; what leaves this file is typed by its functions.
 """Training rows as Parquet: what TRL, axolotl and `datasets` read without another step."""
 
