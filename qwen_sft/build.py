@@ -2,6 +2,7 @@
 
 import hashlib
 import platform
+import re
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
@@ -9,21 +10,25 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import orjson
 
 from qwen_sft import __version__
 from qwen_sft.card import card
-from qwen_sft.errors import OutputError
+from qwen_sft.errors import OutputError, UsageError
 from qwen_sft.finding import Diagnostic
 from qwen_sft.ingest import Input, expand
 from qwen_sft.pipeline import Outcome, Pipeline, outcomes, tally
 from qwen_sft.reporter import Totals, finding_json
+from qwen_sft.sample import is_object
 from qwen_sft.settings import Settings
 from qwen_sft.tokens import Kind
-from qwen_sft.writer import OpenWriter, Writer
+from qwen_sft.writer import Row, Writer
 
 DATA, REJECTS, MANIFEST, CARD = "data", "rejects.jsonl", "manifest.json", "README.md"
+_PENDING_ROWS, _PENDING_TOKENS = 512, 4_000_000  # what a row group holds at most, give or take a record
+_SHARD = re.compile(rf"{DATA}/(train-\d{{5}}-of-\d{{5}}\.parquet|\.train-\d{{5}}\.part)")
 _VERSIONED = ("numpy", "pyarrow", "jinja2", "tokenizers", "fastokens", "msgspec", "jsonschema-rs")
 
 
@@ -59,37 +64,60 @@ def build(
         each: is told of every record, in order.
 
     Raises:
-        OutputError: the folder holds something else, or an earlier build and no `force`.
-        InputError, ModelError, UsageError: nothing was written.
+        OutputError: the folder holds something else, an input, or an earlier build and no `force`.
+        InputError, ModelError, UsageError: nothing was left behind.
     """
+    if settings.model is None:
+        raise UsageError("no model is named; name one with --model, see: qwen-sft models")
     inputs = expand(paths, hashed=True)
     pipeline = Pipeline(settings)
+    _keep_apart(inputs, out)
     clear(out, force=force)
-    out.mkdir(parents=True, exist_ok=True)
+    _make(out)
     totals, counts = Totals(n_files=len(inputs)), Counts()
     opened = writer.open(out / DATA, settings.shard_size)
     try:
         with (out / REJECTS).open("wb") as rejects:
-            pending: list[Outcome] = []
+            pending: list[Row] = []
+            n_tokens = 0
             for outcome in outcomes(inputs, pipeline.process):
                 tally(totals, outcome)
                 _count(counts, outcome)
                 if not outcome.rows:
                     rejects.write(orjson.dumps(_reject(outcome), option=orjson.OPT_APPEND_NEWLINE))
-                pending.append(outcome)
-                if len(pending) >= 512:
-                    _write(opened, pending)
+                pending += outcome.rows
+                n_tokens += sum(len(row.tokens.input_ids) for row in outcome.rows)
+                if len(pending) >= _PENDING_ROWS or n_tokens >= _PENDING_TOKENS:
+                    opened.write(pending)
+                    pending, n_tokens = [], 0
                 each(outcome)
-            _write(opened, pending)
+            opened.write(pending)
         files = opened.close()
+        manifest = _manifest(settings, pipeline, inputs, totals, counts, files, out)
+        _check(manifest)
+        (out / CARD).write_text(card(manifest), encoding="utf-8")
+        # The manifest comes last: a folder that has one is whole.
+        (out / MANIFEST).write_bytes(orjson.dumps(manifest, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
     except BaseException:
         opened.abort()
+        clear(out, force=True)
         raise
-    manifest = _manifest(settings, pipeline, inputs, totals, counts, files, out)
-    _check(manifest)
-    (out / MANIFEST).write_bytes(orjson.dumps(manifest, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
-    (out / CARD).write_text(card(manifest), encoding="utf-8")
     return manifest, totals
+
+
+def _keep_apart(inputs: Sequence[Input], out: Path) -> None:
+    for source in inputs:
+        if source.path is not None and out.resolve() in source.path.resolve().parents:
+            raise OutputError(
+                f"{source.name!r} lies in {str(out)!r}, where the build would replace it; name another --out"
+            )
+
+
+def _make(out: Path) -> None:
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"cannot make the folder {str(out)!r}: {error.strerror}; name another with --out") from error
 
 
 def clear(out: Path, *, force: bool) -> None:
@@ -107,18 +135,29 @@ def clear(out: Path, *, force: bool) -> None:
         return
     if not force:
         raise OutputError(f"{str(out)!r} is not empty; name another folder, or replace an earlier build with --force")
-    strange = names - {DATA, REJECTS, MANIFEST, CARD}
-    if strange or MANIFEST not in names:
-        what = f"holds {min(strange)!r}" if strange else f"has no {MANIFEST}"
-        raise OutputError(f"{str(out)!r} {what}, so it is no earlier build; --force does not touch it")
+    strange = _strange(out)
+    if strange:
+        raise OutputError(f"{str(out)!r} {strange}, so it is no earlier build; --force does not touch it")
     shutil.rmtree(out / DATA, ignore_errors=True)
     for name in (REJECTS, MANIFEST, CARD):
         (out / name).unlink(missing_ok=True)
 
 
-def _write(opened: OpenWriter, pending: list[Outcome]) -> None:
-    opened.write([row for outcome in pending for row in outcome.rows])
-    pending.clear()
+def _strange(out: Path) -> str:
+    """What a folder holds that no build writes; "" if nothing. A build that was killed left no manifest."""
+    names = {path.name for path in out.iterdir()}
+    names |= {f"{DATA}/{path.name}" for path in (out / DATA).glob("*")}
+    ours = {DATA, REJECTS, MANIFEST, CARD}
+    others = sorted(name for name in names - ours if not _SHARD.fullmatch(name))
+    if others:
+        return f"holds {others[0]!r}"
+    if MANIFEST in names:
+        try:
+            manifest: Any = orjson.loads((out / MANIFEST).read_bytes())
+        except ValueError:
+            manifest = None
+        return "" if is_object(manifest) and "qwen_sft" in manifest else f"holds a {MANIFEST} of another program"
+    return "" if DATA in names and REJECTS in names else f"has no {MANIFEST}"
 
 
 def _count(counts: Counts, outcome: Outcome) -> None:
@@ -140,14 +179,20 @@ def _count(counts: Counts, outcome: Outcome) -> None:
 def _reject(outcome: Outcome) -> dict[str, Any]:
     """A rejected record: as it stood, where it stood, and why."""
     where = outcome.record.where
+    raw = outcome.record.raw
     record: dict[str, Any] = (
-        {"record": orjson.Fragment(outcome.record.raw)}
+        {"record": orjson.Fragment(_in_one_line(raw))}
         if outcome.record.fault is None
-        else {"text": outcome.record.raw.decode("utf-8", errors="backslashreplace")}
+        else {"text": raw.decode("utf-8", errors="backslashreplace")}
     )
     findings: list[Diagnostic] = outcome.diagnostics
     place = {"file": where.file, "line": where.line, "byte": where.byte, "item": where.item}
     return {**place, "findings": [finding_json(found) for found in findings], **record}
+
+
+def _in_one_line(raw: bytes) -> bytes:
+    """A JSON text without line breaks: as it is, or else without white space. Values stay as spelled."""
+    return msgspec.json.format(raw, indent=-1) if b"\n" in raw or b"\r" in raw else raw
 
 
 def _manifest(

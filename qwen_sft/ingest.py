@@ -7,6 +7,7 @@ import glob
 import gzip
 import hashlib
 import io
+import os
 import sys
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -15,7 +16,8 @@ from pathlib import Path
 from typing import IO, Any, cast
 
 from qwen_sft.errors import InputError
-from qwen_sft.jsontext import documents, first_line_is_json, lines
+from qwen_sft.jsontext import documents, is_lines, lines
+from qwen_sft.quote import quoted
 from qwen_sft.record import Record, Where
 
 SUFFIXES = (".json", ".jsonl", ".json.gz", ".jsonl.gz", ".json.zst", ".jsonl.zst", ".parquet")
@@ -23,6 +25,7 @@ SUFFIXES = (".json", ".jsonl", ".json.gz", ".jsonl.gz", ".json.zst", ".jsonl.zst
 
 STDIN = "<stdin>"
 _CHUNK = 1 << 20
+_COMPRESSED = 1 << 16  # read at once of a zstd file, which may hold a hundred times as much text
 _BOM = b"\xef\xbb\xbf"
 
 
@@ -60,14 +63,26 @@ def expand(paths: Sequence[str], *, hashed: bool = False) -> list[Input]:
         for name in [STDIN] if path == "-" else _named(path):
             file = None if name == STDIN else Path(name)
             size = file.stat().st_size if file else 0
-            found.setdefault(name, Input(name, file, n_bytes=size, hashed=hashed))
+            key = str(file.resolve()) if file else STDIN
+            found.setdefault(key, Input(_spelled(name), file, n_bytes=size, hashed=hashed))
     return list(found.values())
+
+
+def _spelled(name: str) -> str:
+    """A file's name as text: bytes that are no UTF-8, which Python holds as surrogates, become escapes."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
 def _named(path: str) -> list[str]:
     here = Path(path)
+    try:
+        here.stat()
+    except FileNotFoundError:
+        pass
+    except OSError as error:  # no permission, or text that is too long to be a name
+        raise InputError(f"cannot open {quoted(path)}: {error.strerror}") from error
     if here.is_dir():
-        names = sorted(str(p) for p in here.rglob("*") if p.is_file() and p.name.endswith(SUFFIXES))
+        names = sorted(str(p) for p in here.rglob("*") if p.is_file() and p.name.lower().endswith(SUFFIXES))
         if not names:
             raise InputError(f"the directory {path!r} has no file ending in {', '.join(SUFFIXES)}")
         return names
@@ -86,7 +101,7 @@ def records(source: Input) -> Iterator[Record]:
         InputError: it cannot be opened, or is no Parquet file though its name says so.
     """
     digest = _Digest(hashlib.sha256() if source.hashed else None)
-    reader = _parquet_rows if source.name.endswith(".parquet") else _text_records
+    reader = _parquet_rows if source.name.lower().endswith(".parquet") else _text_records
     for record in reader(source, digest):
         source.n_records += 1
         yield record
@@ -134,32 +149,40 @@ class _Torn(Exception):
     """A compressed stream that ends before its end, or is damaged."""
 
 
-def _open(source: Input, digest: _Digest) -> "io.BufferedReader[Any]":
-    """The decompressed bytes of an input; reading them may raise _Torn."""
-    try:
-        raw = cast("IO[bytes]", sys.stdin.buffer) if source.path is None else source.path.open("rb")
-    except OSError as error:
-        raise InputError(f"cannot open {source.name!r}: {error.strerror}") from error
+def _plain(source: Input, digest: _Digest, raw: "IO[bytes]") -> Callable[[], bytes]:
+    """The bytes of an input as they are on disk, a piece a call."""
 
-    def plain() -> bytes:
-        data = raw.read(_CHUNK)
+    def following() -> bytes:
+        try:
+            data = raw.read(_CHUNK)
+        except OSError as error:
+            raise InputError(f"cannot read {source.name!r}: {error.strerror}") from error
         digest.update(data)
         return data
 
+    return following
+
+
+def _decompressed(name: str, plain: Callable[[], bytes]) -> "io.BufferedReader[Any]":
+    """The bytes of an input by its suffix; reading them may raise _Torn."""
     opened = io.BufferedReader(_Chunks(plain), _CHUNK)
-    if source.name.endswith(".gz"):
-        unzipped = gzip.GzipFile(fileobj=opened)
-
-        def gz() -> bytes:
-            try:
-                return unzipped.read(_CHUNK)
-            except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-                raise _Torn(f"the gzip stream is damaged or cut off: {error}") from error
-
-        return io.BufferedReader(_Chunks(gz), _CHUNK)
-    if source.name.endswith(".zst"):
+    if name.endswith(".gz"):
+        return io.BufferedReader(_Chunks(_gzip(opened)), _CHUNK)
+    if name.endswith(".zst"):
         return io.BufferedReader(_Chunks(_zstd(opened)), _CHUNK)
     return opened
+
+
+def _gzip(opened: "io.BufferedReader[Any]") -> Callable[[], bytes]:
+    unzipped = gzip.GzipFile(fileobj=opened)
+
+    def following() -> bytes:
+        try:
+            return unzipped.read1(_CHUNK)  # not `read`: that one forgets what it had read before the stream broke off
+        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+            raise _Torn(f"the gzip stream is damaged or cut off: {error}") from error
+
+    return following
 
 
 def _zstd(opened: "io.BufferedReader[Any]") -> Callable[[], bytes]:
@@ -171,13 +194,13 @@ def _zstd(opened: "io.BufferedReader[Any]") -> Callable[[], bytes]:
         # A frame object, not `stream_reader`: that one takes a torn file for a complete one.
         nonlocal frame
         while True:
-            data = opened.read(_CHUNK) if frame is None or not frame.unused_data else frame.unused_data
+            data = opened.read(_COMPRESSED) if frame is None or not frame.unused_data else frame.unused_data
             if not data:
                 if frame is not None and not frame.eof:
                     raise _Torn("the zstd stream is cut off")
                 return b""
             if frame is None or frame.eof:
-                frame = zstandard.ZstdDecompressor().decompressobj()
+                frame = zstandard.ZstdDecompressor(max_window_size=1 << 31).decompressobj()
             try:
                 out: bytes = frame.decompress(data)
             except zstandard.ZstdError as error:
@@ -189,18 +212,31 @@ def _zstd(opened: "io.BufferedReader[Any]") -> Callable[[], bytes]:
 
 
 def _text_records(source: Input, digest: _Digest) -> Iterator[Record]:
-    stream = _open(source, digest)
-    where = Where(source.name, 1)
-    bare = source.name.removesuffix(".gz").removesuffix(".zst")
     try:
-        if stream.peek(3)[:3] == _BOM:
-            stream.read(3)
-        by_line = bare.endswith(".jsonl") or (not bare.endswith(".json") and first_line_is_json(stream))
-        for record in lines(source.name, stream) if by_line else documents(source.name, stream):
-            where = record.where
+        raw = cast("IO[bytes]", sys.stdin.buffer) if source.path is None else source.path.open("rb")
+    except OSError as error:
+        raise InputError(f"cannot open {source.name!r}: {error.strerror}") from error
+    try:
+        plain = _plain(source, digest, raw)
+        yield from _parsed(source.name, _decompressed(source.name.lower(), plain))
+        while source.hashed and plain():  # behind a fault that ended the reading
+            pass
+    finally:
+        if source.path is not None:
+            raw.close()
+
+
+def _parsed(name: str, stream: "io.BufferedReader[Any]") -> Iterator[Record]:
+    line = 0
+    bare = name.lower().removesuffix(".gz").removesuffix(".zst")
+    try:
+        start = len(stream.read(3)) if stream.peek(3)[:3] == _BOM else 0
+        by_line = bare.endswith(".jsonl") or (not bare.endswith(".json") and is_lines(stream))
+        for record in (lines if by_line else documents)(name, stream, start):
+            line = record.where.line
             yield record
     except _Torn as torn:
-        yield Record(Where(source.name, where.line + 1), None, b"", f"{torn}; what stands behind this is lost")
+        yield Record(Where(name, line + 1), None, b"", f"{torn}; what stands behind this is lost")
 
 
 def _parquet_rows(source: Input, digest: _Digest) -> Iterator[Record]:

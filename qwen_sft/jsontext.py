@@ -4,6 +4,7 @@ What cannot be parsed becomes a record with a fault. Behind a bad line reading g
 where the next value begins, so there it ends, and the fault says so.
 """
 
+import codecs
 import io
 import json
 from collections.abc import Iterator
@@ -12,56 +13,83 @@ from typing import Any
 import msgspec
 
 from qwen_sft.record import Record, Where
-from qwen_sft.sample import is_object
+from qwen_sft.sample import is_list, is_object
+
+MOST_NESTED = 200
+"""How deep lists and objects may stand inside each other. Python's stack ends near 1,000 calls, and what comes after
+reading (rules, templates, json.dumps) takes several for each level."""
 
 _CHUNK = 1 << 20
+_SPACE = b" \t\r\n"
 _decode = msgspec.json.Decoder().decode
 
 
-def first_line_is_json(stream: io.BufferedReader) -> bool:
-    """True if the first line is a whole JSON value: then the text is read line by line."""
+def is_lines(stream: io.BufferedReader) -> bool:
+    """True if the first line is a whole record: then the text is read line by line."""
     head = stream.peek(_CHUNK)
-    line, newline, _ = head.lstrip().partition(b"\n")
+    line, newline, _ = head.lstrip(_SPACE).partition(b"\n")
     try:
-        _decode(line)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+        first = _decode(line)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return False
-    return bool(newline)
+    return bool(newline) and (not is_list(first) or _is_message_list(first))
 
 
-def lines(name: str, stream: io.BufferedReader) -> Iterator[Record]:
-    """The records of JSON Lines; blank lines are none."""
-    byte = 0
+def lines(name: str, stream: io.BufferedReader, byte: int = 0) -> Iterator[Record]:
+    """The records of JSON Lines; blank lines are none. `byte` is where the stream stands in its file."""
     for number, line in enumerate(stream, start=1):
-        text = line.strip()
+        text = line.strip(_SPACE)
         if text:
-            yield parse(text, Where(name, number, byte))
+            yield parse(text, Where(name, number, byte + line.index(text[:1])))
         byte += len(line)
 
 
 def parse(text: bytes, where: Where) -> Record:
     """The record of one JSON text; with a fault where it is none."""
     try:
-        return Record(where, _decode(text), text)
+        value = _decode(text)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         return Record(where, None, text, _fault(text, error))
+    if text.count(b"[") + text.count(b"{") > MOST_NESTED and _is_too_deep(value):
+        return Record(where, None, text, _TOO_DEEP)
+    return Record(where, value, text)
+
+
+_TOO_DEEP = f"it is nested deeper than {MOST_NESTED} levels"
+
+
+def _is_too_deep(value: Any) -> bool:
+    level: list[Any] = [value]
+    for _ in range(MOST_NESTED):
+        below: list[Any] = []
+        for item in level:
+            below += item.values() if is_object(item) else item
+        level = [child for child in below if is_object(child) or is_list(child)]
+        if not level:
+            return False
+    return True
 
 
 def _fault(text: bytes, error: Exception) -> str:
     """Why a text is no JSON, in words that name the column."""
-    if isinstance(error, RecursionError):
-        return "it is nested too deeply"
     try:
-        value = json.loads(text, parse_constant=_no_constant)
+        value = json.loads(text.decode(), parse_constant=_no_constant)
     except UnicodeDecodeError as bad:
         return f"byte {bad.start} (0x{text[bad.start]:02x}) is not UTF-8"
     except json.JSONDecodeError as bad:
         return f"{bad.msg} at column {bad.colno}"
     except RecursionError:
-        return "it is nested too deeply"
+        return _TOO_DEEP
     except ValueError as bad:
-        return str(bad)
+        return _too_large(bad)
+    if isinstance(error, RecursionError):
+        return _TOO_DEEP
     return "a \\u escape is half of a surrogate pair" if _has_surrogate(value) else str(error)
+
+
+def _too_large(error: ValueError) -> str:
+    """What json says of a value that it cannot hold: its words for a long integer talk of Python's settings."""
+    return "an integer has too many digits" if "digits" in str(error) else str(error)
 
 
 def _no_constant(name: str) -> Any:
@@ -76,9 +104,9 @@ def _has_surrogate(value: Any) -> bool:
     return False
 
 
-def documents(name: str, stream: io.BufferedReader) -> Iterator[Record]:
+def documents(name: str, stream: io.BufferedReader, byte: int = 0) -> Iterator[Record]:
     """The records of JSON text that is not in lines: one value, several, or lists of records."""
-    text = _Text(name, stream)
+    text = _Text(name, stream, byte)
     while text.skip_space():
         if text.here() != "[":
             yield text.value(None)
@@ -90,60 +118,84 @@ def documents(name: str, stream: io.BufferedReader) -> Iterator[Record]:
 
 
 def _list(text: "_Text") -> Iterator[Record]:
-    """A list of records; a list of messages is one record."""
+    """A list of records; a list of messages is one record, and so is an empty list."""
     start = text.mark()
-    first = True
     text.step()
     item = 0
-    while text.skip_space() and text.here() != "]":
-        if item and text.here() == ",":
-            text.step()
-            text.skip_space()
+    while text.skip_space() and not (text.here() == "]" and item == 0):
         record = text.value(item)
-        if first and not text.broken and is_object(record.data) and _is_message(record.data):
+        if item == 0 and not text.broken and _is_message_list([record.data]):
             text.back(start)
             yield text.value(None)
             return
-        first = False
         text.forget()
         yield record
         if text.broken:
             return
         item += 1
-    if text.here() == "]":
+        if not text.skip_space():
+            break
+        if text.here() == "]":
+            text.step()
+            return
+        if text.here() != ",":
+            yield text.fault("Expecting ',' delimiter")
+            return
         text.step()
-        if not item:
-            yield text.fault("an empty list")
+    if text.here() == "]":
+        text.back(start)
+        yield text.value(None)
     else:
         yield text.fault("the list is never closed")
 
 
-def _is_message(first: dict[str, Any]) -> bool:
-    return ("role" in first or "from" in first) and "messages" not in first and "conversations" not in first
+def _is_message_list(value: list[Any]) -> bool:
+    """True if a list is the messages of one conversation, going by the first of them."""
+    first = value[0] if value else None
+    return is_object(first) and ("role" in first or "from" in first) and not first.keys() & _RECORD_KEYS
+
+
+_RECORD_KEYS = {"messages", "conversations"}
 
 
 class _Text:
     """A cursor over JSON text that is read as it is needed."""
 
-    def __init__(self, name: str, stream: io.BufferedReader) -> None:
+    def __init__(self, name: str, stream: io.BufferedReader, byte: int) -> None:
         self._name = name
         self._stream = stream
-        self._utf8 = io.TextIOWrapper(stream, encoding="utf-8", errors="surrogateescape", newline="")
-        self._decoder = json.JSONDecoder(parse_constant=_no_constant)
+        # Characters for bytes that are no UTF-8, so that the bytes can be had back: `parse` names them.
+        self._utf8 = codecs.getincrementaldecoder("utf-8")("surrogateescape")
+        # It takes NaN: where such a value ends is plain, so `parse` can refuse it and reading goes on behind it.
+        self._decoder = json.JSONDecoder()
         self._buffer = ""
         self._at = 0
-        self._told = 0  # how far line and byte have been counted
+        self._told = 0  # how far line, column and byte have been counted
         self._line = 1
-        self._byte = 0
+        self._column = 1
+        self._byte = byte
         self._ended = False
+        self._failure: Exception | None = None
         self.broken = False
 
     def _more(self, n: int) -> bool:
         """Reads on; False at the end of the input."""
-        data = "" if self._ended else self._utf8.read(n)
-        self._ended = not data
-        self._buffer += data
-        return bool(data)
+        if self._failure:
+            raise self._failure
+        parts: list[str] = []
+        while n > 0 and not self._ended:
+            try:
+                data = self._stream.read1(n)
+            except Exception as failure:  # what was read before it is looked at first
+                self._failure = failure
+                break
+            self._ended = not data
+            parts.append(self._utf8.decode(data, final=not data))
+            n -= len(data)
+        if self._failure and not parts:
+            raise self._failure
+        self._buffer += "".join(parts)
+        return any(parts)
 
     def forget(self) -> None:
         """Lets go of the text before the cursor once there is much of it; `back` can then no longer reach it."""
@@ -153,20 +205,26 @@ class _Text:
             self._at = self._told = 0
 
     def _advance(self) -> None:
-        """Brings line and byte up to the cursor."""
-        passed = self._buffer[self._told : self._at]
-        self._line += passed.count("\n")
-        self._byte += len(passed.encode("utf-8", "surrogateescape"))
+        """Brings line, column and byte up to the cursor."""
+        self._line, self._column = self._place(self._at)
+        self._byte += len(self._buffer[self._told : self._at].encode("utf-8", "surrogateescape"))
         self._told = self._at
 
-    def mark(self) -> tuple[int, int, int]:
+    def _place(self, at: int) -> tuple[int, int]:
+        """Line and column of a character at or behind the last one counted."""
+        n_lines = self._buffer.count("\n", self._told, at)
+        if not n_lines:
+            return self._line, self._column + at - self._told
+        return self._line + n_lines, at - self._buffer.rindex("\n", self._told, at)
+
+    def mark(self) -> tuple[int, int, int, int]:
         """A place to come back to, until the next `forget`."""
         self._advance()
-        return self._at, self._line, self._byte
+        return self._at, self._line, self._column, self._byte
 
-    def back(self, mark: tuple[int, int, int]) -> None:
+    def back(self, mark: tuple[int, int, int, int]) -> None:
         """Returns to a marked place."""
-        self._at, self._line, self._byte = mark
+        self._at, self._line, self._column, self._byte = mark
         self._told = self._at
 
     def skip_space(self) -> bool:
@@ -193,9 +251,7 @@ class _Text:
 
     def fault(self, says: str) -> Record:
         """A record for what stands here and cannot be read; reading ends with it."""
-        self.broken = True
-        rest = self._buffer[self._at : self._at + 200].encode("utf-8", "surrogateescape")
-        return Record(self._where(None), None, rest, f"{says}; nothing behind this place was read")
+        return self._bad(self._where(None), says, self._at)
 
     def value(self, item: int | None) -> Record:
         """The JSON value at the cursor, as a record; moves behind it."""
@@ -203,23 +259,27 @@ class _Text:
         wanted = _CHUNK
         while True:
             try:
-                data, end = self._decoder.raw_decode(self._buffer, self._at)
+                _, end = self._decoder.raw_decode(self._buffer, self._at)
             except json.JSONDecodeError as error:
                 inside = error.pos < len(self._buffer) - 1024 and not error.msg.startswith("Unterminated string")
                 if inside or not self._more(wanted):
-                    return self._bad(where, f"{error.msg} at column {error.colno}")
-            except (ValueError, RecursionError) as error:
-                return self._bad(where, str(error) if isinstance(error, ValueError) else "it is nested too deeply")
+                    return self._bad(where, error.msg, error.pos)
+            except RecursionError:
+                return self._bad(where, _TOO_DEEP, self._at)
+            except ValueError as error:
+                return self._bad(where, _too_large(error), self._at)
             else:
-                if end < len(self._buffer) or not self._more(wanted):
+                # A number may go on behind what has been read: of "1.5e+7" perhaps only "1.5e+" is there.
+                if end + 2 < len(self._buffer) or not self._more(wanted):
                     break
             wanted *= 2
         raw = self._buffer[self._at : end].encode("utf-8", "surrogateescape")
         self._at = end
-        checked = parse(raw, where)
-        return checked if checked.fault else Record(where, data, raw)
+        return parse(raw, where)
 
-    def _bad(self, where: Where, says: str) -> Record:
+    def _bad(self, where: Where, says: str, at: int) -> Record:
         self.broken = True
-        raw = self._buffer[self._at :].encode("utf-8", "surrogateescape")
-        return Record(where, None, raw[:_CHUNK], f"{says}; nothing behind this place was read")
+        line, column = self._place(at)
+        raw = self._buffer[self._at : self._at + _CHUNK].encode("utf-8", "surrogateescape")
+        says = f"{says} at line {line}, column {column}; nothing behind this place was read"
+        return Record(where, None, raw, says)

@@ -46,7 +46,7 @@ def results_in(text: str) -> list[Block]:
 
 
 def leaks_of(text: str, path: Path) -> list[Leak]:
-    """The leak of an assistant's text, if it has one. Reasoning that stands in the text as `</think>` is passed over."""
+    """The leak of an assistant's text, if it has one; what stands before a `</think>` is passed over."""
     if "<" not in text or not ("tool_call>" in text or "<function=" in text or "</tool_response>" in text):
         return []
     said = text.rpartition("</think>")[2]
@@ -82,9 +82,7 @@ def _broken(text: str, calls: list[Block]) -> str | None:
         if not block.closed:
             return f"'<tool_call>' is never closed: {quoted(text[block.start : block.start + 60])}"
         if not _is_call(block.inner):
-            return (
-                f"what stands between '<tool_call>' and '</tool_call>' is not one call: {quoted(block.inner.strip())}"
-            )
+            return f"a '<tool_call>' block does not hold one call: {quoted(block.inner.strip())}"
     return "'<function=' stands outside of '<tool_call>'" if "<function=" in outside else None
 
 

@@ -114,12 +114,12 @@ def _template_source(folder: Path) -> str:
     """The chat template of a folder: `chat_template.jinja` wins over `tokenizer_config.json`, as in transformers."""
     own = folder / "chat_template.jinja"
     if own.is_file():
-        return own.read_text(encoding="utf-8")
+        return _text(own)
     config = folder / "tokenizer_config.json"
     if not config.is_file():
         raise ModelError(f"{folder} has neither chat_template.jinja nor tokenizer_config.json")
     try:
-        parsed: Any = decode_json(config.read_text(encoding="utf-8"))
+        parsed: Any = decode_json(_text(config))
     except ValueError as error:
         raise ModelError(f"{config} is not JSON: {error}") from error
     source: Any = parsed.get("chat_template") if is_object(parsed) else None
@@ -129,6 +129,13 @@ def _template_source(folder: Path) -> str:
     if not isinstance(source, str):
         raise ModelError(f"{config} has no chat_template")
     return source
+
+
+def _text(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ModelError(f"cannot read {file}: {error}") from error
 
 
 def _check_controls(tokenizer: Tokenizer, folder: Path) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from qwen_sft.chatml import STOP
+from qwen_sft.chatml import START, STOP
 from qwen_sft.sample import Message, Tool
 from qwen_sft.tokenizer import Tokenizer
 from qwen_sft.tokens import Tokens
@@ -27,7 +27,7 @@ class Disagreement:
         turn: index of the assistant message.
         ours: the text in our row, from shortly before the first difference.
         theirs: the server's text, likewise.
-        what: which part differs: "prompt", "completion", "mask" or "rows".
+        what: which part differs: "rows", "prompt", "completion", "end" or "mask".
     """
 
     turn: int
@@ -54,10 +54,11 @@ def disagreements(
         empty_reasoning: text that the template writes into a last turn without reasoning, and into no earlier one. A
             row may show such a turn with it or without it: both stand behind the server's exact prompt and say the
             same.
-        turns: the assistant turns that must be trained; default: all.
+        turns: the assistant turns that must be trained; default: all but a first message, which has no prompt.
     """
     found: list[Disagreement] = []
-    expected = list(turns) if turns is not None else [i for i, m in enumerate(messages) if m.get("role") == "assistant"]
+    prompted = [i for i, message in enumerate(messages) if i and message.get("role") == "assistant"]
+    expected = prompted if turns is None else list(turns)
     trained = sorted(turn for row in rows for turn in row.turns)
     if trained != sorted(expected):
         found.append(Disagreement(-1, f"trained turns {trained}", f"assistant turns {sorted(expected)}", "rows"))
@@ -71,11 +72,11 @@ def disagreements(
             if not np.array_equal(ours, prompt_ids):
                 found.append(_differ(turn, tokenizer, ours, prompt_ids, "prompt"))
                 continue
-            completion = _completion(prompt, whole)
-            if completion is None:
-                shown = Disagreement(turn, prompt[-80:], whole[-200:], "prompt")
-                found.append(shown)
+            said = _said(prompt, whole)
+            if said is None:
+                found.append(Disagreement(turn, prompt[-80:], whole[-200:], "prompt"))
                 continue
+            completion, after_stop = said
             after = row.input_ids[len(prompt_ids) :]
             candidates = [tokenizer.encode(completion)]
             if empty_reasoning and completion.startswith(empty_reasoning):
@@ -85,6 +86,9 @@ def disagreements(
                 found.append(_differ(turn, tokenizer, after[: len(candidates[0])], candidates[0], "completion"))
                 continue
             mask[len(prompt_ids) : len(prompt_ids) + len(fits[0])] = True
+            rest = tokenizer.encode(after_stop)
+            if turn == row.turns[-1] and not np.array_equal(after[len(fits[0]) :], rest):
+                found.append(_differ(turn, tokenizer, after[len(fits[0]) :], rest, "end"))
         if not np.array_equal(mask, row.loss_mask) and not found:
             at = int(np.flatnonzero(mask != row.loss_mask)[0])
             side = "trained" if row.loss_mask[at] else "not trained"
@@ -94,21 +98,23 @@ def disagreements(
     return found
 
 
-def _completion(prompt: str, whole: str) -> str | None:
-    """What the model says behind a prompt, up to its stop token; None where the turn does not stand behind it."""
+def _said(prompt: str, whole: str) -> tuple[str, str] | None:
+    """What the model says behind a prompt, up to its stop token, and what the template prints behind that.
+
+    None where the turn does not stand behind the prompt.
+    """
     if whole.startswith(prompt):
         said = whole[len(prompt) :]
     else:
         # In the prompt a neighbouring assistant turn is the last one and may be printed otherwise than before this
         # turn: then only the turn itself, from its header on, can be compared.
-        header = prompt.rfind("<|im_start|>")
-        tail = prompt[header:]
+        tail = prompt[prompt.rfind(START) :]
         start = whole.rfind(tail)
         if start < 0:
             return None
         said = whole[start + len(tail) :]
     end = said.rfind(STOP)
-    return said[: end + len(STOP)] if end >= 0 else None
+    return (said[: end + len(STOP)], said[end + len(STOP) :]) if end >= 0 else None
 
 
 def _differ(turn: int, tokenizer: Tokenizer, ours: np.ndarray, theirs: np.ndarray, what: str) -> Disagreement:

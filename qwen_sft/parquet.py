@@ -1,4 +1,5 @@
 # pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false
 # pyarrow has no types; what leaves this file is typed by its functions.
 """Parquet rows to records."""
 
@@ -11,22 +12,42 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from qwen_sft.errors import InputError
+from qwen_sft.jsontext import parse
 from qwen_sft.record import Record, Where
+
+_BATCH = 256
 
 
 def rows(name: str, path: Path) -> Iterator[Record]:
     """The rows of a file as records, their raw bytes being the row as JSON.
 
     Raises:
-        InputError: it is no Parquet file.
+        InputError: it is no Parquet file, or is damaged.
     """
     try:
         opened = pq.ParquetFile(path)
-    except (OSError, pa.ArrowInvalid) as error:
+    except (OSError, pa.ArrowException) as error:
         raise InputError(f"{name!r} is no Parquet file: {error}") from error
     number = 0
-    for batch in opened.iter_batches(batch_size=256):
-        data: dict[str, Any]
-        for data in batch.to_pylist():
-            number += 1
-            yield Record(Where(name, number), data, msgspec.json.encode(data))
+    with opened:
+        batches = opened.iter_batches(batch_size=_BATCH)
+        while True:
+            try:
+                batch = next(batches, None)
+            except (OSError, pa.ArrowException) as error:
+                raise InputError(f"{name!r} is damaged behind row {number}: {error}") from error
+            if batch is None:
+                return
+            for i in range(batch.num_rows):
+                number += 1
+                yield _record(batch.slice(i, 1), Where(name, number))
+
+
+def _record(row: Any, where: Where) -> Record:
+    """One row, by way of JSON: a format then sees what it would see in a JSON file, and no date, bytes or tuple."""
+    try:
+        (data,) = row.to_pylist()
+        text = msgspec.json.encode(data)
+    except (ValueError, TypeError, RecursionError) as error:  # text that is no UTF-8; a nanosecond that Python drops
+        return Record(where, None, b"", f"the row has no JSON form: {error}")
+    return parse(text, where)

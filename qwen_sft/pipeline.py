@@ -8,7 +8,8 @@ process, in a pool or on a cluster: a pipeline pickles as its settings. A bad re
 
 import hashlib
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -107,7 +108,10 @@ class Pipeline:
 
     def process(self, batch: Sequence[Record]) -> list[Outcome]:
         """One outcome for each record, in order."""
-        outcomes = [self._read(record) for record in batch]
+        outcomes: list[Outcome] = []
+        for record in batch:
+            with _named_in_crash(record):
+                outcomes.append(self._read(record))
         if self.settings.model is not None:
             self._encode(outcomes)
         return outcomes
@@ -177,13 +181,22 @@ class Pipeline:
             for outcome in clean
             for conversation in outcome.conversations
         ]
-        encoded = iter(self.encoder.encode(inputs))
+        try:
+            encoded = iter(self.encoder.encode(inputs))
+        except Exception:
+            for outcome in clean:  # one by one, to say which record it was
+                with _named_in_crash(outcome.record):
+                    self.encoder.encode(
+                        [(one, is_verified(outcome.record, self.settings)) for one in outcome.conversations]
+                    )
+            raise
         for outcome in clean:
             made = [next(encoded) for _ in outcome.conversations]
             for index, one in enumerate(made):
-                for rule in self.rules["tokens"]:
-                    found = rule.check(one)
-                    outcome.diagnostics += [self._place(rule, f, one.conversation, outcome) for f in found]
+                with _named_in_crash(outcome.record):
+                    for rule in self.rules["tokens"]:
+                        found = rule.check(one)
+                        outcome.diagnostics += [self._place(rule, f, one.conversation, outcome) for f in found]
                 name = one.conversation.sample.get("id", "")
                 outcome.rows += [Row(row, outcome.record.where, name, index) for row in one.rows]
                 outcome.aside += one.dropped
@@ -191,6 +204,16 @@ class Pipeline:
             outcome.conversations = [one.conversation for one in made]
             if outcome.rejected:
                 outcome.rows = []
+
+
+@contextmanager
+def _named_in_crash(record: Record) -> Generator[None, None, None]:
+    """Notes on an exception which record was at work."""
+    try:
+        yield
+    except Exception as error:
+        error.add_note(f"at {record.where.file}:{record.where.line}")
+        raise
 
 
 def is_verified(record: Record, settings: Settings) -> bool:

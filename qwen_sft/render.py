@@ -38,7 +38,7 @@ class Rendering:
 def renderings(
     messages: Sequence[Message], tools: Sequence[Tool], family: Family, tokenizer: Tokenizer
 ) -> list[Rendering]:
-    """The rows of one sample: each assistant turn is trained in exactly one of them.
+    """The rows of one sample: each assistant turn that has a prompt is trained in exactly one of them.
 
     A turn whose first token would melt into the newline of its header (words that begin with white space) has a row of
     its own, in which it is encoded apart, as the server would have it; as history of later turns it is encoded as part
@@ -50,9 +50,12 @@ def renderings(
     made: list[Rendering] = []
     pending = list(reversed(family.runs(messages)))
     while pending:
-        run = pending.pop()
+        # Nobody can ask a server for a first message: it is shown and not trained (MSG010).
+        run = Run(tuple(t for t in pending.pop().turns if t))
+        if not run.turns:
+            continue
         spans = _spans(messages, tools, family, run)
-        melting = [t for t in run.turns if _melts(spans, t, tokenizer)] if len(run.turns) > 1 else []
+        melting = _melting(spans, run.turns, tokenizer) if len(run.turns) > 1 else []
         if melting:
             rest = tuple(t for t in run.turns if t not in melting)
             pending += [Run((t,)) for t in reversed(melting)] + ([Run(rest)] if rest else [])
@@ -71,15 +74,20 @@ def _spans(messages: Sequence[Message], tools: Sequence[Tool], family: Family, r
     return spans
 
 
-def _first_words(spans: Sequence[Span], turn: int) -> str:
-    return next((span.text for span in spans if span.message == turn and span.kind in GENERATED), "")
+def _melting(spans: Sequence[Span], turns: Sequence[int], tokenizer: Tokenizer) -> list[int]:
+    """The turns whose header and words, encoded as one text, have no token boundary between them."""
+    suspects: set[int] = set()
+    begun: set[int] = set()
+    for span in spans:
+        if span.kind in GENERATED and span.message not in begun:
+            begun.add(span.message)
+            if not span.text[0].isascii() or span.text[0].isspace():
+                suspects.add(span.message)
+    return [turn for turn in turns if turn in suspects and _melts(spans, turn, tokenizer)]
 
 
 def _melts(spans: Sequence[Span], turn: int, tokenizer: Tokenizer) -> bool:
-    """True if header and words, encoded as one text, have no token boundary between them."""
-    words = _first_words(spans, turn)
-    if words[:1].isascii() and not words[:1].isspace():
-        return False
+    words = "".join(span.text for span in spans if span.message == turn and span.kind in GENERATED)
     header = next(span.text for span in spans if span.message == turn and span.kind is Kind.HEADER)
     whole = tokenizer.encode(header + words)
     apart = np.concatenate([tokenizer.encode(header), tokenizer.encode(words)])

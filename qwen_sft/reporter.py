@@ -8,7 +8,7 @@ from qwen_sft.finding import Diagnostic, Severity
 from qwen_sft.sample import json_path
 from qwen_sft.settings import FailOn
 from qwen_sft.shelf import shelf
-from qwen_sft.terminal import styled
+from qwen_sft.terminal import one_line, styled
 
 
 @dataclass(slots=True)
@@ -69,7 +69,7 @@ def summary(totals: Totals, *, colour: bool = False) -> str:
             f"{totals.n_events:,} events: {totals.n_kept:,} kept, "
             f"{totals.n_merged:,} merged, {totals.n_dropped:,} dropped"
         )
-        lines += [f"    dropped {n:,}: {reason}" for reason, n in sorted(totals.dropped_reasons.items())]
+        lines += [f"    dropped {n:,}: {one_line(reason)}" for reason, n in sorted(totals.dropped_reasons.items())]
     if totals.by_code:
         counts = ", ".join(f"{code} {n:,}" for code, n in sorted(totals.by_code.items(), key=lambda item: -item[1]))
         lines.append(f"findings: {counts}")

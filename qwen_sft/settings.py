@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from qwen_sft.errors import UsageError
-from qwen_sft.sample import is_list
+from qwen_sft.sample import is_list, is_object, value_at
 
 FailOn = Literal["error", "warning", "info", "never"]
 TrailingCalls = Literal["error", "drop-turn", "keep"]
@@ -96,12 +96,14 @@ def _from_file(folder: Path, file: Path | None) -> dict[str, Any]:
             continue
         try:
             table: Any = tomllib.loads(path.read_text(encoding="utf-8"))
-        except tomllib.TOMLDecodeError as error:
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise UsageError(f"{path} is not TOML: {error}") from error
         if path.name == "pyproject.toml":
-            table = table.get("tool", {}).get("qwen-sft")
-            if table is None:
+            table = value_at(table, ("tool", "qwen-sft"))
+            if table is None and file is None:
                 continue
+        if not is_object(table):
+            raise UsageError(f"{path} has no table [tool.qwen-sft]; it holds the settings, such as fail-on = 'warning'")
         return {_known(key, path): _typed(_known(key, path), value, path) for key, value in table.items()}
     return {}
 
@@ -114,11 +116,11 @@ def _known(key: str, path: Path) -> str:
 
 
 def _typed(name: str, value: Any, path: Path) -> Any:
-    wanted = int if name in ("max_length", "seed", "shard_size") else list if name in ("select", "ignore") else str
+    if name in ("select", "ignore"):
+        if is_list(value) and all(isinstance(item, str) for item in value):
+            return tuple(value)
+        raise UsageError(f"{path} sets {_dashed(name)} to {value!r}; it takes a list of strings")
+    wanted, called = (int, "a whole number") if name in ("max_length", "seed", "shard_size") else (str, "a string")
     if not isinstance(value, wanted) or isinstance(value, bool):
-        raise UsageError(f"{path} sets {_dashed(name)} to {value!r}; it takes {wanted.__name__}")
-    return _frozen(value)
-
-
-def _frozen(value: Any) -> Any:
-    return tuple(value) if is_list(value) else value
+        raise UsageError(f"{path} sets {_dashed(name)} to {value!r}; it takes {called}")
+    return value

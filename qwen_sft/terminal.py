@@ -4,15 +4,22 @@ import os
 import re
 from typing import TextIO
 
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+_CONTROL = re.compile(
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\U000e0000-\U000e007f]"
+)
 
 
 def printable(text: str) -> str:
-    """Text without control and direction characters: each is written as its escape, such as \\x1b.
+    """Text without control, direction and tag characters: each is written as its escape, such as \\x1b.
 
     Newline and tab stay. A trace may hold escape sequences that recolour, overwrite or retitle a terminal.
     """
     return _CONTROL.sub(lambda match: match[0].encode("unicode_escape").decode("ascii"), text)
+
+
+def one_line(text: str) -> str:
+    """`printable` text of one line: a newline in a file's name or a key must not pass for the end of a finding."""
+    return printable(text).replace("\n", "\\n").replace("\t", "\\t")
 
 
 def in_colour(stream: TextIO) -> bool:

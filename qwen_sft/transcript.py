@@ -80,6 +80,15 @@ class Transcript:
                 answers[call] = result
         return Exchange(turn, calls, results, answers, unmatched)
 
+    def is_proven(self, exchange: Exchange, k: int) -> bool:
+        """True if call k and its result say that they belong together: by one id, or by a tool that is called once."""
+        call, result = exchange.calls[k], exchange.answers[k]
+        message: Message = {} if result is None else self.messages[result]
+        if "id" in call and message.get("tool_call_id") == call["id"]:
+            return True
+        names = [other.get("function", {}).get("name") for other in exchange.calls]
+        return message.get("name") == names[k] and names.count(names[k]) == 1
+
     @cached_property
     def stray_results(self) -> list[int]:
         """Indices of tool messages that do not stand behind a turn with calls."""

@@ -137,6 +137,28 @@ def samples() -> SearchStrategy[Sample]:
     )
 
 
+def served_samples() -> SearchStrategy[Sample]:
+    """Samples that every template prints: known roles, text, arguments that are objects; the text may be anything.
+
+    Consecutive turns of one role, reasoning in any turn, think tags in content, results out of place: all occur.
+    """
+    some = texts() | st.sampled_from(["Hello", "It is 4 degrees.", "Let me look."])
+    call = st.builds(
+        lambda name, arguments: {"type": "function", "function": {"name": name, "arguments": arguments}},
+        tool_names(),
+        st.dictionaries(st.sampled_from(["city", "days"]) | texts(), json_values(4), max_size=2),
+    )
+    assistant = st.fixed_dictionaries(
+        {"role": st.just("assistant"), "content": some},
+        optional={"reasoning_content": some, "tool_calls": st.lists(call, min_size=1, max_size=2)},
+    )
+    other = st.fixed_dictionaries({"role": st.sampled_from(["user", "user", "tool", "system"]), "content": some})
+    return st.fixed_dictionaries(
+        {"messages": st.lists(assistant | other, min_size=1, max_size=8)},
+        optional={"tools": st.lists(tools(), max_size=2)},
+    )
+
+
 def broken_samples() -> SearchStrategy[Any]:
     """Samples in which one place holds any JSON value, or is gone; some are still samples, most are not."""
 

@@ -1,8 +1,9 @@
 """The command line: the app, and one thin module per command."""
 
+import io
 import os
 import sys
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -14,7 +15,7 @@ from qwen_sft.cli.rule import rule
 from qwen_sft.cli.show import show
 from qwen_sft.cli.validate import validate
 from qwen_sft.errors import QwenSftError
-from qwen_sft.terminal import printable
+from qwen_sft.terminal import one_line, printable
 
 app = typer.Typer(
     name="qwen-sft",
@@ -22,9 +23,10 @@ app = typer.Typer(
     epilog="Exit codes: 0 clean, 1 findings, 2 could not run, 3 nothing was checked.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # rich's boxes cut flags short and swallow [brackets] in help texts
 )
 for command in (validate, build, show, rule, formats, models):
-    app.command()(command)
+    app.command(short_help=(command.__doc__ or "").partition("\n")[0])(command)
 
 
 def _version(wanted: bool) -> None:
@@ -42,22 +44,42 @@ def _options(  # pyright: ignore[reportUnusedFunction]  # typer calls it
     pass
 
 
-def main() -> Any:
+def main() -> None:
     """Runs the command line. What stops us, a crash included, exits with 2: Python's own 1 would read as bad data."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal that cannot print a character gets its escape, no crash
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        try:
+            _run()
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        # The reader of our output has gone, as `head` does; what was asked for was not all delivered.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        sys.exit(2)
+
+
+def _run() -> None:
     try:
         app()
+    except SystemExit as stop:
+        if isinstance(stop.__context__, BrokenPipeError):  # typer makes it an exit with 1
+            raise stop.__context__ from None
+        raise
     except QwenSftError as error:
         sys.stderr.write(f"qwen-sft: {printable(str(error))}\n")
         sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)
     except BrokenPipeError:
-        # The reader of our output has gone, as `head` does; what was asked for was not all delivered.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(2)
-    except Exception:
+        raise
+    except Exception as error:
         import traceback
 
-        traceback.print_exc()
+        sys.stderr.write(printable(traceback.format_exc()))
+        place = "".join(f" ({one_line(note)})" for note in getattr(error, "__notes__", ()))
         sys.stderr.write(
-            "qwen-sft: this is a fault of qwen-sft, not of your data; please report it with the lines above\n"
+            f"qwen-sft: this is a fault of qwen-sft, not of your data{place}; please report it with the lines above\n"
         )
         sys.exit(2)

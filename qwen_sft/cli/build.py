@@ -20,8 +20,8 @@ Examples:
 
 def build(
     paths: options.Paths,
-    model: options.Model,
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder to write; must be new or empty.")],
+    model: options.Model = None,
     format: options.Format = None,
     max_length: options.MaxLength = None,
     on_too_long: options.OnTooLong = None,

@@ -18,12 +18,9 @@ Format = Annotated[
     str | None,
     typer.Option("--format", metavar="NAME", help="Read every record as this format [default: by its shape]."),
 ]
-OptionalModel = Annotated[
+Model = Annotated[
     str | None,
     typer.Option("--model", metavar="NAME|DIR|HUB_ID", help="Family, folder or hub id; see: qwen-sft models."),
-]
-Model = Annotated[
-    str, typer.Option("--model", metavar="NAME|DIR|HUB_ID", help="Family, folder or hub id; see: qwen-sft models.")
 ]
 FailOn = Annotated[
     str | None,

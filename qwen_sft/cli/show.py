@@ -27,7 +27,7 @@ _LABEL = 12
 
 def show(
     paths: options.Paths,
-    model: options.Model,
+    model: options.Model = None,
     row: Annotated[int, typer.Option("--row", min=1, metavar="N", help="Which record, counted from 1.")] = 1,
     format: options.Format = None,
     trailing_calls: options.TrailingCalls = None,
@@ -39,11 +39,11 @@ def show(
     """Show one record as training rows: each token, its kind, whether it is trained, and the findings beside it."""
     from itertools import islice
 
-    from qwen_sft.errors import InputError
+    from qwen_sft.errors import InputError, UsageError
     from qwen_sft.ingest import expand, records
     from qwen_sft.pipeline import Pipeline
     from qwen_sft.reporter import Totals, reporters
-    from qwen_sft.terminal import in_colour, printable
+    from qwen_sft.terminal import in_colour, one_line
 
     settings = options.settings(
         config,
@@ -55,6 +55,8 @@ def show(
         tokenizer_backend=tokenizer_backend,
         verify="all",
     )
+    if settings.model is None:
+        raise UsageError("no model is named; name one with --model, see: qwen-sft models")
     pipeline = Pipeline(settings)
     every = (record for source in expand(paths) for record in records(source))
     record = next(islice(every, row - 1, None), None)
@@ -62,7 +64,7 @@ def show(
         raise InputError(f"there is no record {row}; --row counts the records of all files from 1")
     (outcome,) = pipeline.process([record])
     colour = in_colour(sys.stdout)
-    place = f"{printable(record.where.file)}:{record.where.line}"
+    place = f"{one_line(record.where.file)}:{record.where.line}"
     sys.stdout.write(f"{place}: {outcome.format or 'no format'}, {len(outcome.rows)} training rows\n")
     shown: set[int] = set()
     for number, one in enumerate(outcome.rows, start=1):

@@ -23,7 +23,7 @@ Examples:
 def validate(
     paths: options.Paths,
     format: options.Format = None,
-    model: options.OptionalModel = None,
+    model: options.Model = None,
     output_format: Annotated[
         str, typer.Option("--output-format", metavar="full|concise|json", help="How to print findings on stdout.")
     ] = "full",

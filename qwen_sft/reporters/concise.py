@@ -6,7 +6,7 @@ from typing import TextIO
 
 from qwen_sft.finding import Diagnostic
 from qwen_sft.reporter import Reporter, Totals
-from qwen_sft.terminal import in_colour, printable, styled
+from qwen_sft.terminal import in_colour, one_line, printable, styled
 
 
 def report(findings: Iterable[Diagnostic], _totals: Totals, stream: TextIO, limit: int | None) -> None:
@@ -14,10 +14,10 @@ def report(findings: Iterable[Diagnostic], _totals: Totals, stream: TextIO, limi
     colour = in_colour(stream)
     remaining = iter(findings)
     for found in islice(remaining, limit):
-        place = styled(f"{printable(found.where.file)}:{found.where.line}:", "dim", colour)
+        place = styled(f"{one_line(found.where.file)}:{found.where.line}:", "dim", colour)
         code = styled(found.code, found.severity.value, colour)
         says = " ".join(printable(found.says).split("\n"))
-        stream.write(f"{place} {code} {printable(found.json_path)} {says}\n")
+        stream.write(f"{place} {code} {one_line(found.json_path)} {says}\n")
     for _ in remaining:
         pass
 

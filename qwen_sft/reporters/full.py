@@ -6,7 +6,7 @@ from typing import TextIO
 
 from qwen_sft.finding import Diagnostic
 from qwen_sft.reporter import Reporter, Totals, summary
-from qwen_sft.terminal import in_colour, printable, styled
+from qwen_sft.terminal import in_colour, one_line, printable, styled
 
 
 def report(findings: Iterable[Diagnostic], totals: Totals, stream: TextIO, limit: int | None) -> None:
@@ -15,8 +15,8 @@ def report(findings: Iterable[Diagnostic], totals: Totals, stream: TextIO, limit
     remaining = iter(findings)
     for found in islice(remaining, limit):
         head = styled(f"{found.severity.value} {found.code}", found.severity.value, colour)
-        place = f"{printable(found.where.file)}:{found.where.line}"
-        stream.write(f"{place}: {head} {found.name} {styled(printable(found.json_path), 'dim', colour)}\n")
+        place = f"{one_line(found.where.file)}:{found.where.line}"
+        stream.write(f"{place}: {head} {found.name} {styled(one_line(found.json_path), 'dim', colour)}\n")
         stream.write(f"    {_indented(found.says)}\n")
         stream.write(f"    {styled('fix:', 'fix', colour)} {_indented(found.fix)}\n\n")
     n_hidden = sum(1 for _ in remaining)

@@ -1,11 +1,10 @@
 """One JSON document on stdout: findings, then totals; its schema is schemas/report.schema.json."""
 
+import json
 from collections.abc import Iterable
 from dataclasses import asdict
 from itertools import islice
 from typing import TextIO
-
-import orjson
 
 from qwen_sft import __version__
 from qwen_sft.finding import Diagnostic
@@ -13,15 +12,18 @@ from qwen_sft.reporter import Reporter, Totals, finding_json
 
 
 def report(findings: Iterable[Diagnostic], totals: Totals, stream: TextIO, limit: int | None) -> None:
-    """Writes the document as the findings come; one finding a line."""
+    """Writes the document as the findings come; one finding a line.
+
+    In ASCII, by `json.dumps`: the same document for every encoding of stdout, and nothing that steers a terminal.
+    """
     remaining = iter(findings)
     stream.write(f'{{"qwen_sft": "{__version__}", "findings": [')
     separator = "\n"
     for found in islice(remaining, limit):
-        stream.write(separator + orjson.dumps(finding_json(found)).decode())
+        stream.write(separator + json.dumps(finding_json(found)))
         separator = ",\n"
     n_hidden = sum(1 for _ in remaining)
-    stream.write(f'\n], "n_hidden": {n_hidden}, "totals": {orjson.dumps(asdict(totals)).decode()}}}\n')
+    stream.write(f'\n], "n_hidden": {n_hidden}, "totals": {json.dumps(asdict(totals))}}}\n')
 
 
 REPORTER = Reporter("json", "one JSON document, for programs", report)

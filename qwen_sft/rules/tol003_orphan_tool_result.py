@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from qwen_sft.finding import Finding
+from qwen_sft.quote import quoted
 from qwen_sft.rule import rule
 from qwen_sft.transcript import Transcript
 
@@ -11,9 +12,10 @@ from qwen_sft.transcript import Transcript
 def check(transcript: Transcript) -> Iterator[Finding]:
     """A tool result answers no call.
 
-    What it catches: a tool message whose `tool_call_id` no call of the sample has, or that stands where no call is
-        open. Parallel results that do not match their calls one to one are TOL006's, results that come too early
-        TOL004's, too late TOL018's.
+    What it catches: a tool message that stands where no call is open, or whose `tool_call_id` is that of no open call:
+        an id that no call has, or one whose call has its result already. The call with the wrong id is not reported
+        beside it. Behind a turn with several calls such a result is TOL006's; one that comes too early is TOL004's, too
+        late TOL018's; one whose call stands as text is TOL015's to TOL017's.
 
     Why it matters: the template prints every tool message as a `<tool_response>`. The model learns to read answers to
         questions that it never asked, and every later result is off by one, because Qwen templates match results to
@@ -39,11 +41,13 @@ def check(transcript: Transcript) -> Iterator[Finding]:
 
     Source: the Qwen templates print no call id, so that order is all the model sees.
     """
-    known = {call.get("id") for exchange in transcript.exchanges for call in exchange.calls} - {None}
-    orphans = list(transcript.stray_results)
+    called_in_text = {leak.path[1] for leak in transcript.leaks if leak.kind != "result"}
+    orphans = [i for i in transcript.stray_results if i not in transcript.misplaced]
+    if called_in_text:
+        orphans = [i for i in orphans if _turn_before(transcript, i) not in called_in_text]
     for exchange in transcript.exchanges:
-        if len(exchange.calls) == 1 or None not in exchange.answers:
-            orphans += exchange.unmatched
+        if len(exchange.calls) == 1:
+            orphans += transcript.unexplained(exchange)
     for index in sorted(orphans):
         wanted = transcript.messages[index].get("tool_call_id")
         if wanted is None:
@@ -52,9 +56,16 @@ def check(transcript: Transcript) -> Iterator[Finding]:
                 "this tool result stands where no call is open",
                 "restore the call in the assistant turn before it, or take the result out",
             )
-        elif wanted not in known:
+        else:
             yield Finding(
                 ("messages", index, "tool_call_id"),
-                f"{wanted!r} answers no call",
+                f"{quoted(wanted)} answers no open call",
                 "give it the id of the call that it answers, or take the result out",
             )
+
+
+def _turn_before(transcript: Transcript, index: int) -> int:
+    """The turn behind which a run of tool messages stands; -1 if it begins the sample."""
+    while index >= 0 and transcript.messages[index].get("role") == "tool":
+        index -= 1
+    return index

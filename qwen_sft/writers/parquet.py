@@ -35,6 +35,9 @@ SCHEMA = pa.schema(
 )
 
 
+_TOKEN_BYTES = 4 + 8 + 1  # input_ids, labels and kinds: next to them the other columns are nothing
+
+
 class _ParquetWriter:
     """Shards under temporary names until `close` knows how many there are."""
 
@@ -47,16 +50,22 @@ class _ParquetWriter:
         folder.mkdir(parents=True, exist_ok=True)
 
     def write(self, rows: list[Row]) -> None:
-        """Appends rows as one row group; a new shard starts behind the one that passed the size."""
-        if not rows:
-            return
-        if self._open is not None and self._size >= self._shard_size:
-            self._finish()
-        if self._open is None:
-            self._start()
-        batch = _batch(rows)
-        self._open.write_batch(batch)
-        self._size += batch.nbytes
+        """Appends rows as row groups; a new shard starts behind the row that passed the size."""
+        group: list[Row] = []
+        for row in rows:
+            if self._open is not None and self._size >= self._shard_size:
+                self._append(group)
+                self._finish()
+                group = []
+            if self._open is None:
+                self._start()
+            group.append(row)
+            self._size += len(row.tokens.input_ids) * _TOKEN_BYTES
+        self._append(group)
+
+    def _append(self, group: list[Row]) -> None:
+        if group:
+            self._open.write_batch(_batch(group))
 
     def _start(self) -> None:
         path = self._folder / f".train-{len(self._shards):05d}.part"
@@ -74,15 +83,13 @@ class _ParquetWriter:
             self._start()
         if self._open is not None:
             self._finish()
-        names: list[Path] = []
         for number, shard in enumerate(self._shards):
             name = self._folder / f"train-{number:05d}-of-{len(self._shards):05d}.parquet"
-            shard.rename(name)
-            names.append(name)
-        return names
+            self._shards[number] = shard.rename(name)
+        return list(self._shards)
 
     def abort(self) -> None:
-        """Takes the unfinished shards away."""
+        """Takes the shards away, finished or not."""
         if self._open is not None:
             self._finish()
         for shard in self._shards:

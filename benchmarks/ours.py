@@ -1,0 +1,35 @@
+"""What of qwen-sft is measured, called in this process."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+from qwen_sft.build import build as run
+from qwen_sft.ingest import expand
+from qwen_sft.pipeline import Pipeline, outcomes, tally
+from qwen_sft.reporter import Totals
+from qwen_sft.settings import Settings
+from qwen_sft.writer import writers
+
+FAMILY = "qwen3"
+
+
+def build(rows: Path, out: Path, verify: Literal["all", "sample", "none"] = "sample") -> dict[str, Any]:
+    """A whole build, from the file to Parquet on disk, loading the model included; returns the manifest."""
+    settings = Settings(model=FAMILY, verify=verify)
+    manifest, _ = run([str(rows)], settings, out, writers()["parquet"], force=True)
+    return manifest
+
+
+def load() -> Pipeline:
+    """What a build does before its first record: it reads tokenizer.json and sets the encoder up."""
+    return Pipeline(Settings(model=FAMILY))
+
+
+def validate(rows: Path) -> Totals:
+    """`qwen-sft validate` without a model: every rule on the structure, nothing rendered, nothing printed."""
+    inputs = expand([str(rows)])
+    pipeline = Pipeline(Settings())
+    totals = Totals(n_files=len(inputs))
+    for outcome in outcomes(inputs, pipeline.process):
+        tally(totals, outcome)
+    return totals

@@ -1,0 +1,56 @@
+"""Wall and processor seconds of steps that take turns, so that a busy machine is busy for each of them."""
+
+import gc
+import os
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Timed:
+    """The rounds of one step; `cpu` counts every thread, and children that have ended."""
+
+    wall: list[float] = field(default_factory=list[float])
+    cpu: list[float] = field(default_factory=list[float])
+
+    @property
+    def median(self) -> float:
+        """Wall seconds."""
+        return statistics.median(self.wall)
+
+    @property
+    def median_cpu(self) -> float:
+        """Processor seconds."""
+        return statistics.median(self.cpu)
+
+
+def alternate(steps: Mapping[str, Callable[[], object]], rounds: int, warm_ups: int = 1) -> dict[str, Timed]:
+    """Runs all steps once per round, A B A B; the first rounds warm up and are not counted."""
+    timed = {name: Timed() for name in steps}
+    for number in range(-warm_ups, rounds):
+        for name, step in steps.items():
+            gc.collect()
+            wall, cpu = time.perf_counter(), _cpu()
+            step()
+            wall, cpu = time.perf_counter() - wall, _cpu() - cpu
+            if number >= 0:
+                timed[name].wall.append(wall)
+                timed[name].cpu.append(cpu)
+    return timed
+
+
+def paired_ratio(slower: Timed, faster: Timed) -> float:
+    """How many times longer one step took than the other: the median over rounds, each against its neighbour."""
+    return statistics.median(a / b for a, b in zip(slower.wall, faster.wall, strict=True))
+
+
+def paired_cpu_ratio(slower: Timed, faster: Timed) -> float:
+    """The same for processor seconds, which say what a step costs when other work wants the cores."""
+    return statistics.median(a / b for a, b in zip(slower.cpu, faster.cpu, strict=True))
+
+
+def _cpu() -> float:
+    used = os.times()
+    return used.user + used.system + used.children_user + used.children_system

@@ -1,0 +1,85 @@
+"""TOL011 arguments-violate-schema."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from qwen_sft.finding import Finding
+from qwen_sft.rule import rule
+from qwen_sft.sample import Path
+from qwen_sft.schema import Validator, normalised_function, validator
+from qwen_sft.transcript import Transcript
+
+_MOST = 10
+_FIX = "correct the arguments, or the schema of the tool"
+
+
+@rule(code="TOL011", name="arguments-violate-schema", severity="error", since="0.1.0", stage="sample")
+def check(transcript: Transcript) -> Iterator[Finding]:
+    """A call's arguments break the schema of its tool.
+
+    What it catches: arguments that the declared `parameters` do not allow: a required one is missing, one has the
+        wrong type or is none of an enum, one is not declared where others are forbidden. Foreign spellings in the
+        schema are read as TOL012 writes them; a tool whose schema stays invalid is not checked.
+
+    Why it matters: the declaration is printed above the call. The model learns that it need not keep to it, and the
+        server hands such calls to the tool, which fails.
+
+    Fix: correct the arguments, or the schema where the tool takes them as they are.
+
+    Bad:
+        {"messages": [
+          {"role": "user", "content": "Weather in Oslo?"},
+          {"role": "assistant", "content": "", "tool_calls": [
+            {"id": "c1", "type": "function", "function": {"name": "weather", "arguments": {"town": "Oslo"}}}]},
+          {"role": "tool", "tool_call_id": "c1", "content": "Error: no city"},
+          {"role": "assistant", "content": "That failed."}],
+         "tools": [{"type": "function", "function": {"name": "weather", "description": "The weather now.",
+           "parameters": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}}}]}
+
+    Good:
+        {"messages": [
+          {"role": "user", "content": "Weather in Oslo?"},
+          {"role": "assistant", "content": "", "tool_calls": [
+            {"id": "c1", "type": "function", "function": {"name": "weather", "arguments": {"city": "Oslo"}}}]},
+          {"role": "tool", "tool_call_id": "c1", "content": "4 degrees, rain"},
+          {"role": "assistant", "content": "It is 4 degrees and raining."}],
+         "tools": [{"type": "function", "function": {"name": "weather", "description": "The weather now.",
+           "parameters": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}}}]}
+
+    Source: JSON Schema draft 2020-12, or the draft that `$schema` names; `format` rejects nothing.
+    """
+    validators = _validators(transcript)
+    for exchange in transcript.exchanges:
+        for k, call in enumerate(exchange.calls):
+            function = call.get("function", {})
+            arguments: Any = function.get("arguments")
+            declared = validators.get(function.get("name", ""), [])
+            if not isinstance(arguments, dict) or not declared:
+                continue
+            if not any(validator is None or validator.accepts(arguments) for validator in declared):
+                place = ("messages", exchange.turn, "tool_calls", k, "function", "arguments")
+                yield from _violations(declared[0], arguments, place)
+
+
+def _validators(transcript: Transcript) -> dict[str, list[Validator | None]]:
+    """For each name the validators of its declarations, None for one that is absent or invalid.
+
+    A name that is declared twice allows what either declaration does: TOL021 says so.
+    """
+    found: dict[str, list[Validator | None]] = {}
+    if transcript.exchanges:
+        for tool in transcript.tools:
+            function, _ = normalised_function(tool.get("function", {}))
+            made = validator(function["parameters"]) if "parameters" in function else None
+            found.setdefault(function.get("name", ""), []).append(made)
+    return found
+
+
+def _violations(declared: Validator | None, arguments: Any, place: Path) -> Iterator[Finding]:
+    if declared is None:
+        return
+    violations = declared.violations(arguments, most=_MOST + 1)
+    for path, says in violations[:_MOST]:
+        yield Finding((*place, *path), says, _FIX)
+    if len(violations) > _MOST:
+        yield Finding(place, f"more than {_MOST} places break the schema", _FIX)

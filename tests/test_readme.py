@@ -1,0 +1,188 @@
+"""What the README shows is what happens: every command is run, every list is held to the code."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+
+from qwen_sft.settings import Settings, load_settings
+from qwen_sft.tokens import GENERATED, Kind
+from qwen_sft.writers.parquet import SCHEMA
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+NOT_RUN = re.compile(r"<!-- not run here: .+; tested by (tests/\w+\.py)::(test_\w+) -->")
+
+
+@dataclass(frozen=True)
+class Block:
+    """A fenced block.
+
+    Attributes:
+        line: the number of its first line.
+        before: the line above the fence.
+    """
+
+    language: str
+    line: int
+    before: str
+    text: str
+
+
+def _blocks() -> Iterator[Block]:
+    lines = README.splitlines()
+    start = indent = 0
+    for number, line in enumerate(lines):
+        if line.strip().startswith("```"):
+            if not start:
+                start, indent = number + 1, len(line) - len(line.lstrip())
+                continue
+            text = "".join(inner[indent:] + "\n" for inner in lines[start:number])
+            yield Block(lines[start - 1].strip()[3:], start + 1, lines[start - 2], text)
+            start = 0
+    assert not start, "a block is not closed"
+
+
+BLOCKS = list(_blocks())
+
+
+def blocks(language: str) -> list[Block]:
+    return [block for block in BLOCKS if block.language == language]
+
+
+def commands(block: Block) -> list[tuple[str, str]]:
+    """The commands of a console block, each with the output that is shown under it."""
+    assert block.text.startswith("$ "), f"README.md:{block.line} begins with no prompt"
+    shown: list[tuple[str, str]] = []
+    for line in block.text.splitlines(keepends=True):
+        if line.startswith("$ "):
+            shown.append((line[2:].rstrip("\n"), ""))
+        else:
+            shown[-1] = (shown[-1][0], shown[-1][1] + line)
+    return shown
+
+
+def matches(shown: str, printed: str) -> bool:
+    """True if the output is as shown; a line "…" stands for any lines, "…" within a line for any text."""
+    patterns = [
+        r"(?:.*\n)*?" if line == "…" else re.escape(line).replace("…", ".*") + r" *\n" for line in shown.splitlines()
+    ]
+    return re.fullmatch("".join(patterns), printed) is not None
+
+
+def runs_here(block: Block) -> bool:
+    return not NOT_RUN.fullmatch(block.before) and not block.text.startswith("$ make ")
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("checkout")
+    shutil.copytree(ROOT / "examples", folder / "examples")
+    return folder
+
+
+def run(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    environment = {**os.environ, "PATH": path, "COLUMNS": "100", "HF_HUB_OFFLINE": "1"}
+    environment["HF_DATASETS_CACHE"] = str(folder / "cache")
+    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    return subprocess.run(command, shell=True, cwd=folder, env=environment, text=True, **streams)
+
+
+def test_every_command_prints_what_is_shown(checkout: Path) -> None:
+    """One test: later blocks use what earlier ones have built."""
+    n_run = 0
+    for block in BLOCKS:
+        if block.language == "console" and runs_here(block):
+            for command, shown in commands(block):
+                printed = run(command, checkout).stdout
+                assert matches(shown, printed), f"README.md:{block.line} $ {command}\n{printed}"
+                n_run += 1
+        elif block.language == "python":
+            done = run(f"{sys.executable} - <<'END'\n{block.text}END", checkout)
+            assert done.returncode == 0, f"README.md:{block.line}\n{done.stdout}"
+            n_run += 1
+    assert n_run >= 10
+
+
+def test_wildcards_stand_for_text_and_for_lines_and_for_nothing_else() -> None:
+    assert matches("a … c\n…\nd\n", "a b c\n1\n2\nd\n")
+    assert matches("…\n", "")
+    assert not matches("a\n", "a\nb\n")
+    assert not matches("a\n", "")
+
+
+def test_every_command_that_is_not_run_here_is_tested_elsewhere() -> None:
+    skipped = [block for block in blocks("console") if not runs_here(block)]
+    for block in skipped:
+        named = NOT_RUN.fullmatch(block.before)
+        if named:
+            assert f"def {named[2]}(" in (ROOT / named[1]).read_text(encoding="utf-8")
+        else:
+            assert all(command.startswith("make ") for command, _ in commands(block))
+    assert len(skipped) == README.count("<!-- not run here") + 1
+
+
+def test_make_targets_exist_and_are_run_by_ci() -> None:
+    named = set(re.findall(r"\bmake ([a-z-]+)", "".join(b.text for b in blocks("console"))))
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), flags=re.MULTILINE))
+    ci = set(re.findall(r"^make ([a-z-]+)$", (ROOT / ".ci" / "run").read_text(encoding="utf-8"), flags=re.MULTILINE))
+    assert named == {"demo", "test"}
+    assert named <= ci <= targets
+
+
+def test_only_known_kinds_of_blocks_are_there() -> None:
+    assert {block.language for block in BLOCKS} == {"console", "python", "yaml", "toml"}
+
+
+def rows(header: str) -> list[list[str]]:
+    """The cells of the table under a header line."""
+    body = README.partition(header + "\n")[2].partition("\n\n")[0].splitlines()[1:]
+    return [[cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]] for line in body]
+
+
+def test_columns_are_those_of_the_writer() -> None:
+    written = [(field.name, re.sub(r"^list<\w+: (\w+)>$", r"list of \1", str(field.type))) for field in SCHEMA]
+    assert [(name.strip("`"), kind) for name, kind, _ in rows("| column | type | what |")] == written
+
+
+def test_kinds_are_all_there_and_trained_as_the_code_has_it() -> None:
+    said = {
+        name: trained == "yes"
+        for names, trained, _ in rows("| kind | trained | who writes it |")
+        for name in re.findall(r"\w+", names)
+    }
+    assert said == {kind.name.lower(): kind in GENERATED for kind in Kind}
+
+
+def test_settings_block_has_every_key_with_its_default(tmp_path: Path) -> None:
+    (block,) = blocks("toml")
+    (tmp_path / "qwen-sft.toml").write_text(block.text, encoding="utf-8")
+    given = replace(Settings(), model="qwen3", format="openai_chat", max_length=32768)
+    assert load_settings({}, folder=tmp_path) == given
+    keys = [line.partition(" ")[0].replace("-", "_") for line in block.text.splitlines()]
+    assert sorted(keys) == sorted(Settings.__dataclass_fields__)
+
+
+def test_pre_commit_snippet_is_the_file() -> None:
+    (block,) = blocks("yaml")
+    file = (ROOT / "examples" / "ci" / "pre-commit-config.yaml").read_text(encoding="utf-8")
+    assert "".join(line for line in file.splitlines(keepends=True) if not line.startswith("#")) == block.text
+
+
+def test_links_lead_to_files() -> None:
+    links = re.findall(r"\]\((?!https?:)([^)#]+)\)", README)
+    assert len(links) >= 6
+    assert [link for link in links if not (ROOT / link).exists()] == []
+
+
+def test_exit_code_of_nothing_checked(tmp_path: Path) -> None:
+    (tmp_path / "empty.jsonl").write_text("")
+    assert run("qwen-sft validate empty.jsonl", tmp_path).returncode == 3
+    assert run("qwen-sft validate absent.jsonl", tmp_path).returncode == 2
