@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO, Any, cast
 
 from qwen_sft.errors import InputError
-from qwen_sft.jsontext import documents, is_lines, lines
+from qwen_sft.jsontext import documents, is_lines, lines, parse
 from qwen_sft.quote import quoted
 from qwen_sft.record import Record, Where
 
@@ -25,7 +25,7 @@ SUFFIXES = (".json", ".jsonl", ".json.gz", ".jsonl.gz", ".json.zst", ".jsonl.zst
 
 STDIN = "<stdin>"
 _CHUNK = 1 << 20
-_COMPRESSED = 1 << 16  # read at once of a zstd file, which may hold a hundred times as much text
+_COMPRESSED = 1 << 13  # read at once of a zstd file: it may hold a thousand times as much text
 _BOM = b"\xef\xbb\xbf"
 
 
@@ -248,4 +248,5 @@ def _parquet_rows(source: Input, digest: _Digest) -> Iterator[Record]:
         with source.path.open("rb") as file:
             while data := file.read(_CHUNK):
                 digest.update(data)
-    yield from rows(source.name, source.path)
+    for row in rows(source.name, source.path):
+        yield row if row.fault else parse(row.raw, row.where)

@@ -84,7 +84,7 @@ def _fault(text: bytes, error: Exception) -> str:
         return _too_large(bad)
     if isinstance(error, RecursionError):
         return _TOO_DEEP
-    return "a \\u escape is half of a surrogate pair" if _has_surrogate(value) else str(error)
+    return "a \\u escape is half of a surrogate pair" if _has_surrogate(value) else str(error).partition(" - at ")[0]
 
 
 def _too_large(error: ValueError) -> str:

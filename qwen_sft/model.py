@@ -90,11 +90,12 @@ def load_model(name: str, families: Mapping[str, Family], backend: Backend = "au
 
 
 def _from_hub(name: str) -> Path:
-    from huggingface_hub import snapshot_download  # 0.4 s, and only hub ids need it
+    # Imported here: it takes 0.4 s, and only hub ids need it.
+    from huggingface_hub import snapshot_download  # pyright: ignore[reportUnknownVariableType]  # its tqdm
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     try:
-        folder: str = snapshot_download(name, allow_patterns=_FILES)  # pyright: ignore[reportUnknownVariableType]  # its tqdm
+        folder: str = snapshot_download(name, allow_patterns=_FILES)
         return Path(folder)
     except (HFValidationError, HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

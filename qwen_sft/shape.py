@@ -7,7 +7,7 @@ from typing import cast
 
 from qwen_sft.format import Conversation, Event
 from qwen_sft.sample import Sample, Tool
-from qwen_sft.schema import normalised
+from qwen_sft.schema import normalised_function
 from qwen_sft.settings import Settings
 from qwen_sft.transcript import Transcript
 
@@ -45,10 +45,5 @@ def _order(transcript: Transcript) -> list[int]:
 
 
 def _tool(tool: Tool) -> Tool:
-    function = tool.get("function", {})
-    if "parameters" not in function:
-        return tool
-    parameters, changes = normalised(function["parameters"])
-    if not changes:
-        return tool
-    return cast("Tool", {**tool, "function": {**function, "parameters": parameters}})
+    function, changes = normalised_function(tool.get("function", {}))
+    return tool if not changes else cast("Tool", {**tool, "function": function})  # it had and has the tool's shape

@@ -142,7 +142,7 @@ def test_our_environment_renders_what_transformers_renders(family, sample):
 @settings(max_examples=300, deadline=None)
 @given(sample=served_samples())
 def test_rows_agree_with_the_server_turn_by_turn(family, sample):
-    """Each turn with a prompt is trained once, behind exactly the ids that the server sends; nothing else is trained."""
+    """Each turn with a prompt is trained once, behind exactly the ids that the server sends, and nothing else is."""
     messages, tools = sample["messages"], sample.get("tools", [])
     tokenizer = tokenizer_of(family)
     rows = encode(renderings(messages, tools, family, tokenizer), tokenizer)

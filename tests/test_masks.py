@@ -1,5 +1,6 @@
 """What is trained, piece by piece: each test states a row's whole text and which of it carries loss."""
 
+from functools import cache
 from itertools import pairwise
 
 import numpy as np
@@ -16,6 +17,7 @@ from qwen_sft.tokens import IGNORE, Kind, Tokens
 SHELF = families()
 
 
+@cache
 def model(name):
     return load_model(name, SHELF)
 
