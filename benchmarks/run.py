@@ -109,7 +109,7 @@ def build(bench: Bench) -> Section:
     section.numbers["qwen-sft"] = {key: manifest[key] for key in ("records", "rows", "verified")}
     for name, times in timed.items():
         rates = [f"{n / times.median:,.0f}" for n in (n_rows, n_tokens[name])] if name in n_tokens else ["", ""]
-        section.lines.append((name, *_seconds(times), f"{times.median_cpu:.2f}", *rates))
+        section.lines.append((name, *_seconds(times), f"{times.median_cpu:.3f}", *rates))
         section.numbers[name] = _rounds(times)
     for peer_name in (single, pooled):
         if peer_name not in timed:
@@ -144,11 +144,11 @@ def validate(bench: Bench) -> Section:
     timed = alternate({name: lambda: ours.validate(bench.file), floor: parse}, bench.rounds * 3)
     for step, times in timed.items():
         rate = f"{bench.n_mb / times.median:,.0f}"
-        section.lines.append((step, *_seconds(times), f"{times.median_cpu:.2f}", rate))
+        section.lines.append((step, *_seconds(times), f"{times.median_cpu:.3f}", rate))
         section.numbers[step] = {**_rounds(times), "mb_per_s": bench.n_mb / times.median}
-    ratio = paired_ratio(timed[name], timed[floor])
-    section.remarks.append(f"validating takes {ratio:.1f} times as long as parsing alone")
-    section.numbers["ratio"] = ratio
+    wall, cpu = paired_ratio(timed[name], timed[floor]), paired_cpu_ratio(timed[name], timed[floor])
+    section.remarks.append(f"validating takes {wall:.1f} times as long as parsing alone ({cpu:.1f} times the CPU)")
+    section.numbers["ratio"] = {"wall": wall, "cpu": cpu}
     return section
 
 
@@ -165,7 +165,7 @@ def whole_process(bench: Bench) -> Section:
     }
     steps = {name: functools.partial(_run, words) for name, words in arguments.items()}
     for name, times in alternate(steps, 5).items():
-        section.lines.append((name, *_seconds(times), f"{times.median_cpu:.2f}"))
+        section.lines.append((name, *_seconds(times), f"{times.median_cpu:.3f}"))
         section.numbers[name] = _rounds(times)
     return section
 

@@ -10,9 +10,10 @@ from qwen_sft.format import Conversation, Event
 from qwen_sft.model import load_model
 from qwen_sft.oracle import disagreements
 from qwen_sft.parse import differences, parse_turn
+from qwen_sft.parse_xml import kind
 from qwen_sft.render import Rendering, encode, renderings
 from qwen_sft.rule import Encoded
-from qwen_sft.sample import Path
+from qwen_sft.sample import Path, is_object
 from qwen_sft.settings import Settings
 from qwen_sft.shape import shaped
 from qwen_sft.tokens import GENERATED, Kind, Tokens
@@ -143,22 +144,22 @@ class Encoder:
 
 
 def _unshown(draft: _Draft) -> Iterator[tuple[Path, str]]:
-    """Words of the sample that stand in no row: of assistant turns, in the row that trains them."""
+    """Words of the sample that stand in no row: of a turn that is trained, in the row that trains it."""
     messages = draft.transcript.messages
-    shown: dict[int, str] = {}
+    trained = {turn for rendering in draft.renderings for turn in rendering.turns}
+    shown: dict[int, list[str]] = {}
     for rendering in draft.renderings:
-        trained = set(rendering.turns)
+        before = set(shown)
         for span in rendering.spans:
             index = span.message
-            if index >= 0 and (index in trained or messages[index].get("role") != "assistant"):
-                shown[index] = shown.get(index, "") + span.text
+            if index >= 0 and index not in before and (index not in trained or index in rendering.turns):
+                shown.setdefault(index, []).append(span.text)
     end = max((rendering.n_messages for rendering in draft.renderings), default=0)
     for index, message in enumerate(messages[:end]):
-        text = shown.get(index, "")
-        content = message.get("content", "")
-        if not _stands_in(content, text):
+        text = "".join(shown.get(index, ()))
+        if not _stands_in(message.get("content", ""), text):
             yield ("messages", index, "content"), "content"
-        if not _stands_in(message.get("reasoning_content", ""), text):
+        if index in trained and not _stands_in(message.get("reasoning_content", ""), text):
             yield ("messages", index, "reasoning_content"), "reasoning"
 
 
@@ -179,7 +180,7 @@ def _unparsed(draft: _Draft, family: Family) -> Iterator[tuple[Path, str]]:
     """Calls that the server's parser would not give back as the sample has them."""
     transcript = draft.transcript
     thinking = True if family.empty_reasoning else None
-    tools = [dict(tool) for tool in transcript.tools]
+    tools = [*(dict(tool) for tool in transcript.tools), *_undeclared(transcript)]
     for rendering in draft.renderings:
         trained = set(rendering.turns)
         said: dict[int, str] = {}
@@ -195,3 +196,20 @@ def _unparsed(draft: _Draft, family: Family) -> Iterator[tuple[Path, str]]:
                 declared, parse_turn(said.get(turn, ""), tools, parser=family.parser, thinking=thinking)
             ):
                 yield ("messages", turn, "tool_calls"), difference
+
+
+def _undeclared(transcript: Transcript) -> Iterator[dict[str, Any]]:
+    """Declarations for tools that are called and not declared, typed after their calls.
+
+    What types the server will know them by cannot be told (TOL020 says so); names and the values' text can be checked.
+    """
+    types: dict[str, dict[str, set[str]]] = {}
+    for exchange in transcript.exchanges:
+        for call in exchange.calls:
+            name, given = call["function"]["name"], call["function"]["arguments"]
+            if name not in transcript.declared and is_object(given):
+                for key, value in given.items():
+                    types.setdefault(name, {}).setdefault(key, set()).add(kind(value))
+    for name, arguments in types.items():
+        properties = {key: {"type": sorted(kinds)} for key, kinds in arguments.items()}
+        yield {"type": "function", "function": {"name": name, "parameters": {"properties": properties}}}

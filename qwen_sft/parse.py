@@ -264,7 +264,8 @@ PARSERS: Mapping[str, Parser] = {"hermes": _hermes, "qwen3_coder": _qwen3_coder}
 def differences(declared: Sequence[tuple[str, Any]], parsed: Parsed) -> list[str]:
     """One sentence for each way in which the calls that were read differ from the declared (name, arguments).
 
-    Calls are counted from 1 and paired in order. Types count (1 is not True and not 1.0), the order of keys does not.
+    Calls are counted from 1 and paired in order. Types count (1 is neither True nor "1"), but 1.0 and 1 are one JSON
+    number, which the tool receives either way; the order of keys does not count.
     """
     says: list[str] = []
     for n, ((name, arguments), (name_read, read)) in enumerate(zip(declared, parsed.calls, strict=False), 1):
@@ -306,8 +307,9 @@ def _argument_differences(declared: Any, read: Any) -> Iterator[str]:
 
 
 def _same(left: Any, right: Any) -> bool:
-    """Equal and of one JSON type; a NaN is the same as another."""
-    return kind(left) == kind(right) and (left == right or (left != left and right != right))
+    """Equal and of one JSON type, integers being numbers; a NaN is the same as another."""
+    kinds = {kind(left), kind(right)}
+    return (len(kinds) == 1 or kinds == {"integer", "number"}) and (left == right or (left != left and right != right))
 
 
 def _named(path: Path) -> str:

@@ -301,6 +301,7 @@ def test_equal_calls_say_nothing() -> None:
     nan = float("nan")
     assert said({"a": 1, "b": [{"c": None}, nan]}, {"b": [{"c": None}, float("nan")], "a": 1}) == []
     assert differences([], Parsed("text", ())) == []
+    assert said({"a": 1.0, "b": [-0.0]}, {"a": 1, "b": [0]}) == []
 
 
 @pytest.mark.parametrize(
@@ -308,7 +309,7 @@ def test_equal_calls_say_nothing() -> None:
     [
         ({"k": "12"}, {"k": 12}, "argument k: declared '12' (string), but the server reads 12 (integer)"),
         ({"k": True}, {"k": 1}, "argument k: declared True (boolean), but the server reads 1 (integer)"),
-        ({"k": 1.0}, {"k": 1}, "argument k: declared 1.0 (number), but the server reads 1 (integer)"),
+        ({"k": 1.5}, {"k": 1}, "argument k: declared 1.5 (number), but the server reads 1 (integer)"),
         ({"k": None}, {"k": "None"}, "argument k: declared None (null), but the server reads 'None' (string)"),
         ({"k": {}}, {"k": []}, "argument k: declared {} (object), but the server reads [] (array)"),
         ({"k": "a\n"}, {"k": "a"}, r"argument k: declared 'a\n', but the server reads 'a'"),

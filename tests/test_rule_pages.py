@@ -14,10 +14,17 @@ from qwen_sft.ingest import expand, records
 from qwen_sft.pipeline import Outcome, Pipeline
 from qwen_sft.rule import Example, Rule, rules
 from qwen_sft.settings import Settings
+from qwen_sft.tokenizer import load_tokenizer
 
 RULES = rules()
 every_rule = pytest.mark.parametrize("rule", RULES.values(), ids=list(RULES))
 pipeline_of = cache(Pipeline)
+load_once = cache(load_tokenizer)
+
+
+@pytest.fixture(autouse=True)
+def tokenizers_loaded_once(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("qwen_sft.model.load_tokenizer", load_once)
 
 
 def told(flags: dict[str, str]) -> Settings:
@@ -40,7 +47,8 @@ def run(example: Example, folder: Path) -> list[Outcome]:
         text = example.text
     path = folder / "example.jsonl"
     path.write_text(text + "\n", encoding="utf-8")
-    return pipeline_of(told(example.flags)).process([record for source in expand([str(path)]) for record in records(source)])
+    read = [record for source in expand([str(path)]) for record in records(source)]
+    return pipeline_of(told(example.flags)).process(read)
 
 
 def test_flags_of_a_page_become_settings():

@@ -290,7 +290,7 @@ def test_two_faults_are_two_findings() -> None:
         (["Oslo"], "TOL009", "['Oslo'] is not an object"),
         (3, "TOL009", "3 is not an object"),
         (False, "TOL009", "False is not an object"),
-        ({}, "TOL011", "'city' is missing"),
+        ({}, "TOL011", "the call of 'weather': 'city' is missing"),
     ],
 )
 def test_arguments_that_are_no_object_of_the_schema(given_arguments: Any, code: str, says: str) -> None:
@@ -333,9 +333,9 @@ def test_each_violation_of_a_schema_has_its_place() -> None:
     arguments = {"days": "3", "units": "K", "tags": ["a", 1]}
     messages = [USER, calling(call("a", arguments=arguments)), result("a"), ANSWER]
     assert [(path, says) for code, _, path, says in found(*messages, tools=tools) if code == "TOL011"] == [
-        ((*ARGUMENTS, "days"), "'3' is not of type 'integer'"),
-        ((*ARGUMENTS, "units"), "'K' is not one of ['C', 'F']"),
-        ((*ARGUMENTS, "tags", 1), "1 is not of type 'string'"),
+        ((*ARGUMENTS, "days"), "the call of 'weather', argument days: '3' is not of type 'integer'"),
+        ((*ARGUMENTS, "units"), "the call of 'weather', argument units: 'K' is not one of ['C', 'F']"),
+        ((*ARGUMENTS, "tags", 1), "the call of 'weather', argument tags[1]: 1 is not of type 'string'"),
     ]
 
 
@@ -344,7 +344,7 @@ def test_violations_past_the_tenth_are_counted_as_more() -> None:
     messages = [USER, calling(call("a", arguments={str(k): k for k in range(30)})), result("a"), ANSWER]
     says = found(*messages, tools=tools)
     assert len(says) == 11
-    assert says[-1] == ("TOL011", "error", ARGUMENTS, "more than 10 places break the schema")
+    assert says[-1] == ("TOL011", "error", ARGUMENTS, "the call of 'weather': more than 10 places break the schema")
 
 
 def test_a_required_list_beside_the_parameters_counts() -> None:
@@ -352,7 +352,7 @@ def test_a_required_list_beside_the_parameters_counts() -> None:
     messages = [USER, calling(call("a", arguments={})), result("a"), ANSWER]
     place = ("tools", 0, "function", "required")
     assert found(*messages, tools=[outside]) == [
-        ("TOL011", "error", ARGUMENTS, "'city' is missing"),
+        ("TOL011", "error", ARGUMENTS, "the call of 'weather': 'city' is missing"),
         ("TOL012", "warning", place, "['city'] beside the parameters is moved into them"),
     ]
 

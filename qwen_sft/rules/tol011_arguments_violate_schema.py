@@ -4,8 +4,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from qwen_sft.finding import Finding
+from qwen_sft.quote import quoted
 from qwen_sft.rule import rule
-from qwen_sft.sample import Path
+from qwen_sft.sample import Path, json_path
 from qwen_sft.schema import Validator, normalised_function, validator
 from qwen_sft.transcript import Transcript
 
@@ -58,7 +59,7 @@ def check(transcript: Transcript) -> Iterator[Finding]:
                 continue
             if not any(validator is None or validator.accepts(arguments) for validator in declared):
                 place = ("messages", exchange.turn, "tool_calls", k, "function", "arguments")
-                yield from _violations(declared[0], arguments, place)
+                yield from _violations(declared[0], function.get("name", ""), arguments, place)
 
 
 def _validators(transcript: Transcript) -> dict[str, list[Validator | None]]:
@@ -75,11 +76,13 @@ def _validators(transcript: Transcript) -> dict[str, list[Validator | None]]:
     return found
 
 
-def _violations(declared: Validator | None, arguments: Any, place: Path) -> Iterator[Finding]:
+def _violations(declared: Validator | None, name: str, arguments: Any, place: Path) -> Iterator[Finding]:
     if declared is None:
         return
+    called = f"the call of {quoted(name)}"
     violations = declared.violations(arguments, most=_MOST + 1)
     for path, says in violations[:_MOST]:
-        yield Finding((*place, *path), says, _FIX)
+        argument = f", argument {json_path(path)[2:]}" if path else ""
+        yield Finding((*place, *path), f"{called}{argument}: {says}", _FIX)
     if len(violations) > _MOST:
-        yield Finding(place, f"more than {_MOST} places break the schema", _FIX)
+        yield Finding(place, f"{called}: more than {_MOST} places break the schema", _FIX)
