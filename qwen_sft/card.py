@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from qwen_sft.terminal import one_line
+
 
 def card(manifest: dict[str, Any]) -> str:
     """The README.md of a build, from its manifest; the head tells `datasets` where the rows are."""
@@ -9,7 +11,7 @@ def card(manifest: dict[str, Any]) -> str:
     share = rows["n_trained_tokens"] / rows["n_tokens"] if rows["n_tokens"] else 0.0
     rejected = "\n".join(f"| {code} | {n:,} |" for code, n in manifest["rejected_by_code"].items())
     inputs = "\n".join(
-        f"| `{one['file']}` | {one['n_records']:,} | `{one['sha256'][:16]}` |" for one in manifest["inputs"]
+        f"| `{_cell(one['file'])}` | {one['n_records']:,} | `{one['sha256'][:16]}` |" for one in manifest["inputs"]
     )
     return f"""---
 configs:
@@ -39,7 +41,7 @@ not trained) and `kinds` (int8, what each token is); trained is what the model w
 | trained tokens | {rows["n_trained_tokens"]:,} ({share:.1%}) |
 | samples verified | {verified["n_samples"]:,} (against {verified["against"]}) |
 
-Model `{model["name"]}`, chat template sha256 `{model["template_sha256"][:16]}`, tokenizer sha256
+Model `{_cell(model["name"])}`, chat template sha256 `{model["template_sha256"][:16]}`, tokenizer sha256
 `{model["tokenizer_sha256"][:16]}`, tool-call parser `{model["parser"]}`.
 
 ```python
@@ -60,3 +62,8 @@ rows = load_dataset("PATH/TO/THIS/FOLDER", split="train")
 
 The records themselves are in `rejects.jsonl` with their findings; all counts are in `manifest.json`.
 """
+
+
+def _cell(name: str) -> str:
+    """A name that may hold anything, in one cell of a table."""
+    return one_line(name).replace("|", "\\|").replace("`", "'")

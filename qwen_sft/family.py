@@ -2,10 +2,13 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from qwen_sft.sample import Message, Tool
 from qwen_sft.shelf import shelf
-from qwen_sft.tokens import Span
+
+if TYPE_CHECKING:  # numpy takes 0.1 s, and commands that only list families never need it
+    from qwen_sft.tokens import Span
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +57,7 @@ class Family:
     template_sha256: tuple[str, ...]
     vocabulary: str
     parser: str
-    serialize: Callable[[Sequence[Message], Sequence[Tool]], list[Span]]
+    serialize: Callable[[Sequence[Message], Sequence[Tool]], "list[Span]"]
     generation_prompt: str = "<|im_start|>assistant\n"
     empty_reasoning: str = ""
     runs: Callable[[Sequence[Message]], list[Run]] = one_run

@@ -13,11 +13,7 @@ from typing import Any
 import msgspec
 
 from qwen_sft.record import Record, Where
-from qwen_sft.sample import is_list, is_object
-
-MOST_NESTED = 200
-"""How deep lists and objects may stand inside each other. Python's stack ends near 1,000 calls, and what comes after
-reading (rules, templates, json.dumps) takes several for each level."""
+from qwen_sft.sample import MOST_NESTED, is_list, is_object, is_too_deep
 
 _CHUNK = 1 << 20
 _SPACE = b" \t\r\n"
@@ -50,24 +46,12 @@ def parse(text: bytes, where: Where) -> Record:
         value = _decode(text)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         return Record(where, None, text, _fault(text, error))
-    if text.count(b"[") + text.count(b"{") > MOST_NESTED and _is_too_deep(value):
+    if text.count(b"[") + text.count(b"{") > MOST_NESTED and is_too_deep(value):
         return Record(where, None, text, _TOO_DEEP)
     return Record(where, value, text)
 
 
 _TOO_DEEP = f"it is nested deeper than {MOST_NESTED} levels"
-
-
-def _is_too_deep(value: Any) -> bool:
-    level: list[Any] = [value]
-    for _ in range(MOST_NESTED):
-        below: list[Any] = []
-        for item in level:
-            below += item.values() if is_object(item) else item
-        level = [child for child in below if is_object(child) or is_list(child)]
-        if not level:
-            return False
-    return True
 
 
 def _fault(text: bytes, error: Exception) -> str:

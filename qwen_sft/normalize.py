@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from qwen_sft.sample import Message, ToolCall, is_list, is_object
+from qwen_sft.sample import MOST_NESTED, Message, ToolCall, is_list, is_object, is_too_deep
 
 _decoder = msgspec.json.Decoder()
 
@@ -23,12 +23,15 @@ def decode_json(text: str) -> Any:
     """The value of a JSON text; integers of any size stay exact.
 
     Raises:
-        ValueError: the text is no JSON, or is nested deeper than Python's stack.
+        ValueError: the text is no JSON, or has more than MOST_NESTED levels.
     """
     try:
-        return _decoder.decode(text)
+        value = _decoder.decode(text)
     except (msgspec.DecodeError, UnicodeEncodeError, RecursionError) as error:
         raise ValueError(str(error)) from error
+    if text.count("[") + text.count("{") > MOST_NESTED and is_too_deep(value):
+        raise ValueError(f"it is nested deeper than {MOST_NESTED} levels")
+    return value
 
 
 def arguments(value: Any) -> Any:

@@ -93,8 +93,11 @@ _SPECIAL = (
 )
 
 
+_WITHOUT = {tag: re.compile("|".join(map(re.escape, (tag, *_SPECIAL)))) for tag in ("<think>", "</think>")}
+
+
 def _without(tag: str, text: str) -> str:
-    return re.sub("|".join(re.escape(each) for each in (tag, *_SPECIAL)), "", text)
+    return _WITHOUT[tag].sub("", text) if "<" in text else text
 
 
 # -- hermes: JSON in <tool_call> --------------------------------------------------------------------------------------

@@ -15,7 +15,6 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from qwen_sft.errors import UsageError
-from qwen_sft.family import families
 from qwen_sft.finding import Diagnostic, Finding, Severity
 from qwen_sft.format import Conversation, Event, Reading, formats, unbalanced
 from qwen_sft.ingest import Input, records
@@ -103,6 +102,7 @@ class Pipeline:
     def encoder(self) -> "Encoder":
         """Samples to rows for the model of the settings, which must name one."""
         from qwen_sft.encoder import Encoder  # numpy, jinja2 and the tokenizer: 0.3 s that others need not pay
+        from qwen_sft.family import families  # numpy too
 
         return Encoder(self.settings, families())
 
@@ -197,8 +197,8 @@ class Pipeline:
                     for rule in self.rules["tokens"]:
                         found = rule.check(one)
                         outcome.diagnostics += [self._place(rule, f, one.conversation, outcome) for f in found]
-                name = one.conversation.sample.get("id", "")
-                outcome.rows += [Row(row, outcome.record.where, name, index) for row in one.rows]
+                    name = one.conversation.sample.get("id", "")
+                    outcome.rows += [Row(row, outcome.record.where, name, index) for row in one.rows]
                 outcome.aside += one.dropped
                 outcome.n_verified += one.verified
             outcome.conversations = [one.conversation for one in made]

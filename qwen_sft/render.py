@@ -8,9 +8,9 @@ and end where trained regions do, so that a region is a range of tokens and neve
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
-import numpy.typing as npt
 
 from qwen_sft.family import Family, Run
 from qwen_sft.sample import Message, Tool
@@ -40,9 +40,9 @@ def renderings(
 ) -> list[Rendering]:
     """The rows of one sample: each assistant turn that has a prompt is trained in exactly one of them.
 
-    A turn whose first token would melt into the newline of its header (words that begin with white space) has a row of
-    its own, in which it is encoded apart, as the server would have it; as history of later turns it is encoded as part
-    of the whole, again as the server would have it.
+    A turn whose first token would melt into the newline of its header (words that begin with white space) ends its row,
+    where it is encoded apart, as the server would have it; as history of later turns it is encoded as part of the
+    whole, again as the server would have it.
 
     Raises:
         TemplateError: the template would reject the sample.
@@ -55,10 +55,10 @@ def renderings(
         if not run.turns:
             continue
         spans = _spans(messages, tools, family, run)
-        melting = _melting(spans, run.turns, tokenizer) if len(run.turns) > 1 else []
+        melting = _melting(spans, run.turns[:-1], tokenizer)
         if melting:
-            rest = tuple(t for t in run.turns if t not in melting)
-            pending += [Run((t,)) for t in reversed(melting)] + ([Run(rest)] if rest else [])
+            edges = [0, *(run.turns.index(turn) + 1 for turn in melting), len(run.turns)]
+            pending += [Run(run.turns[a:b]) for a, b in reversed(list(pairwise(edges)))]
             continue
         made.append(Rendering(spans, run.turns, run.n_messages, _pieces(spans, run.turns)))
     return sorted(made, key=lambda rendering: rendering.turns)
@@ -110,51 +110,53 @@ def _pieces(spans: Sequence[Span], turns: Sequence[int]) -> list[tuple[int, int,
 
 
 def encode(rows: Sequence[Rendering], tokenizer: Tokenizer) -> list[Tokens]:
-    """The tokens of renderings, in one call of the tokenizer for all of them."""
-    texts = ["".join(span.text for span in row.spans[a:b]) for row in rows for a, b, _ in row.pieces]
+    """The tokens of renderings, in one call of the tokenizer and a few array operations for all of them."""
+    if not rows:
+        return []
+    pieces = [(row.spans[a:b], trained) for row in rows for a, b, trained in row.pieces]
+    texts = ["".join([span.text for span in spans]) for spans, _ in pieces]
     ids, offsets = tokenizer.encode_batch(texts)
+    n_tokens = np.diff(offsets)
+    loss_mask = np.repeat(np.array([trained for _, trained in pieces], dtype=np.bool_), n_tokens)
+
+    # A token belongs to the span in which its first byte lies.
+    sizes = [size for (spans, _), text in zip(pieces, texts, strict=True) for size in _sizes(spans, text, tokenizer)]
+    span_ends = np.cumsum(sizes)
+    lengths = tokenizer.byte_lengths[ids]
+    starts = np.cumsum(lengths, dtype=np.int64) - lengths
+    owners = np.searchsorted(span_ends, starts, side="right")
+    # A character that NFC composes over the edge of the very last span is counted to neither side.
+    np.minimum(owners, len(span_ends) - 1, out=owners)
+    kinds = np.array([span.kind for spans, _ in pieces for span in spans], dtype=np.int8)[owners]
+    messages = np.array([span.message for spans, _ in pieces for span in spans], dtype=np.int32)[owners]
+
     made: list[Tokens] = []
     piece = 0
     for row in rows:
-        first, last = int(offsets[piece]), int(offsets[piece + len(row.pieces)])
-        row_ids = ids[first:last]
-        mask = np.zeros(len(row_ids), dtype=np.bool_)
-        kinds = np.empty(len(row_ids), dtype=np.int8)
-        messages = np.empty(len(row_ids), dtype=np.int32)
-        regions: list[tuple[int, int]] = []
-        for a, b, trained in row.pieces:
-            start, end = int(offsets[piece]) - first, int(offsets[piece + 1]) - first
-            if trained:
-                mask[start:end] = True
-                regions.append((start, end))
-            spans = row.spans[a:b]
-            owner = _owners(spans, texts[piece], row_ids[start:end], tokenizer)
-            kinds[start:end] = np.array([span.kind for span in spans], dtype=np.int8)[owner]
-            messages[start:end] = np.array([span.message for span in spans], dtype=np.int32)[owner]
-            piece += 1
-        made.append(Tokens(row_ids, mask, kinds, messages, row.turns, row.n_messages, tuple(regions)))
+        edges = offsets[piece : piece + len(row.pieces) + 1].tolist()
+        first, last = edges[0], edges[-1]
+        regions = tuple(
+            (start - first, end - first)
+            for (_, _, trained), start, end in zip(row.pieces, edges[:-1], edges[1:], strict=True)
+            if trained
+        )
+        here = slice(first, last)
+        made.append(Tokens(ids[here], loss_mask[here], kinds[here], messages[here], row.turns, row.n_messages, regions))
+        piece += len(row.pieces)
     return made
 
 
-def _owners(
-    spans: Sequence[Span], text: str, ids: npt.NDArray[np.int32], tokenizer: Tokenizer
-) -> npt.NDArray[np.int64]:
-    """For each token the index of the span in which its first byte lies."""
-    ends = np.cumsum([len(span.text) for span in spans]) if text.isascii() else _byte_ends(spans, text, tokenizer)
-    lengths = tokenizer.byte_lengths[ids]
-    starts = np.cumsum(lengths, dtype=np.int64) - lengths
-    # A character that NFC composes over a span's edge ends in the later span.
-    return np.minimum(np.searchsorted(ends, starts, side="right"), len(spans) - 1)
-
-
-def _byte_ends(spans: Sequence[Span], text: str, tokenizer: Tokenizer) -> npt.NDArray[np.int64]:
-    """Where each span ends in the bytes that the tokenizer sees."""
+def _sizes(spans: Sequence[Span], text: str, tokenizer: Tokenizer) -> list[int]:
+    """How many of the bytes that the tokenizer sees are each span's; their sum is exact for the piece."""
+    if text.isascii():
+        return [len(span.text) for span in spans]
     if not tokenizer.normalizes_nfc or unicodedata.is_normalized("NFC", text):
-        return np.cumsum([len(span.text.encode()) for span in spans])
+        return [len(span.text.encode()) for span in spans]
     # The tokenizer normalizes between control tokens, not the whole: only it knows how long a text becomes.
     prefixes: list[str] = []
     for span in spans:
         prefixes.append(prefixes[-1] + span.text if prefixes else span.text)
     ids, offsets = tokenizer.encode_batch(prefixes)
     total = np.concatenate([[0], np.cumsum(tokenizer.byte_lengths[ids], dtype=np.int64)])
-    return total[offsets[1:]] - total[offsets[:-1]]
+    ends = total[offsets[1:]] - total[offsets[:-1]]
+    return np.diff(ends, prepend=0).tolist()

@@ -92,6 +92,23 @@ def is_list(value: Any) -> TypeGuard[list[Any]]:
     return isinstance(value, list)
 
 
+MOST_NESTED = 200
+"""Levels of lists and objects that a JSON value may have: a value that parsed can still be too deep to print."""
+
+
+def is_too_deep(value: Any) -> bool:
+    """True for a JSON value of more than MOST_NESTED levels."""
+    level: list[Any] = [value]
+    for _ in range(MOST_NESTED):
+        below: list[Any] = []
+        for item in level:
+            below += item.values() if is_object(item) else item if is_list(item) else ()
+        level = [child for child in below if is_object(child) or is_list(child)]
+        if not level:
+            return False
+    return True
+
+
 def value_at(value: Any, path: Path) -> Any:
     """What stands at a place of a JSON value; None where nothing does."""
     for step in path:

@@ -208,6 +208,11 @@ def _properties(value: Any, given: dict[str, Any], made: dict[str, Any], place: 
 # -- checking ----------------------------------------------------------------------------------------------------------
 
 
+_NOT_EXPLAINED = ("patternProperties", "$schema", "$ref", "$dynamicRef", "$recursiveRef")
+"""Keys that jsonschema must not meet: Python's `re` hangs on hostile patterns, and a schema that refers to itself walks
+jsonschema to the end of Python's stack, where the Rust functions that it asks panic with what is no Exception."""
+
+
 @dataclass(frozen=True)
 class Validator:
     """Whether arguments satisfy one schema, and why not."""
@@ -243,7 +248,7 @@ class Validator:
     @cached_property
     def _explainer(self) -> Any:
         inner = {k: v for k, v in self.schema.items() if k != "$schema"} if is_object(self.schema) else self.schema
-        if _holds_key(inner, "patternProperties") or _holds_key(inner, "$schema"):
+        if any(_holds_key(inner, key) for key in _NOT_EXPLAINED):
             return None
         return _explainer(inner, _draft(self.schema))
 

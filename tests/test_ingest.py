@@ -23,8 +23,8 @@ from strategies import json_values
 from qwen_sft import jsontext
 from qwen_sft.errors import InputError
 from qwen_sft.ingest import STDIN, expand, records
-from qwen_sft.jsontext import MOST_NESTED
 from qwen_sft.record import Record
+from qwen_sft.sample import MOST_NESTED
 
 CHAT = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello."}]
 

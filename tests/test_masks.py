@@ -163,7 +163,7 @@ def test_turns_without_reasoning_share_a_row_across_queries():
     ]
 
 
-def test_words_that_would_melt_into_the_header_are_encoded_apart_in_a_row_of_their_own():
+def test_words_that_would_melt_into_the_header_end_their_row_and_are_encoded_apart():
     messages = [user("A?"), assistant("\n\na"), user("B?"), assistant("b")]
     melting, other = rows_of("qwen2_5", messages)
     tokenizer = model("qwen2_5").tokenizer
@@ -174,6 +174,13 @@ def test_words_that_would_melt_into_the_header_are_encoded_apart_in_a_row_of_the
     assert other.turns == (3,)
     as_history = other.input_ids[other.messages == 1].tolist()
     assert as_history == tokenizer.encode("<|im_start|>assistant\n\n\na<|im_end|>\n").tolist()
+
+
+def test_a_turn_that_saw_reasoning_of_a_lone_row_stays_in_front_of_the_next_query():
+    """Found by hypothesis: turn 3 has a row of its own, and its reasoning stands in the prompt of turn 4."""
+    messages = [user("A?"), assistant("x"), assistant("y"), assistant("z", reasoning="r"), assistant("w"), user("B?")]
+    rows = rows_of("qwen3", [*messages, assistant("v")])
+    assert [row.turns for row in rows] == [(1,), (2,), (3,), (4,), (6,)]
 
 
 def test_a_first_message_has_no_prompt_and_is_not_trained():

@@ -11,8 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from qwen_sft.family import families
+from qwen_sft.rule import rules
 from qwen_sft.settings import Settings, load_settings
 from qwen_sft.tokens import GENERATED, Kind
+from qwen_sft.writer import writers
 from qwen_sft.writers.parquet import SCHEMA
 
 ROOT = Path(__file__).parents[1]
@@ -168,6 +171,13 @@ def test_settings_block_has_every_key_with_its_default(tmp_path: Path) -> None:
     assert load_settings({}, folder=tmp_path) == given
     keys = [line.partition(" ")[0].replace("-", "_") for line in block.text.splitlines()]
     assert sorted(keys) == sorted(Settings.__dataclass_fields__)
+
+
+def test_what_it_does_not_do_yet_is_still_not_done() -> None:
+    assert set(families()) == {"qwen2_5", "qwen3", "qwen3_coder_next"}
+    assert set(writers()) == {"parquet"}
+    assert not [code for code in rules() if code.startswith(("SET", "SEC"))]
+    assert not [name for name in Settings.__dataclass_fields__ if "thinking" in name or "pack" in name]
 
 
 def test_pre_commit_snippet_is_the_file() -> None:

@@ -14,10 +14,9 @@ from strategies import broken_samples, samples
 from qwen_sft.finding import Finding
 from qwen_sft.format import Conversation, Event, Reading
 from qwen_sft.record import Record, Where
-from qwen_sft.rule import Rule, Source
+from qwen_sft.rule import Rule, Source, rules
 from qwen_sft.sample import Path, Sample
 from qwen_sft.settings import Settings
-from qwen_sft.shelf import shelf
 from qwen_sft.transcript import Transcript
 
 USER = {"role": "user", "content": "Is 7 a prime?"}
@@ -31,7 +30,7 @@ MESSAGE_RULES = (*("SCH001", "MSG001", "MSG002", "MSG003", "MSG004", "MSG005", "
 
 
 def rule(code: str) -> Rule:
-    return shelf("qwen_sft.rules", Rule, lambda r: r.code)[code]
+    return rules()[code]
 
 
 def found(code: str, *messages: Any, **fields: Any) -> list[tuple[Path, str]]:

@@ -62,7 +62,7 @@ def main() -> None:
 
 def _run() -> None:
     try:
-        app()
+        app(prog_name="qwen-sft")
     except SystemExit as stop:
         if isinstance(stop.__context__, BrokenPipeError):  # typer makes it an exit with 1
             raise stop.__context__ from None

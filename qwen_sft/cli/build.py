@@ -44,6 +44,7 @@ def build(
     from qwen_sft.cli.progress import Progress
     from qwen_sft.ingest import expand
     from qwen_sft.reporter import exit_code
+    from qwen_sft.terminal import printable
     from qwen_sft.writer import writers
 
     settings = options.settings(
@@ -71,7 +72,7 @@ def build(
         f"{rows['n_rows']:,} rows, {rows['n_tokens']:,} tokens, {rows['n_trained_tokens']:,} of them trained; "
         f"{verified['n_samples']:,} samples verified against {verified['against']}\n"
     )
-    sys.stdout.write(f"{out}\n")
+    sys.stdout.write(f"{printable(str(out))}\n")
     raise typer.Exit(exit_code(totals, settings.fail_on))
 
 

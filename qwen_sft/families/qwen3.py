@@ -107,12 +107,12 @@ def runs(messages: Sequence[Message]) -> list[Run]:
             query, sees_reasoning = index, False
         if message.get("role") != "assistant":
             continue
+        sees_reasoning |= bool(split_reasoning(message, index)[0])
         if query is not None and _follows_bare_turn(messages, index):
             made += [Run(tuple(group))] if group else []
             made.append(Run((index,)))
             group, bound = [], False
             continue
-        sees_reasoning |= bool(split_reasoning(message, index)[0])
         bound |= sees_reasoning and query is not None
         group.append(index)
     return [*made, Run(tuple(group))] if group else made

@@ -1,1 +1,0 @@
-"""How the pipeline runs over many records: in this process, or in several."""
