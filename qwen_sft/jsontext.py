@@ -61,7 +61,7 @@ def _fault(text: bytes, error: Exception) -> str:
     except UnicodeDecodeError as bad:
         return f"byte {bad.start} (0x{text[bad.start]:02x}) is not UTF-8"
     except json.JSONDecodeError as bad:
-        return f"{bad.msg} at column {bad.colno}"
+        return f"{bad.msg.removesuffix(' at')} at column {bad.colno}"
     except RecursionError:
         return _TOO_DEEP
     except ValueError as bad:
@@ -265,5 +265,5 @@ class _Text:
         self.broken = True
         line, column = self._place(at)
         raw = self._buffer[self._at : self._at + _CHUNK].encode("utf-8", "surrogateescape")
-        says = f"{says} at line {line}, column {column}; nothing behind this place was read"
+        says = f"{says.removesuffix(' at')} at line {line}, column {column}; nothing behind this place was read"
         return Record(where, None, raw, says)

@@ -186,7 +186,7 @@ def test_concise_prints_findings_and_nothing_else(run: Any):
     ran = run("validate", "clean.jsonl", "broken.jsonl", "--output-format", "concise")
     first, second = ran.out.splitlines()
     assert first.startswith("broken.jsonl:2: TOL003 $.messages[1].tool_call_id 'c9' ")
-    assert second == "broken.jsonl:3: SRC001 $ not JSON: Unterminated string starting at at column 2"
+    assert second == "broken.jsonl:3: SRC001 $ not JSON: Unterminated string starting at column 2"
     assert (ran.code, ran.err) == (1, "")
     assert run("validate", "clean.jsonl", "--output-format", "concise") == Ran(0, "", "")
 

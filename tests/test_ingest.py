@@ -132,7 +132,7 @@ FAULTS = {
     b'{"a": NaN}': "NaN is not JSON",
     b'{"a": -Infinity}': "-Infinity is not JSON",
     b'{"a": 1e999}': "Number out of range",
-    b'{"a": "\x01"}': "Invalid control character at at column 8",
+    b'{"a": "\x01"}': "Invalid control character at column 8",
     b'{"a": "x\xffy"}': "byte 8 (0xff) is not UTF-8",
     b'{"a": "\xed\xa0\x80"}': "byte 7 (0xed) is not UTF-8",
     rb'{"a": "\ud83d"}': "a \\u escape is half of a surrogate pair",
@@ -220,7 +220,7 @@ BROKEN_DOCUMENTS = {
     b'[{"a": 1}, {"b": 2': "Expecting ',' delimiter at line 1, column 19",
     b'[{"a": 1}': "the list is never closed at line 1, column 10",
     b'{"a": 1} x': "Expecting value at line 1, column 10",
-    b'{"a": 1}\n{"b": "x\n': "Invalid control character at at line 2, column 9",
+    b'{"a": 1}\n{"b": "x\n': "Invalid control character at line 2, column 9",
 }
 
 

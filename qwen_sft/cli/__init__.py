@@ -1,5 +1,6 @@
 """The command line: the app, and one thin module per command."""
 
+import gc
 import io
 import os
 import sys
@@ -49,6 +50,8 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a terminal that cannot print a character gets its escape, no crash
             stream.reconfigure(errors="backslashreplace")
+    # Records are many small lists and dicts that hold no cycles: the default threshold scans them again and again.
+    gc.set_threshold(50_000, 20, 50)
     try:
         try:
             _run()
@@ -74,7 +77,7 @@ def _run() -> None:
         sys.exit(130)
     except BrokenPipeError:
         raise
-    except Exception as error:
+    except BaseException as error:  # a panic of a Rust library is no Exception
         import traceback
 
         sys.stderr.write(printable(traceback.format_exc()))
