@@ -14,11 +14,12 @@ from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
+import orjson
 
 from qwen_sft.errors import InputError, ModelError
 from qwen_sft.vocabulary import BYTE_CHARACTERS
@@ -285,7 +286,7 @@ def _backend(path: Path, text: str, names: Sequence[Backend]) -> tuple[Backend, 
 def _fastokens(text: str) -> _Encode:
     import fastokens  # pyright: ignore[reportMissingTypeStubs]  (it has types, and no py.typed to say so)
 
-    engine = fastokens.Tokenizer.from_json_str(text)
+    engine = fastokens.Tokenizer.from_json_str(_compact(text))
     engine.no_truncation()  # a file may ask for it, and rows would be cut in silence
     engine.enable_segment_cache(_SEGMENT_CACHE_BYTES)
 
@@ -294,6 +295,16 @@ def _fastokens(text: str) -> _Encode:
         return np.frombuffer(ids, dtype=np.int32), np.frombuffer(offsets, dtype=np.int64)
 
     return encode
+
+
+def _compact(text: str) -> str:
+    """The same tokenizer.json without white space, merges in the older spelling: fastokens reads it twice as fast."""
+    data: Any = msgspec.json.decode(text)
+    model: Any = data["model"]
+    merges: Any = model.get("merges")
+    if merges and isinstance(merges[0], list) and " " not in "".join(model["vocab"]):  # else only pairs tell them apart
+        model["merges"] = list(map(" ".join, merges))
+    return orjson.dumps(data).decode()
 
 
 def _tokenizers(text: str) -> _Encode:
