@@ -327,11 +327,17 @@ def test_reader_that_goes_away_is_no_traceback(files: Path):
     assert done.stdout
 
 
+def _hears_interrupts() -> None:
+    """A shell starts what runs in its background deaf to Ctrl-C, and so are its children: also pytest's, and ours."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def test_interrupted_build_exits_with_130_and_leaves_no_shard(files: Path):
     os.mkfifo(files / "slow.jsonl")
     command = [str(Path(sys.executable).parent / "qwen-sft"), "build", "clean.jsonl", "slow.jsonl"]
     command += ["--model", "qwen3", "--out", "out", "--shard-size", "1"]
     streams: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    streams["preexec_fn"] = _hears_interrupts
     with subprocess.Popen(command, cwd=files, **streams) as running:  # noqa: SIM117  # the pipe needs its reader first
         with (files / "slow.jsonl").open("w") as pipe:  # opens once the build has opened it too
             pipe.write(json.dumps(chat()) + "\n")
