@@ -1,9 +1,13 @@
-"""What of qwen-sft is measured, called in this process."""
+"""What of qwen-sft is measured, called in this process, with the collector set as the command line sets it."""
 
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
 from qwen_sft.build import build as run
+from qwen_sft.cli import COLLECTOR
 from qwen_sft.ingest import expand
 from qwen_sft.pipeline import Pipeline, outcomes, tally
 from qwen_sft.reporter import Totals
@@ -13,10 +17,21 @@ from qwen_sft.writer import writers
 FAMILY = "qwen3"
 
 
+@contextmanager
+def _collector() -> Iterator[None]:
+    before = gc.get_threshold()
+    gc.set_threshold(*COLLECTOR)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
+
+
 def build(rows: Path, out: Path, verify: Literal["all", "sample", "none"] = "sample") -> dict[str, Any]:
     """A whole build, from the file to Parquet on disk, loading the model included; returns the manifest."""
     settings = Settings(model=FAMILY, verify=verify)
-    manifest, _ = run([str(rows)], settings, out, writers()["parquet"], force=True)
+    with _collector():
+        manifest, _ = run([str(rows)], settings, out, writers()["parquet"], force=True)
     return manifest
 
 
@@ -30,6 +45,7 @@ def validate(rows: Path) -> Totals:
     inputs = expand([str(rows)])
     pipeline = Pipeline(Settings())
     totals = Totals(n_files=len(inputs))
-    for outcome in outcomes(inputs, pipeline.process):
-        tally(totals, outcome)
+    with _collector():
+        for outcome in outcomes(inputs, pipeline.process):
+            tally(totals, outcome)
     return totals

@@ -70,7 +70,8 @@ class Encoder:
     def _draft(self, conversation: Conversation, verify: bool) -> _Draft:
         before = Transcript(conversation.sample, self.settings)
         after, dropped = shaped(conversation, before, self.settings)
-        draft = _Draft(after, Transcript(after.sample, self.settings), dropped, verify)
+        transcript = before if after is conversation else Transcript(after.sample, self.settings)
+        draft = _Draft(after, transcript, dropped, verify)
         try:
             draft.renderings = self._renderings(draft, len(draft.transcript.messages))
         except TemplateError as error:

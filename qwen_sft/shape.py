@@ -16,7 +16,8 @@ def shaped(conversation: Conversation, transcript: Transcript, settings: Setting
     """The conversation in the order and spelling that templates need, and the events that were dropped on the way.
 
     Parallel results come into the order of their calls (Qwen templates match them by position), a trailing call is
-    dropped where settings say so (TOL002), tool schemas are spelled as JSON Schema (TOL012).
+    dropped where settings say so (TOL002), tool schemas are spelled as JSON Schema (TOL012). Where nothing of this is
+    needed, the conversation comes back as it is.
     """
     order = _order(transcript)
     dropped: list[Event] = []
@@ -25,9 +26,13 @@ def shaped(conversation: Conversation, transcript: Transcript, settings: Setting
         for index in order[trailing.turn :]:
             dropped.append(Event(conversation.origins[index], "dropped", "trailing call without result", loses=True))
         order = order[: trailing.turn]
+    tools = [_tool(tool) for tool in transcript.tools]
+    unchanged = all(new is old for new, old in zip(tools, transcript.tools, strict=True))
+    if unchanged and order == list(range(len(transcript.messages))):
+        return conversation, []
     sample: Sample = {**conversation.sample, "messages": [transcript.messages[i] for i in order]}
-    if transcript.tools:
-        sample["tools"] = [_tool(tool) for tool in transcript.tools]
+    if tools:
+        sample["tools"] = tools
     kept = {conversation.origins[i] for i in order}
     gone = [event for event in dropped if event.path not in kept]
     return Conversation(sample, [conversation.origins[i] for i in order]), gone

@@ -18,6 +18,10 @@ from qwen_sft.cli.validate import validate
 from qwen_sft.errors import QwenSftError
 from qwen_sft.terminal import one_line, printable
 
+COLLECTOR = (50_000, 20, 50)
+"""Thresholds of Python's garbage collector: records are many small lists and dicts without cycles, and the default
+thresholds scan them again and again."""
+
 app = typer.Typer(
     name="qwen-sft",
     help="Raw agent traces in, a proven training set for Qwen models out, and a gate that stops a bad one.",
@@ -50,8 +54,7 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a terminal that cannot print a character gets its escape, no crash
             stream.reconfigure(errors="backslashreplace")
-    # Records are many small lists and dicts that hold no cycles: the default threshold scans them again and again.
-    gc.set_threshold(50_000, 20, 50)
+    gc.set_threshold(*COLLECTOR)
     try:
         try:
             _run()
