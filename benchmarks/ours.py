@@ -12,6 +12,7 @@ from qwen_sft.ingest import expand
 from qwen_sft.pipeline import Pipeline, outcomes, tally
 from qwen_sft.reporter import Totals
 from qwen_sft.settings import Settings
+from qwen_sft.tokenizer import LOADED
 from qwen_sft.writer import writers
 
 FAMILY = "qwen3"
@@ -27,8 +28,16 @@ def _collector() -> Iterator[None]:
         gc.set_threshold(*before)
 
 
-def build(rows: Path, out: Path, verify: Literal["all", "sample", "none"] = "sample") -> dict[str, Any]:
-    """A whole build, from the file to Parquet on disk, loading the model included; returns the manifest."""
+def build(
+    rows: Path, out: Path, verify: Literal["all", "sample", "none"] = "sample", *, loaded: bool = False
+) -> dict[str, Any]:
+    """A whole build, from the file to Parquet on disk; returns the manifest.
+
+    Args:
+        loaded: the tokenizer of an earlier build may be used, as TRL is handed one that is loaded.
+    """
+    if not loaded:
+        LOADED.clear()
     settings = Settings(model=FAMILY, verify=verify)
     with _collector():
         manifest, _ = run([str(rows)], settings, out, writers()["parquet"], force=True)
@@ -37,7 +46,9 @@ def build(rows: Path, out: Path, verify: Literal["all", "sample", "none"] = "sam
 
 def load() -> Pipeline:
     """What a build does before its first record: it reads tokenizer.json and sets the encoder up."""
-    return Pipeline(Settings(model=FAMILY))
+    LOADED.clear()
+    with _collector():
+        return Pipeline(Settings(model=FAMILY))
 
 
 def validate(rows: Path) -> Totals:

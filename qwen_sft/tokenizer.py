@@ -5,7 +5,6 @@ more than ten times faster; tokenizers has a wheel everywhere. What each id stan
 neither of the two tells bytes, and both decode an unknown id to nothing without a word.
 """
 
-import functools
 import hashlib
 import re
 import unicodedata
@@ -160,16 +159,35 @@ def load_tokenizer(path: Path, backend: Literal["auto"] | Backend = "auto") -> T
         path: the file; any byte-level BPE, which all of Qwen's are.
         backend: who encodes. "auto" is fastokens where it is installed and takes the file, else tokenizers.
 
+    Returns:
+        The same object for the same path, bytes and backend: a load takes up to a second (LOADED keeps the last few).
+
     Raises:
         ModelError: the file cannot be read, is not such a tokenizer, or no backend takes it.
     """
     path = path.absolute()
     try:
         content = path.read_bytes()
-        text = content.decode()
-        data = msgspec.json.decode(content, type=_File)
     except OSError as fault:
         raise ModelError(f"cannot read {path} ({fault.strerror}); name the tokenizer.json of a model") from fault
+    key = (path, backend, hashlib.sha256(content).hexdigest())
+    if key not in LOADED:
+        made = _load(path, content, key[2], backend)
+        while len(LOADED) >= _MOST_LOADED:
+            del LOADED[next(iter(LOADED))]
+        LOADED[key] = made
+    return LOADED[key]
+
+
+LOADED: dict[tuple[Path, str, str], Tokenizer] = {}
+"""Tokenizers of this process by path, asked backend and sha256, oldest first; clear it to load anew."""
+_MOST_LOADED = 4
+
+
+def _load(path: Path, content: bytes, fingerprint: str, backend: Literal["auto"] | Backend) -> Tokenizer:
+    try:
+        text = content.decode()
+        data = msgspec.json.decode(content, type=_File)
     except (UnicodeDecodeError, msgspec.DecodeError) as fault:
         raise ModelError(
             f"{path} is not a byte-level BPE tokenizer.json ({fault}); fetch it again, or name another"
@@ -181,7 +199,7 @@ def load_tokenizer(path: Path, backend: Literal["auto"] | Backend = "auto") -> T
     return Tokenizer(
         path=path,
         backend=used,
-        fingerprint=hashlib.sha256(content).hexdigest(),
+        fingerprint=fingerprint,
         n_ids=len(tokens),
         added_tokens=MappingProxyType({token.content: token for token in map(_added_token, data.added_tokens)}),
         normalizes_nfc=data.normalizer is not None,
@@ -192,7 +210,6 @@ def load_tokenizer(path: Path, backend: Literal["auto"] | Backend = "auto") -> T
     )
 
 
-@functools.lru_cache(maxsize=4)  # a pool unpickles the tokenizer with every task that carries it; a load takes a second
 def _load_same(path: Path, backend: Backend, fingerprint: str) -> Tokenizer:
     tokenizer = load_tokenizer(path, backend)
     if tokenizer.fingerprint != fingerprint:
