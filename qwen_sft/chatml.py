@@ -1,11 +1,11 @@
-"""The wire format that all Qwen templates share: ChatML turns, results inside user turns, calls in JSON or in XML.
+"""The wire format that all Qwen templates share: ChatML turns, results inside user turns, and of some, the JSON calls.
 
 Every function gives spans; joined, they are the template's text. Facts: all turns end with `<|im_end|>` and a newline;
 there is no turn for tools: results stand in a user turn, neighbouring results in one; no template prints a call's id.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from qwen_sft.errors import TemplateError
@@ -80,15 +80,6 @@ def json_call(call: ToolCall, index: int) -> str:
     return f'<tool_call>\n{{"name": "{name}", "arguments": {tojson(arguments_of(call, index))}}}\n</tool_call>'
 
 
-def xml_call(call: ToolCall, index: int) -> str:
-    """A call as `<tool_call>` with a tag for each parameter: strings bare, the rest JSON (parser `qwen3_coder`)."""
-    parameters = "".join(
-        f"<parameter={key}>\n{value if isinstance(value, str) else tojson(value)}\n</parameter>\n"
-        for key, value in arguments_of(call, index).items()
-    )
-    return f"<tool_call>\n<function={call['function']['name']}>\n{parameters}</function>\n</tool_call>"
-
-
 JSON_TOOLS_BEFORE = (
     "# Tools\n\nYou may call one or more functions to assist with the user query.\n\n"
     "You are provided with function signatures within <tools></tools> XML tags:\n<tools>"
@@ -107,6 +98,67 @@ def json_tools(tools: Sequence[Tool]) -> list[Span]:
         Span(Kind.TOOLS, -1, "".join(f"\n{tojson(tool)}" for tool in tools)),
         Span(Kind.SCAFFOLD, -1, JSON_TOOLS_AFTER),
     ]
+
+
+def json_system(messages: Sequence[Message], tools: Sequence[Tool]) -> list[Span]:
+    """The system turn of Qwen3's templates with JSON calls: none where there is neither a system message nor a tool."""
+    given = bool(messages) and messages[0].get("role") == "system"
+    if not given and not tools:
+        return []
+    spans = [Span(Kind.SCAFFOLD, -1, f"{START}system\n")]
+    if given:
+        spans.append(Span(Kind.SYSTEM, 0, text_of(messages[0], 0)))
+    if tools:
+        spans += [Span(Kind.SCAFFOLD, -1, "\n\n")] if given else []
+        spans += json_tools(tools)
+    return [*spans, Span(Kind.SCAFFOLD, -1, f"{STOP}\n")]
+
+
+def json_calls(message: Message, index: int, content: str) -> list[Span]:
+    """A turn's JSON calls, one behind the other.
+
+    Args:
+        content: the turn's words, as far as the template sees any; a newline parts the first call from them.
+    """
+    calls = "\n".join(json_call(call, index) for call in message.get("tool_calls", []))
+    return [Span(Kind.CALL, index, f"\n{calls}" if content else calls)] if calls else []
+
+
+def json_turn(message: Message, index: int) -> list[Span]:
+    """An assistant's turn of a model that does not reason: words, then JSON calls."""
+    content = text_of(message, index)
+    words = [Span(Kind.CONTENT, index, content)] if content else []
+    return [Span(Kind.HEADER, index, HEADER), *words, *json_calls(message, index, content), *end(index)]
+
+
+def conversation(
+    messages: Sequence[Message], assistant: Callable[[Message, int], list[Span]], *, late_system: bool = True
+) -> list[Span]:
+    """The turns of a conversation, but for a system message that comes first: the preamble holds that.
+
+    Args:
+        assistant: prints the assistant's turn at an index.
+        late_system: whether system messages further down have a turn of their own; else they are left out.
+
+    Raises:
+        TemplateError: a message is no text, or has a role that the template does not print.
+    """
+    spans: list[Span] = []
+    for index, message in enumerate(messages):
+        match message.get("role"):
+            case "system" if index == 0 or not late_system:
+                pass
+            case "system":
+                spans += turn(Kind.SYSTEM, index, "system", text_of(message, index))
+            case "user":
+                spans += turn(Kind.USER, index, "user", text_of(message, index))
+            case "assistant":
+                spans += assistant(message, index)
+            case "tool":
+                spans += result(messages, index, opens=index == 0 or messages[index - 1].get("role") != "tool")
+            case _:
+                raise unknown_role(message, index)
+    return spans
 
 
 def unknown_role(message: Message, index: int) -> TemplateError:

@@ -126,6 +126,8 @@ class Encoder:
         if draft.refusal is not None or not draft.rows:
             return encoded
         encoded = replace(encoded, unshown=tuple(_unshown(draft)), unparsed=tuple(_unparsed(draft, model.family)))
+        if model.family.opens_reasoning:
+            encoded = replace(encoded, unreasoned=tuple(_unreasoned(draft)))
         if not draft.verify:
             return encoded
         try:
@@ -177,10 +179,19 @@ def _squeezed(text: str) -> str:
     return "".join(text.replace("<think>", "").replace("</think>", "").split())
 
 
+def _unreasoned(draft: _Draft) -> Iterator[int]:
+    """Trained turns in which the model has to close its think block with nothing in it."""
+    for rendering in draft.renderings:
+        thoughts = dict.fromkeys(rendering.turns, "")
+        for span in rendering.spans:
+            if span.kind is Kind.REASONING and span.message in thoughts:
+                thoughts[span.message] += span.text
+        yield from (turn for turn, text in thoughts.items() if not _squeezed(text))
+
+
 def _unparsed(draft: _Draft, family: Family) -> Iterator[tuple[Path, str]]:
     """Calls that the server's parser would not give back as the sample has them."""
     transcript = draft.transcript
-    thinking = True if family.empty_reasoning else None
     tools = [*(dict(tool) for tool in transcript.tools), *_undeclared(transcript)]
     for rendering in draft.renderings:
         trained = set(rendering.turns)
@@ -194,7 +205,7 @@ def _unparsed(draft: _Draft, family: Family) -> Iterator[tuple[Path, str]]:
                 continue
             declared = [(call["function"]["name"], call["function"]["arguments"]) for call in calls]
             for difference in differences(
-                declared, parse_turn(said.get(turn, ""), tools, parser=family.parser, thinking=thinking)
+                declared, parse_turn(said.get(turn, ""), tools, parser=family.parser, thinking=family.thinking)
             ):
                 yield ("messages", turn, "tool_calls"), difference
 

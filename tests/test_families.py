@@ -38,7 +38,8 @@ def transformers_tokenizer(family: Family):
     """transformers' own tokenizer with the official template, from the model's folder, `tokenizers` underneath."""
     from transformers import PreTrainedTokenizerFast
 
-    file = MODELS / family.vocabulary / "tokenizer.json"
+    official = MODELS / family.vocabulary / "tokenizer.json"
+    file = official if official.is_file() else tokenizer_json(family.vocabulary)
     made = PreTrainedTokenizerFast(tokenizer_file=str(file))
     made.chat_template = official_template(family.name)
     return made
@@ -46,6 +47,30 @@ def transformers_tokenizer(family: Family):
 
 def text_of(family, sample):
     return "".join(span.text for span in family.serialize(sample["messages"], sample.get("tools", [])))
+
+
+def serializer_of(family):
+    """The serializer as a template: what the oracle asks when there is no real one."""
+
+    def render(history, tools, add_generation_prompt):
+        text = "".join(span.text for span in family.serialize(history, tools))
+        return text + family.generation_prompt if add_generation_prompt else text
+
+    return render
+
+
+def unserved_turns(messages, tools, render):
+    """The turns that no server could have been asked for: the template rejects or contradicts their prompt."""
+    for index, message in enumerate(messages):
+        if index and message["role"] == "assistant":
+            try:
+                prompt = render(messages[:index], tools, True)
+                whole = render(messages[: index + 1], tools, False)
+            except TemplateError:
+                yield index
+            else:
+                if not whole.startswith(prompt):
+                    yield index
 
 
 @needs_real_data
@@ -65,12 +90,14 @@ def test_real_traces_have_the_ids_of_transformers_and_the_mask_of_the_oracle(fam
     tokenizer = tokenizer_of(family)
     n_compared = 0
     for conversation in conversations(source):
-        sample = conversation.sample
-        messages, tools = sample["messages"], sample.get("tools", [])
+        messages, tools = conversation.sample["messages"], conversation.sample.get("tools", [])
+        if family.generation_prompt.endswith("</think>\n\n"):
+            messages = [{k: v for k, v in one.items() if k != "reasoning_content"} for one in messages]
         try:
             rows = renderings(messages, tools, family, tokenizer)
         except TemplateError as refusal:
-            assert "is list; this template prints only text" in str(refusal)
+            text_only = "is list; this template prints only text" in str(refusal)
+            assert text_only or [*unserved_turns(messages, tools, serializer_of(family))]
             continue
         tokens = encode(rows, tokenizer)
         for rendering, row in zip(rows, tokens, strict=True):
@@ -94,7 +121,10 @@ def test_real_traces_have_the_ids_of_transformers_and_the_mask_of_the_oracle(fam
         assert not disagreements(
             messages, tools, tokens, render=render, tokenizer=tokenizer, empty_reasoning=family.empty_reasoning
         )
-    assert n_compared >= {"tau-bench": 29, "llama-factory": 300, "nemo-gym": 60, "tinker-cookbook": 120}.get(source, 2)
+    # Five of nemo-gym's samples reason inside their content, which a prompt with a closed think block refuses.
+    n_rows = {"tau-bench": 29, "llama-factory": 300, "nemo-gym": 60, "tinker-cookbook": 120}
+    n_rows |= {"nemo-gym": 45} if family.generation_prompt.endswith("</think>\n\n") else {}
+    assert n_compared >= n_rows.get(source, 2)
 
 
 @needs_real_data
@@ -115,7 +145,13 @@ def test_serializer_is_the_template_or_refuses(family, sample):
 @settings(max_examples=300, deadline=None)
 @given(sample=served_samples())
 def test_serializer_is_the_template(family, sample):
-    assert text_of(family, sample) == template_of(family).render(sample["messages"], sample.get("tools", []))
+    try:
+        theirs = template_of(family).render(sample["messages"], sample.get("tools", []))
+    except TemplateError:
+        with pytest.raises(TemplateError):
+            text_of(family, sample)
+    else:
+        assert text_of(family, sample) == theirs
 
 
 @needs_real_data
@@ -145,13 +181,12 @@ def test_our_environment_renders_what_transformers_renders(family, sample):
 def test_rows_agree_with_the_server_turn_by_turn(family, sample):
     """Each turn with a prompt is trained once, behind exactly the ids that the server sends, and nothing else is."""
     messages, tools = sample["messages"], sample.get("tools", [])
-    tokenizer = tokenizer_of(family)
-    rows = encode(renderings(messages, tools, family, tokenizer), tokenizer)
-
-    def render(history, tools, add_generation_prompt):
-        text = "".join(span.text for span in family.serialize(history, tools))
-        return text + family.generation_prompt if add_generation_prompt else text
-
+    tokenizer, render = tokenizer_of(family), serializer_of(family)
+    try:
+        rows = encode(renderings(messages, tools, family, tokenizer), tokenizer)
+    except TemplateError:
+        assert [*unserved_turns(messages, tools, render)]
+        return
     assert not disagreements(
         messages, tools, rows, render=render, tokenizer=tokenizer, empty_reasoning=family.empty_reasoning
     )
@@ -187,6 +222,5 @@ def test_parser_gives_the_calls_back(family, arguments):
     }
     spans = family.serialize([{"role": "user", "content": "Weather?"}, message], [WEATHER])
     said = "".join(span.text for span in spans if span.kind in GENERATED and span.kind is not Kind.STOP)
-    thinking = True if family.empty_reasoning else None
-    parsed = parse_turn(said, [WEATHER], parser=family.parser, thinking=thinking)
+    parsed = parse_turn(said, [WEATHER], parser=family.parser, thinking=family.thinking)
     assert differences([("weather", arguments)], parsed) == []

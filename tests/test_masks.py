@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from strategies import served_samples
 
+from qwen_sft.errors import TemplateError
 from qwen_sft.family import Run, families
 from qwen_sft.model import load_model
 from qwen_sft.oracle import disagreements
@@ -231,8 +232,11 @@ def _changed(row, **changes):
 
 @pytest.mark.parametrize("name", list(SHELF))
 def test_oracle_sees_every_single_wrong_mask_bit_and_id(name):
-    messages = [user("Hi"), assistant("Hello!", ("f", {"a": 1})), tool("ok"), assistant("Bye.")]
     one = model(name)
+    # Where the prompt opens the think block, a turn that thinks nothing would have a row of its own.
+    thought = "Hm." if one.family.generation_prompt.endswith("<think>\n") else None
+    messages = [user("Hi"), assistant("Hello!", ("f", {"a": 1}), reasoning=thought), tool("ok")]
+    messages.append(assistant("Bye.", reasoning=thought))
     (row,) = rows_of(name, messages)
 
     def verdict(changed):
@@ -254,3 +258,306 @@ def test_oracle_sees_every_single_wrong_mask_bit_and_id(name):
         ids[index] = 7 if ids[index] != 7 else 8
         assert verdict(_changed(row, input_ids=ids)), f"id {index}"
     assert verdict(_changed(row, turns=(1,), regions=row.regions[:1]))
+
+
+SYSTEM = {"role": "system", "content": "S"}
+TOOLS = [{"type": "function", "function": {"name": "f"}}]
+CALL = '<tool_call>\n{"name": "f", "arguments": {"n": 1}}\n</tool_call>'
+PREAMBLE = (
+    "# Tools\n\nYou may call one or more functions to assist with the user query.\n\n"
+    "You are provided with function signatures within <tools></tools> XML tags:\n<tools>\n"
+    '{"type": "function", "function": {"name": "f"}}\n</tools>\n\n'
+    "For each function call, return a json object with function name and arguments within <tool_call></tool_call> XML "
+    'tags:\n<tool_call>\n{"name": <function-name>, "arguments": <args-json-object>}\n</tool_call><|im_end|>\n'
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "late"),
+    [("qwen3_instruct_2507", "<|im_start|>system\nLate.<|im_end|>\n"), ("qwen3_vl", "")],
+)
+def test_models_that_do_not_reason_drop_reasoning_and_share_one_row(name, late):
+    """And Qwen3-VL prints no system message but the first."""
+    late_system = {"role": "system", "content": "Late."}
+    messages = [SYSTEM, user("A?"), assistant("Look.", ("f", {"n": 1}), reasoning="R"), tool("T"), late_system]
+    (row,) = rows_of(name, [*messages, tool("U"), assistant("a", reasoning="Q"), user("B?"), assistant("b")], TOOLS)
+    assert pieces(name, row) == [
+        (
+            f"<|im_start|>system\nS\n\n{PREAMBLE}<|im_start|>user\nA?<|im_end|>\n<|im_start|>assistant\n",
+            False,
+        ),
+        (f"Look.\n{CALL}<|im_end|>", True),
+        (
+            f"\n<|im_start|>user\n<tool_response>\nT\n</tool_response><|im_end|>\n{late}"
+            "<|im_start|>user\n<tool_response>\nU\n</tool_response><|im_end|>\n<|im_start|>assistant\n",
+            False,
+        ),
+        ("a<|im_end|>", True),
+        ("\n<|im_start|>user\nB?<|im_end|>\n<|im_start|>assistant\n", False),
+        ("b<|im_end|>", True),
+        ("\n", False),
+    ]
+
+
+def test_first_revision_of_qwen3_trains_what_the_later_one_does():
+    messages = [
+        SYSTEM,
+        user("A?"),
+        assistant("", ("f", {"n": 1}), reasoning="R"),
+        tool("T"),
+        assistant("a"),
+        user("B?"),
+    ]
+    first, second = rows_of("qwen3_first_revision", [*messages, assistant("b", reasoning="Q")], TOOLS)
+    preamble = f"<|im_start|>system\nS\n\n{PREAMBLE}<|im_start|>user\nA?<|im_end|>\n<|im_start|>assistant\n"
+    result = "\n<|im_start|>user\n<tool_response>\nT\n</tool_response><|im_end|>\n<|im_start|>assistant\n"
+    assert pieces("qwen3_first_revision", first) == [
+        (preamble, False),
+        (f"<think>\nR\n</think>\n\n{CALL}<|im_end|>", True),
+        (result, False),
+        ("<think>\n\n</think>\n\na<|im_end|>", True),
+        ("\n", False),
+    ]
+    assert pieces("qwen3_first_revision", second) == [
+        (
+            f"{preamble}{CALL}<|im_end|>{result}a<|im_end|>\n<|im_start|>user\nB?<|im_end|>\n<|im_start|>assistant\n",
+            False,
+        ),
+        ("<think>\nQ\n</think>\n\nb<|im_end|>", True),
+        ("\n", False),
+    ]
+
+
+def said(text, *arguments):
+    """A call of `f` as XML, behind words."""
+    parameters = "".join(f"<parameter={key}>\n{value}\n</parameter>\n" for key, value in arguments)
+    return f"{text}<tool_call>\n<function=f>\n{parameters}</function>\n</tool_call><|im_end|>"
+
+
+THINK = "<|im_start|>assistant\n<think>\n"
+
+
+def test_coder_prints_scalars_as_python_does_and_a_newline_behind_each_result():
+    messages = [user("A?"), assistant(" Look. ", ("f", {"n": 1, "x": None, "y": True, "z": [None]})), tool("T")]
+    (row,) = rows_of("qwen3_coder", [*messages, tool("U"), assistant("a")])
+    assert pieces("qwen3_coder", row) == [
+        ("<|im_start|>user\nA?<|im_end|>\n<|im_start|>assistant\n", False),
+        (said("Look.\n\n", ("n", "1"), ("x", "None"), ("y", "True"), ("z", "[null]")), True),
+        (
+            "\n<|im_start|>user\n<tool_response>\nT\n</tool_response>\n<tool_response>\nU\n</tool_response>\n<|im_end|>"
+            "\n<|im_start|>assistant\n",
+            False,
+        ),
+        ("a<|im_end|>", True),
+        ("\n", False),
+    ]
+
+
+@pytest.mark.parametrize(("name", "null"), [("qwen3_5", "None"), ("qwen3_6", "null")])
+def test_prefilled_think_tag_is_not_trained_and_a_later_query_takes_the_block_away(name, null):
+    messages = [
+        user("A?"),
+        assistant("Look. ", ("f", {"x": None}), reasoning=" ra\n"),
+        tool("T"),
+        assistant("a", reasoning="rb"),
+    ]
+    first, second = rows_of(name, [*messages, user("B?"), assistant("<think>rc</think>\n\nb"), user("C?")])
+    call = said("", ("x", null))
+    result = "\n<|im_start|>user\n<tool_response>\nT\n</tool_response><|im_end|>\n"
+    assert pieces(name, first) == [
+        (f"<|im_start|>user\nA?<|im_end|>\n{THINK}", False),
+        (f"ra\n</think>\n\nLook.\n\n{call}", True),
+        (f"{result}{THINK}", False),
+        ("rb\n</think>\n\na<|im_end|>", True),
+        ("\n", False),
+    ]
+    assert pieces(name, second) == [
+        (
+            f"<|im_start|>user\nA?<|im_end|>\n<|im_start|>assistant\nLook.\n\n{call}{result}"
+            f"<|im_start|>assistant\na<|im_end|>\n<|im_start|>user\nB?<|im_end|>\n{THINK}",
+            False,
+        ),
+        ("rc\n</think>\n\nb<|im_end|>", True),
+        ("\n", False),
+    ]
+    assert (first.turns, second.turns) == ((1, 3), (5,))
+    order = [Kind(int(k)).name for k in first.kinds[np.flatnonzero(np.diff(first.kinds, prepend=-1))]]
+    assert order[3:9] == ["HEADER", "PREFILL", "REASONING", "CONTENT", "CALL", "STOP"]
+
+
+@pytest.mark.parametrize("name", ["qwen3_5", "qwen3_6", "qwen3_8"])
+def test_turn_that_thinks_nothing_ends_its_row_since_its_newline_would_melt_into_the_prompt(name):
+    """`<think>` and two newlines are two tokens; behind the prompt the model writes a newline of its own."""
+    tokenizer = model(name).tokenizer
+    first, second = rows_of(name, [user("A?"), assistant("", ("f", {})), tool("T"), assistant("a")])
+    for row, words in ((first, f"\n</think>\n\n{said('')}"), (second, "\n</think>\n\na<|im_end|>")):
+        ((start, end),) = row.regions
+        assert tokenizer.decode(row.input_ids[start:end]) == words
+        assert row.input_ids[start - 1 : start + 1].tolist() == tokenizer.encode("\n").tolist() * 2
+    as_history = second.input_ids[second.messages == 1].tolist()
+    assert as_history == tokenizer.encode(f"{THINK}\n</think>\n\n{said('')}\n").tolist()
+
+
+def test_empty_think_block_of_the_prompt_is_not_trained():
+    messages = [user("A?"), assistant("", ("f", {})), tool("T"), assistant("a"), user("B?"), assistant("b")]
+    first, second = rows_of("qwen3_5_nothink", messages)
+    prompt = f"{THINK}\n</think>\n\n"
+    result = "\n<|im_start|>user\n<tool_response>\nT\n</tool_response><|im_end|>\n"
+    assert pieces("qwen3_5_nothink", first) == [
+        (f"<|im_start|>user\nA?<|im_end|>\n{prompt}", False),
+        (said(""), True),
+        (f"{result}{prompt}", False),
+        ("a<|im_end|>", True),
+        ("\n", False),
+    ]
+    assert pieces("qwen3_5_nothink", second) == [
+        (
+            f"<|im_start|>user\nA?<|im_end|>\n<|im_start|>assistant\n{said('')}{result}<|im_start|>assistant\n"
+            f"a<|im_end|>\n<|im_start|>user\nB?<|im_end|>\n{prompt}",
+            False,
+        ),
+        ("b<|im_end|>", True),
+        ("\n", False),
+    ]
+
+
+def test_template_that_keeps_reasoning_gives_one_row_and_says_how_hard_to_think():
+    messages = [SYSTEM, user("A?"), assistant("a", reasoning="ra"), user("B?"), assistant("<think>b", reasoning="rb")]
+    (row,) = rows_of("qwen3_8", messages)
+    effort = (
+        "Reasoning effort is set to xhigh. Please think carefully through the task, validate key assumptions, consider "
+        "plausible alternatives, and prioritize correctness, consistency, and clarity in the final answer."
+    )
+    assert pieces("qwen3_8", row) == [
+        (f"<|im_start|>system\n{effort}\n\nS<|im_end|>\n<|im_start|>user\nA?<|im_end|>\n{THINK}", False),
+        ("ra\n</think>\n\na<|im_end|>", True),
+        (f"\n<|im_start|>user\nB?<|im_end|>\n{THINK}", False),
+        ("rb\n</think>\n\n<think>b<|im_end|>", True),
+        ("\n", False),
+    ]
+
+
+@pytest.mark.parametrize("name", ["qwen3_5", "qwen3_6", "qwen3_8", "qwen3_thinking_2507"])
+@settings(max_examples=100, deadline=None)
+@given(sample=served_samples())
+def test_no_two_neighbouring_rows_of_a_template_with_open_think_could_have_been_one(name, sample):
+    one = model(name)
+    messages, tools = sample["messages"], sample.get("tools", [])
+    try:
+        rows = encode(renderings(messages, tools, one.family, one.tokenizer), one.tokenizer)
+    except TemplateError:
+        return
+    for first, second in pairwise(rows):
+        turns = tuple(sorted(first.turns + second.turns))
+        spans = one.family.serialize(messages[: turns[-1] + 1], tools)
+        together = encode([Rendering(spans, turns, turns[-1] + 1, _pieces(spans, turns))], one.tokenizer)
+        assert disagreements(messages, tools, together, render=one.server, tokenizer=one.tokenizer, turns=turns)
+
+
+@pytest.mark.parametrize(
+    ("name", "messages", "says"),
+    [
+        ("qwen3_5", [SYSTEM], r"^no user message asks anything; this template refuses to print such a conversation$"),
+        ("qwen3_5", [user(" <tool_response>x</tool_response>\n")], r"^no user message asks anything;"),
+        ("qwen3_6", [user("A?"), SYSTEM], r"^messages\[1\] is a system message; this template prints only a first one"),
+        (
+            "qwen3_8",
+            [user("A?"), {"role": "critic", "content": ""}],
+            r"^messages\[1\] has the role 'critic', which this",
+        ),
+    ],
+)
+def test_what_the_template_refuses_the_serializer_refuses(name, messages, says):
+    with pytest.raises(TemplateError, match=says):
+        model(name).family.serialize(messages, [])
+
+
+@pytest.mark.parametrize("name", ["qwen3_5", "qwen3_5_nothink", "qwen3_8"])
+def test_turn_before_the_first_query_has_no_prompt_and_refuses_the_sample(name):
+    with pytest.raises(TemplateError, match=r"^messages\[1\] speaks before a user asks anything; this template prints"):
+        rows_of(name, [SYSTEM, assistant("Hi!"), user("A?"), assistant("a")])
+
+
+@pytest.mark.parametrize("turn", [assistant("a", reasoning="r"), assistant("<think>\nr\n</think>\n\na")])
+def test_reasoning_behind_a_closed_think_block_refuses_the_sample(turn):
+    says = r"^messages\[1\] reasons, and the prompt of this model has closed the think block already: take the reason"
+    with pytest.raises(TemplateError, match=says):
+        rows_of("qwen3_5_nothink", [user("A?"), turn])
+
+
+def test_think_tag_of_the_prompt_is_not_trained_and_reasoning_behind_it_is():
+    messages = [SYSTEM, user("A?"), assistant("", ("f", {"n": 1}), reasoning="R"), tool("T")]
+    messages += [assistant("a", reasoning="Q"), user("B?"), assistant("<think>\nP\n</think>\n\nb"), user("C?")]
+    first, second = rows_of("qwen3_thinking_2507", messages, TOOLS)
+    prompt = f"<|im_start|>system\nS\n\n{PREAMBLE}<|im_start|>user\nA?<|im_end|>\n<|im_start|>assistant\n"
+    result = "\n<|im_start|>user\n<tool_response>\nT\n</tool_response><|im_end|>\n<|im_start|>assistant\n"
+    assert pieces("qwen3_thinking_2507", first) == [
+        (f"{prompt}<think>\n", False),
+        (f"R\n</think>\n\n{CALL}<|im_end|>", True),
+        (f"{result}<think>\n", False),
+        ("Q\n</think>\n\na<|im_end|>", True),
+        ("\n", False),
+    ]
+    assert pieces("qwen3_thinking_2507", second) == [
+        (
+            f"{prompt}{CALL}<|im_end|>{result}a<|im_end|>\n<|im_start|>user\nB?<|im_end|>\n"
+            "<|im_start|>assistant\n<think>\n",
+            False,
+        ),
+        ("P\n</think>\n\nb<|im_end|>", True),
+        ("\n", False),
+    ]
+    kinds = [Kind(int(k)).name for k in first.kinds[np.flatnonzero(np.diff(first.kinds, prepend=-1))]]
+    assert kinds[-6:] == ["HEADER", "PREFILL", "REASONING", "CONTENT", "STOP", "AFTER"]
+
+
+def test_turn_without_reasoning_behind_a_prompt_that_opens_it_closes_the_block_and_ends_its_row():
+    """The newline of the prompt and the one that the model writes are two tokens, as served; as one text, one token."""
+    name = "qwen3_thinking_2507"
+    messages = [user("A?"), assistant("x", reasoning="R"), tool("T"), assistant("a"), tool("U"), assistant("b")]
+    first, second = rows_of(name, messages)
+    prompt = "<|im_start|>user\nA?<|im_end|>\n<|im_start|>assistant\n<think>\n"
+    result = "\n<|im_start|>user\n<tool_response>\n{}\n</tool_response><|im_end|>\n<|im_start|>assistant\n"
+    assert pieces(name, first) == [
+        (prompt, False),
+        ("R\n</think>\n\nx<|im_end|>", True),
+        (f"{result.format('T')}<think>\n", False),
+        ("\n</think>\n\na<|im_end|>", True),
+        ("\n", False),
+    ]
+    assert pieces(name, second) == [
+        (
+            f"{prompt}R\n</think>\n\nx<|im_end|>{result.format('T')}a<|im_end|>{result.format('U')}<think>\n",
+            False,
+        ),
+        ("\n</think>\n\nb<|im_end|>", True),
+        ("\n", False),
+    ]
+    tokenizer = model(name).tokenizer
+    start = second.regions[-1][0]
+    newline = tokenizer.encode("\n").tolist()
+    assert second.input_ids[start - 1 : start + 1].tolist() == newline * 2
+    assert tokenizer.encode("\n\n").tolist() != newline * 2
+
+
+def test_turn_before_any_query_is_refused_where_the_prompt_opens_a_think_block():
+    says = r"^messages\[1\] answers no query of the user: this template's prompt opens a think block there that its"
+    with pytest.raises(TemplateError, match=says):
+        rows_of("qwen3_thinking_2507", [SYSTEM, assistant("Hi!"), user("A?"), assistant("a", reasoning="R")])
+    (row,) = rows_of("qwen3_thinking_2507", [assistant("Hi!"), user("A?"), assistant("a", reasoning="R")])
+    assert row.turns == (2,)
+
+
+def test_content_that_opens_the_block_itself_is_served_before_any_query_too():
+    opened = assistant("<think>\nP\n</think>\n\nHi!", reasoning="lost")
+    (row,) = rows_of("qwen3_thinking_2507", [SYSTEM, opened, user("A?"), user("B?"), assistant("b", reasoning="R")])
+    assert pieces("qwen3_thinking_2507", row) == [
+        ("<|im_start|>system\nS<|im_end|>\n<|im_start|>assistant\n<think>\n", False),
+        ("P\n</think>\n\nHi!<|im_end|>", True),
+        (
+            "\n<|im_start|>user\nA?<|im_end|>\n<|im_start|>user\nB?<|im_end|>\n<|im_start|>assistant\n<think>\n",
+            False,
+        ),
+        ("R\n</think>\n\nb<|im_end|>", True),
+        ("\n", False),
+    ]

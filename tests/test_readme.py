@@ -174,7 +174,8 @@ def test_settings_block_has_every_key_with_its_default(tmp_path: Path) -> None:
 
 
 def test_what_it_does_not_do_yet_is_still_not_done() -> None:
-    assert set(families()) == {"qwen2_5", "qwen3", "qwen3_coder_next"}
+    assert {"qwen2_5", "qwen3_8"} <= set(families())
+    assert "qwq" not in families()
     assert set(writers()) == {"parquet"}
     assert not [code for code in rules() if code.startswith(("SET", "SEC"))]
     assert not [name for name in Settings.__dataclass_fields__ if "thinking" in name or "pack" in name]

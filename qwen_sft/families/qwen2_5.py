@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from qwen_sft.chatml import HEADER, START, STOP, end, json_call, json_tools, result, text_of, turn, unknown_role
+from qwen_sft.chatml import START, STOP, conversation, json_tools, json_turn, text_of
 from qwen_sft.family import Family
 from qwen_sft.sample import Message, Tool
 from qwen_sft.tokens import Kind, Span
@@ -12,22 +12,7 @@ DEFAULT_SYSTEM = "You are Qwen, created by Alibaba Cloud. You are a helpful assi
 
 def serialize(messages: Sequence[Message], tools: Sequence[Tool]) -> list[Span]:
     """The official template's text, as spans."""
-    spans = _system(messages, tools)
-    for index, message in enumerate(messages):
-        match message.get("role"):
-            case "system" if index == 0:
-                pass
-            case "system":
-                spans += turn(Kind.SYSTEM, index, "system", text_of(message, index))
-            case "user":
-                spans += turn(Kind.USER, index, "user", text_of(message, index))
-            case "assistant":
-                spans += _assistant(message, index)
-            case "tool":
-                spans += result(messages, index, opens=index == 0 or messages[index - 1].get("role") != "tool")
-            case _:
-                raise unknown_role(message, index)
-    return spans
+    return _system(messages, tools) + conversation(messages, json_turn)
 
 
 def _system(messages: Sequence[Message], tools: Sequence[Tool]) -> list[Span]:
@@ -39,17 +24,6 @@ def _system(messages: Sequence[Message], tools: Sequence[Tool]) -> list[Span]:
     if tools:
         spans += [Span(Kind.SCAFFOLD, -1, "\n\n"), *json_tools(tools)]
     return [*spans, Span(Kind.SCAFFOLD, -1, f"{STOP}\n")]
-
-
-def _assistant(message: Message, index: int) -> list[Span]:
-    content = text_of(message, index)
-    spans = [Span(Kind.HEADER, index, HEADER)]
-    if content:
-        spans.append(Span(Kind.CONTENT, index, content))
-    calls = "\n".join(json_call(call, index) for call in message.get("tool_calls", []))
-    if calls:
-        spans.append(Span(Kind.CALL, index, f"\n{calls}" if content else calls))
-    return [*spans, *end(index)]
 
 
 FAMILY = Family(
