@@ -175,6 +175,12 @@ def test_our_environment_renders_what_transformers_renders(family, sample):
     assert [ours] == theirs
 
 
+def speaks_unasked(messages):
+    """True if an assistant turn with a prompt stands before the user's first: there an open think block is a guess."""
+    first = next((i for i, message in enumerate(messages) if message["role"] == "user"), len(messages))
+    return any(message["role"] == "assistant" for message in messages[1:first])
+
+
 @by_family
 @settings(max_examples=300, deadline=None)
 @given(sample=served_samples())
@@ -185,7 +191,7 @@ def test_rows_agree_with_the_server_turn_by_turn(family, sample):
     try:
         rows = encode(renderings(messages, tools, family, tokenizer), tokenizer)
     except TemplateError:
-        assert [*unserved_turns(messages, tools, render)]
+        assert [*unserved_turns(messages, tools, render)] or (family.opens_reasoning and speaks_unasked(messages))
         return
     assert not disagreements(
         messages, tools, rows, render=render, tokenizer=tokenizer, empty_reasoning=family.empty_reasoning
