@@ -31,7 +31,7 @@ demo: .venv/.installed ## Check and build the examples into ./demo with an embed
 test: .venv/.test ## Run the tests
 	$(BIN)/python -m pytest -n auto
 
-test-slow: .venv/.test ## Run the tests that take minutes or install packages
+test-slow: .venv/.test .venv/.bench ## Run the tests that take minutes, install packages or train (installs trl and torch)
 	$(BIN)/python -m pytest -n auto -m slow
 
 check: .venv/.test .venv/.check ## Check format, lint, types and the direction of imports
