@@ -12,9 +12,6 @@ from qwen_sft.finding import Finding
 from qwen_sft.sample import Path, Sample, json_path
 from qwen_sft.shelf import shelf
 
-Fate = Literal["kept", "merged", "dropped"]
-"""What became of an event: it is a message of its own, part of a neighbour's message, or left out for a reason."""
-
 
 @dataclass(frozen=True, slots=True)
 class Event:
