@@ -43,6 +43,12 @@ class Counts:
     n_written: int = 0
     n_rejected: int = 0
     n_samples_verified: int = 0
+    n_samples_expanded: int = 0
+    n_rows_added: int = 0
+    n_tokens_added: int = 0
+    n_reasoning_tokens_saved: int = 0
+    n_straddling_rows: int = 0
+    requests: dict[str, int] = field(default_factory=dict[str, int])
     rejected_by_code: dict[str, int] = field(default_factory=dict[str, int])
     tokens_by_kind: Any = field(default_factory=lambda: np.zeros(len(Kind), dtype=np.int64))
 
@@ -164,12 +170,22 @@ def _count(counts: Counts, outcome: Outcome) -> None:
     counts.n_samples_verified += outcome.n_verified
     if not outcome.rows:
         counts.n_rejected += 1
-        for code in {d.code for d in outcome.diagnostics if d.severity == "error"}:
+        errors = {d.code for d in outcome.diagnostics if d.severity == "error"}
+        for code in errors or {d.code for d in outcome.diagnostics if d.severity == "warning"}:
             counts.rejected_by_code[code] = counts.rejected_by_code.get(code, 0) + 1
         return
     counts.n_written += 1
+    for one in outcome.encoded or ():
+        for request in one.requests:
+            counts.requests[request] = counts.requests.get(request, 0) + 1
+        if one.expansion is not None:
+            counts.n_samples_expanded += 1
+            counts.n_rows_added += one.expansion.n_rows
+            counts.n_tokens_added += one.expansion.n_tokens
+            counts.n_reasoning_tokens_saved += one.expansion.n_reasoning_tokens
     for row in outcome.rows:
         counts.n_rows += 1
+        counts.n_straddling_rows += row.tokens.boundary != "clean"
         counts.n_tokens += len(row.tokens.input_ids)
         counts.n_trained_tokens += row.tokens.n_trained_tokens
         counts.n_trained_turns += len(row.tokens.turns)
@@ -227,7 +243,15 @@ def _manifest(
             "n_tokens": counts.n_tokens,
             "n_trained_tokens": counts.n_trained_tokens,
             "n_tokens_by_kind": {kind.name.lower(): int(counts.tokens_by_kind[kind]) for kind in Kind},
+            "n_straddling_rows": counts.n_straddling_rows,
         },
+        "expansion": {
+            "n_samples": counts.n_samples_expanded,
+            "n_rows_added": counts.n_rows_added,
+            "n_tokens_added": counts.n_tokens_added,
+            "n_reasoning_tokens_saved": counts.n_reasoning_tokens_saved,
+        },
+        "requests": dict(sorted(counts.requests.items())),
         "model": {
             "name": model.name,
             "family": model.family.name,

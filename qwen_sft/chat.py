@@ -110,6 +110,10 @@ def message(given: dict[str, Any]) -> Message:
             made["tool_call_id"] = given["tool_call_id"]
         if given.get("name") not in (None, ""):
             made["name"] = given["name"]
+    if given.get("train") is not None:
+        made["train"] = given["train"]
+    if given.get("weight") is not None:
+        made["weight"] = given["weight"]
     return made
 
 

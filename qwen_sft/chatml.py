@@ -48,17 +48,21 @@ def end(index: int) -> list[Span]:
     return [Span(Kind.STOP, index, STOP), Span(Kind.AFTER, index, "\n")]
 
 
-def result(messages: Sequence[Message], index: int, *, opens: bool) -> list[Span]:
+def result(messages: Sequence[Message], index: int, *, first: int = -1, newline_after: bool = False) -> list[Span]:
     """One tool message: a `<tool_response>` block in the user turn that it shares with its neighbours.
 
     Args:
-        opens: whether it is the first of its neighbours and starts the turn.
+        first: where a tool message opens no turn, since the template looks for one before it; -1 for nowhere.
+        newline_after: whether each block ends with a newline, or else each but the last.
     """
+    opens = index != first and (not index or messages[index - 1].get("role") != "tool")
     closes = index + 1 == len(messages) or messages[index + 1].get("role") != "tool"
+    before = f"{START}user\n" if opens else "" if newline_after else "\n"
+    after = ("\n" if newline_after else "") + (f"{STOP}\n" if closes else "")
     return [
-        Span(Kind.SCAFFOLD, index, f"{START}user\n<tool_response>\n" if opens else "\n<tool_response>\n"),
+        Span(Kind.SCAFFOLD, index, f"{before}<tool_response>\n"),
         Span(Kind.RESULT, index, text_of(messages[index], index)),
-        Span(Kind.SCAFFOLD, index, f"\n</tool_response>{STOP}\n" if closes else "\n</tool_response>"),
+        Span(Kind.SCAFFOLD, index, f"\n</tool_response>{after}"),
     ]
 
 
@@ -132,12 +136,17 @@ def json_turn(message: Message, index: int) -> list[Span]:
 
 
 def conversation(
-    messages: Sequence[Message], assistant: Callable[[Message, int], list[Span]], *, late_system: bool = True
+    messages: Sequence[Message],
+    assistant: Callable[[Message, int], list[Span]],
+    *,
+    tool: Callable[[Sequence[Message], int], list[Span]] = result,
+    late_system: bool = True,
 ) -> list[Span]:
     """The turns of a conversation, but for a system message that comes first: the preamble holds that.
 
     Args:
         assistant: prints the assistant's turn at an index.
+        tool: prints the tool message at an index, with the edges of the turn that it shares with its neighbours.
         late_system: whether system messages further down have a turn of their own; else they are left out.
 
     Raises:
@@ -155,12 +164,7 @@ def conversation(
             case "assistant":
                 spans += assistant(message, index)
             case "tool":
-                spans += result(messages, index, opens=index == 0 or messages[index - 1].get("role") != "tool")
-            case _:
-                raise unknown_role(message, index)
+                spans += tool(messages, index)
+            case role:
+                raise TemplateError(f"messages[{index}] has the role {role!r}, which this template does not print")
     return spans
-
-
-def unknown_role(message: Message, index: int) -> TemplateError:
-    """What to raise for a role that the template has no turn for."""
-    return TemplateError(f"messages[{index}] has the role {message.get('role')!r}, which this template does not print")

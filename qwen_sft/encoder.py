@@ -1,33 +1,46 @@
 """Samples to training rows for one model: shaped, rendered, encoded, cut to length, read back and verified."""
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
+from qwen_sft.control import marked, unmarked
 from qwen_sft.errors import ModelError, TemplateError
-from qwen_sft.family import Family
+from qwen_sft.family import Family, Plan, Run
 from qwen_sft.format import Conversation, Event
+from qwen_sft.losses import unparsed, unreasoned, unshown
 from qwen_sft.model import load_model
 from qwen_sft.oracle import disagreements
-from qwen_sft.parse import differences, parse_turn
-from qwen_sft.parse_xml import kind
 from qwen_sft.render import Rendering, encode, renderings
-from qwen_sft.rule import Encoded
-from qwen_sft.sample import Path, is_object
+from qwen_sft.request import NO_OPTIONS, Options, OptionsOf
+from qwen_sft.rule import Encoded, Expansion
+from qwen_sft.sample import Message, Tool
+from qwen_sft.serving import serving
 from qwen_sft.settings import Settings
 from qwen_sft.shape import shaped
-from qwen_sft.tokens import GENERATED, Kind, Tokens
+from qwen_sft.tokens import Kind, Tokens
+from qwen_sft.train import policy
 from qwen_sft.transcript import Transcript
 
 
 @dataclass(slots=True)
 class _Draft:
-    """A sample on its way to rows; `rows` and `renderings` belong together one to one."""
+    """A sample on its way to rows; `rows` and `renderings` belong together one to one.
+
+    `messages` and `tools` are what is rendered: those of the transcript, with marks where control tokens are data.
+    """
 
     conversation: Conversation
     transcript: Transcript
     dropped: list[Event]
     verify: bool
+    messages: Sequence[Message] = ()
+    tools: Sequence[Tool] = ()
+    options_of: OptionsOf = lambda _turn: NO_OPTIONS
+    wanted: list[int] = field(default_factory=list[int])
+    untrained: dict[int, str] = field(default_factory=dict[int, str])
+    rewritten: int = 0
+    left_out: tuple[int, ...] = ()
     renderings: list[Rendering] = field(default_factory=list[Rendering])
     rows: list[Tokens] = field(default_factory=list[Tokens])
     refusal: str | None = None
@@ -42,14 +55,24 @@ class Encoder:
         families: by name, from the shelf.
 
     Raises:
-        ModelError: the model cannot be loaded.
+        ModelError: the model cannot be loaded, or has no such mode.
+        UsageError: the settings select tokens that there are not.
     """
 
     def __init__(self, settings: Settings, families: Mapping[str, Family]) -> None:
         if settings.model is None:
             raise ModelError("no model is named; name one with --model, see: qwen-sft models")
         self.settings = settings
-        self.model = load_model(settings.model, families, settings.tokenizer_backend)
+        self.policy = policy(settings)
+        self.model = load_model(
+            settings.model,
+            families,
+            settings.tokenizer_backend,
+            options=settings.chat_template_kwargs,
+            thinking=settings.thinking,
+        )
+        wire = self.model.family.parser
+        self.parser = None if wire is None else serving(settings.serve).parser(wire)
 
     def encode(self, inputs: Sequence[tuple[Conversation, bool]]) -> list[Encoded]:
         """The rows of many samples, in one call of the tokenizer.
@@ -67,20 +90,73 @@ class Encoder:
             self._fit(draft)
         return [self._encoded(draft) for draft in drafts]
 
+    # -- what is rendered, and into how many rows ---------------------------------------------------------------------
+
     def _draft(self, conversation: Conversation, verify: bool) -> _Draft:
         before = Transcript(conversation.sample, self.settings)
         after, dropped = shaped(conversation, before, self.settings)
         transcript = before if after is conversation else Transcript(after.sample, self.settings)
         draft = _Draft(after, transcript, dropped, verify)
+        draft.wanted = self.policy.wanted(transcript.messages)
         try:
-            draft.renderings = self._renderings(draft, len(draft.transcript.messages))
+            self._prepare(draft)
+            runs, draft.untrained = self._runs(draft, len(draft.messages))
+            if len(runs) > 1 and self.settings.rewritten_history != "expand":
+                draft.rewritten = len(runs)
+                draft.left_out = tuple(turn for run in runs[:-1] for turn in run.turns)
+                runs = runs[-1:] if self.settings.rewritten_history == "last" else []
+            draft.renderings = self._renderings(draft, runs)
         except TemplateError as error:
             draft.refusal = str(error)
         return draft
 
-    def _renderings(self, draft: _Draft, n_messages: int) -> list[Rendering]:
-        transcript, model = draft.transcript, self.model
-        return renderings(transcript.messages[:n_messages], transcript.tools, model.family, model.tokenizer)
+    def _prepare(self, draft: _Draft) -> None:
+        """Sets what is rendered.
+
+        Raises:
+            TemplateError: with its control tokens as text the sample would be rendered otherwise than without.
+        """
+        model = self.model
+        plain = model.prepared(draft.transcript.messages)
+        draft.options_of = model.options_of(plain)
+        draft.messages, draft.tools = plain, draft.transcript.tools
+        if self.settings.control_tokens != "as-text":
+            return
+        draft.messages, draft.tools = marked(plain, draft.tools, model.tokenizer)
+        if draft.messages is plain or not plain:
+            return
+        options = draft.options_of(len(plain) - 1)
+        texts = [
+            model.server(messages, tools, False, options)
+            for messages, tools in ((draft.messages, draft.tools), (plain, draft.transcript.tools))
+        ]
+        if unmarked(texts[0]) != texts[1]:
+            raise TemplateError("it reads a control token in the data as its own, which cannot be encoded as text")
+
+    def _runs(self, draft: _Draft, n_messages: int) -> tuple[list[Run], dict[int, str]]:
+        """The runs of the first messages and the turns that cannot be trained, as far as their turns are wanted."""
+        plan: Plan = self.model.family.plan(draft.messages[:n_messages], draft.tools, draft.options_of)
+        wanted = set(draft.wanted)
+        runs: list[Run] = []
+        for run in plan.runs:
+            turns = tuple(turn for turn in run.turns if turn in wanted)
+            if turns:
+                runs.append(run if turns == run.turns else Run(turns, draft.options_of(turns[-1])))
+        untrained = {turn: why for turn, why in plan.untrained.items() if turn in wanted}
+        return sorted(runs, key=lambda run: run.turns[-1]), untrained
+
+    def _renderings(self, draft: _Draft, runs: Sequence[Run]) -> list[Rendering]:
+        return renderings(
+            draft.messages,
+            draft.tools,
+            runs,
+            self.model.family,
+            self.model.tokenizer,
+            options_of=draft.options_of,
+            boundary=self.settings.boundary,
+        )
+
+    # -- length -------------------------------------------------------------------------------------------------------
 
     def _fit(self, draft: _Draft) -> None:
         """Takes out rows that are too long; where settings say so, they lose turns at their end instead."""
@@ -103,7 +179,8 @@ class Encoder:
         """The first turns of a row, as many as fit; rendered anew, since a template may print a last turn otherwise."""
         for n_turns in range(sum(end <= limit for _, end in row.regions), 0, -1):
             wanted = row.turns[:n_turns]
-            again = [r for r in self._renderings(draft, wanted[-1] + 1) if set(r.turns) <= set(wanted)]
+            runs, _ = self._runs(draft, wanted[-1] + 1)
+            again = self._renderings(draft, [run for run in runs if set(run.turns) <= set(wanted)])
             fitting = [
                 (rendering, tokens)
                 for rendering, tokens in zip(again, encode(again, self.model.tokenizer), strict=True)
@@ -113,32 +190,60 @@ class Encoder:
                 return fitting
         return []
 
+    # -- what became of it --------------------------------------------------------------------------------------------
+
     def _encoded(self, draft: _Draft) -> Encoded:
         transcript, model = draft.transcript, self.model
         encoded = Encoded(
             draft.conversation,
             transcript,
             dropped=tuple(draft.dropped),
-            rows=tuple(draft.rows),
             refusal=draft.refusal,
             too_long=tuple(draft.too_long),
+            untrained=tuple(draft.untrained.items()),
+            rewritten=draft.rewritten,
+            left_out=draft.left_out,
+            unselected=draft.refusal is None and not draft.wanted and bool(transcript.turns),
         )
         if draft.refusal is not None or not draft.rows:
             return encoded
-        encoded = replace(encoded, unshown=tuple(_unshown(draft)), unparsed=tuple(_unparsed(draft, model.family)))
-        if model.family.opens_reasoning:
-            encoded = replace(encoded, unreasoned=tuple(_unreasoned(draft)))
-        if not draft.verify:
-            return encoded
+        rows = [self.policy.applied(row, transcript.messages) for row in draft.rows]
+        rows = [row for row in rows if row.loss_mask.any()]
+        encoded = replace(
+            encoded,
+            rows=tuple(rows),
+            unselected=not rows,
+            unshown=tuple(unshown(transcript, draft.renderings)),
+            unparsed=tuple(unparsed(transcript, draft.renderings, model, draft.options_of, self.parser)),
+            unreasoned=tuple(self._unreasoned(draft)),
+            expansion=_expansion(rows),
+            requests=tuple(_spelled(draft.options_of(turn)) for row in rows for turn in row.turns),
+        )
+        return self._verified(draft, encoded) if draft.verify else encoded
+
+    def _unreasoned(self, draft: _Draft) -> Iterator[int]:
+        """Trained turns without reasoning whose prompt opens a think block."""
+        if self.model.opens_reasoning(self.model.bare):
+            for rendering in draft.renderings:
+                yield from unreasoned(rendering)
+
+    def _verified(self, draft: _Draft, encoded: Encoded) -> Encoded:
+        """The same, with what the oracle says to the rows as the definition has them, before any policy."""
+        left_out = set(draft.left_out)
         try:
             differing = disagreements(
-                transcript.messages,
-                transcript.tools,
+                draft.messages,
+                draft.tools,
                 draft.rows,
-                render=model.server,
-                tokenizer=model.tokenizer,
-                empty_reasoning=model.family.empty_reasoning,
-                turns=[turn for row in draft.rows for turn in row.turns] if draft.too_long else None,
+                render=self.model.server,
+                options_of=draft.options_of,
+                tokenizer=self.model.tokenizer,
+                stops=self.model.stops,
+                empty_reasoning=self.model.family.empty_reasoning,
+                turns=[turn for row in draft.rows for turn in row.turns]
+                if draft.too_long
+                else [turn for turn in draft.wanted if turn not in left_out],
+                boundary=self.settings.boundary,
             )
         except TemplateError as error:
             return replace(encoded, refusal=str(error), verified=True)
@@ -146,82 +251,14 @@ class Encoder:
         return replace(encoded, verified=True, disagreements=found)
 
 
-def _unshown(draft: _Draft) -> Iterator[tuple[Path, str]]:
-    """Words of the sample that stand in no row: of a turn that is trained, in the row that trains it."""
-    messages = draft.transcript.messages
-    trained = {turn for rendering in draft.renderings for turn in rendering.turns}
-    shown: dict[int, list[str]] = {}
-    for rendering in draft.renderings:
-        before = set(shown)
-        for span in rendering.spans:
-            index = span.message
-            if index >= 0 and index not in before and (index not in trained or index in rendering.turns):
-                shown.setdefault(index, []).append(span.text)
-    end = max((rendering.n_messages for rendering in draft.renderings), default=0)
-    for index, message in enumerate(messages[:end]):
-        text = "".join(shown.get(index, ()))
-        if not _stands_in(message.get("content", ""), text):
-            yield ("messages", index, "content"), "content"
-        if index in trained and not _stands_in(message.get("reasoning_content", ""), text):
-            yield ("messages", index, "reasoning_content"), "reasoning"
+def _expansion(rows: Sequence[Tokens]) -> Expansion | None:
+    """What it costs that one row cannot serve all turns, and what it saves; None where one can."""
+    if len(rows) < 2:
+        return None
+    earlier = rows[:-1]
+    n_reasoning = sum(int((row.loss_mask & (row.kinds == Kind.REASONING)).sum()) for row in earlier)
+    return Expansion(len(earlier), sum(len(row.input_ids) for row in earlier), n_reasoning)
 
 
-def _stands_in(words: Any, text: str) -> bool:
-    """True if a text holds some words, white space and think tags aside."""
-    if not isinstance(words, str):
-        return False
-    if words in text:
-        return True
-    return _squeezed(words) in _squeezed(text)
-
-
-def _squeezed(text: str) -> str:
-    return "".join(text.replace("<think>", "").replace("</think>", "").split())
-
-
-def _unreasoned(draft: _Draft) -> Iterator[int]:
-    """Trained turns in which the model has to close its think block with nothing in it."""
-    for rendering in draft.renderings:
-        thoughts = dict.fromkeys(rendering.turns, "")
-        for span in rendering.spans:
-            if span.kind is Kind.REASONING and span.message in thoughts:
-                thoughts[span.message] += span.text
-        yield from (turn for turn, text in thoughts.items() if not _squeezed(text))
-
-
-def _unparsed(draft: _Draft, family: Family) -> Iterator[tuple[Path, str]]:
-    """Calls that the server's parser would not give back as the sample has them."""
-    transcript = draft.transcript
-    tools = [*(dict(tool) for tool in transcript.tools), *_undeclared(transcript)]
-    for rendering in draft.renderings:
-        trained = set(rendering.turns)
-        said: dict[int, str] = {}
-        for span in rendering.spans:
-            if span.message in trained and span.kind in GENERATED and span.kind is not Kind.STOP:
-                said[span.message] = said.get(span.message, "") + span.text
-        for turn in rendering.turns:
-            calls = transcript.messages[turn].get("tool_calls")
-            if not calls:
-                continue
-            declared = [(call["function"]["name"], call["function"]["arguments"]) for call in calls]
-            for difference in differences(
-                declared, parse_turn(said.get(turn, ""), tools, parser=family.parser, thinking=family.thinking)
-            ):
-                yield ("messages", turn, "tool_calls"), difference
-
-
-def _undeclared(transcript: Transcript) -> Iterator[dict[str, Any]]:
-    """Declarations for tools that are called and not declared, typed after their calls.
-
-    What types the server will know them by cannot be told (TOL020 says so); names and the values' text can be checked.
-    """
-    types: dict[str, dict[str, set[str]]] = {}
-    for exchange in transcript.exchanges:
-        for call in exchange.calls:
-            name, given = call["function"]["name"], call["function"]["arguments"]
-            if name not in transcript.declared and is_object(given):
-                for key, value in given.items():
-                    types.setdefault(name, {}).setdefault(key, set()).add(kind(value))
-    for name, arguments in types.items():
-        properties = {key: {"type": sorted(kinds)} for key, kinds in arguments.items()}
-        yield {"type": "function", "function": {"name": name, "parameters": {"properties": properties}}}
+def _spelled(options: Options) -> str:
+    return json.dumps(dict(options), ensure_ascii=False, sort_keys=True)

@@ -1,9 +1,10 @@
 """What a model family is: its serializer, and the facts about its template, tokenizer and parser."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
 
+from qwen_sft.request import NO_OPTIONS, Options, OptionsOf
 from qwen_sft.sample import Message, Tool
 from qwen_sft.shelf import shelf
 
@@ -17,9 +18,11 @@ class Run:
 
     Attributes:
         turns: indices of the turns that are trained, ascending; the rendering ends with the last of them.
+        options: what it is rendered with: the options of its last turn.
     """
 
     turns: tuple[int, ...]
+    options: Options = field(default_factory=lambda: NO_OPTIONS)
 
     @property
     def n_messages(self) -> int:
@@ -27,10 +30,64 @@ class Run:
         return self.turns[-1] + 1
 
 
-def one_run(messages: Sequence[Message]) -> list[Run]:
-    """The runs of a template that never rewrites history: all turns share one rendering."""
-    turns = tuple(i for i, message in enumerate(messages) if message.get("role") == "assistant")
-    return [Run(turns)] if turns else []
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The rows of one sample, before they are rendered.
+
+    Attributes:
+        runs: as few as there can be. Each turn is in one run, or in `untrained`; a first message, which has no prompt,
+            in neither.
+        untrained: turns that stand behind no prompt that a server could send, with the reason: they are shown as
+            history and never trained.
+    """
+
+    runs: tuple[Run, ...]
+    untrained: Mapping[int, str] = field(default_factory=dict[int, str])
+
+
+def one_run(messages: Sequence[Message], _tools: Sequence[Tool], options_of: OptionsOf, /) -> Plan:
+    """The plan of a template that never rewrites history: all turns share one rendering."""
+    turns = tuple(i for i, message in enumerate(messages) if i and message.get("role") == "assistant")
+    return Plan((Run(turns, options_of(turns[-1])),) if turns else ())
+
+
+class Serialize(Protocol):
+    """Messages and tools to spans: joined, they are the template's text without a generation prompt.
+
+    Each assistant turn begins with one span of kind HEADER; a think block behind it is REASONING, whole, whether or not
+    the prompt already opens it: what the server sends of it is cut off by `render`.
+
+    Raises:
+        TemplateError: the template would fail, or print something else.
+    """
+
+    def __call__(
+        self, messages: Sequence[Message], tools: Sequence[Tool], options: Options = NO_OPTIONS, /
+    ) -> "list[Span]": ...
+
+
+class GenerationPrompt(Protocol):
+    """What the template appends to a history with add_generation_prompt=True."""
+
+    def __call__(self, messages: Sequence[Message], tools: Sequence[Tool], options: Options, /) -> str: ...
+
+
+class Planner(Protocol):
+    """Which turns share one rendering, minimal in number."""
+
+    def __call__(self, messages: Sequence[Message], tools: Sequence[Tool], options_of: OptionsOf, /) -> Plan: ...
+
+
+def prompts_with(text: str) -> GenerationPrompt:
+    """The generation prompt of a template that always appends the same."""
+
+    def prompt(_messages: Sequence[Message], _tools: Sequence[Tool], _options: Options, /) -> str:
+        return text
+
+    return prompt
+
+
+_PLAIN_PROMPT = prompts_with("<|im_start|>assistant\n")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +100,15 @@ class Family:
         models: hub ids, or patterns of them, that carry this template.
         template_sha256: of the official templates that `serialize` reproduces, as they were published.
         vocabulary: name of the embedded vocabulary.
-        parser: name of the server's tool-call parser, as in `qwen_sft.parse`.
-        generation_prompt: what the template appends with add_generation_prompt=True.
+        parser: how its calls are written, by the name of vLLM's tool-call parser; None where nobody knows.
+        serialize: see Serialize.
+        generation_prompt: see GenerationPrompt.
+        plan: see Planner.
+        reasoning_parser: name of vLLM's reasoning parser; None where a server runs none.
+        options: names of the template options that change what it prints.
         empty_reasoning: what the template writes into a last turn that has no reasoning; "" if nothing.
-        serialize: messages and tools to spans: joined, they are the official template's text.
-            Raises TemplateError where the template would fail.
-        runs: which turns share one rendering, minimal in number.
+        inline_reasoning: the template prints no `reasoning_content`: the trained turn must carry its think block in its
+            content, as the model wrote it.
     """
 
     name: str
@@ -56,23 +116,14 @@ class Family:
     models: tuple[str, ...]
     template_sha256: tuple[str, ...]
     vocabulary: str
-    parser: str
-    serialize: Callable[[Sequence[Message], Sequence[Tool]], "list[Span]"]
-    generation_prompt: str = "<|im_start|>assistant\n"
+    parser: str | None
+    serialize: Serialize
+    generation_prompt: GenerationPrompt = _PLAIN_PROMPT
+    plan: Planner = one_run
+    reasoning_parser: str | None = None
+    options: tuple[str, ...] = ()
     empty_reasoning: str = ""
-    runs: Callable[[Sequence[Message]], list[Run]] = one_run
-
-    @property
-    def opens_reasoning(self) -> bool:
-        """True if the prompt itself opens a think block, so that the model starts inside its reasoning."""
-        return self.generation_prompt.endswith("<think>\n")
-
-    @property
-    def thinking(self) -> bool | None:
-        """`enable_thinking` as the server's reasoning parser knows it; None where a server runs no such parser."""
-        if self.opens_reasoning or self.empty_reasoning:
-            return True
-        return False if self.generation_prompt.endswith("</think>\n\n") else None
+    inline_reasoning: bool = False
 
 
 def families() -> dict[str, Family]:

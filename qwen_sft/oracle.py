@@ -5,18 +5,18 @@ trained turn with the generation prompt, and asks whether the row's tokens are e
 the model would have had to say. Nothing else in the row may be trained.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from qwen_sft.chatml import START, STOP
+from qwen_sft.control import encode_batch
+from qwen_sft.errors import TemplateError
+from qwen_sft.request import OptionsOf, Render
 from qwen_sft.sample import Message, Tool
-from qwen_sft.tokenizer import Tokenizer
+from qwen_sft.settings import Boundary
+from qwen_sft.tokenizer import Ids, Tokenizer
 from qwen_sft.tokens import Tokens
-
-Render = Callable[[Sequence[Message], Sequence[Tool], bool], str]
-"""messages, tools and add_generation_prompt to text: the real template."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,60 +36,64 @@ class Disagreement:
     what: str
 
 
+@dataclass(frozen=True, slots=True)
+class _Turn:
+    """A turn as it is served: the prompt, what may be answered to it, and what the template prints behind that."""
+
+    prompt: str
+    answers: tuple[str, ...]
+    after: str
+
+
 def disagreements(
     messages: Sequence[Message],
     tools: Sequence[Tool],
     rows: Sequence[Tokens],
     *,
     render: Render,
+    options_of: OptionsOf,
     tokenizer: Tokenizer,
+    stops: Sequence[str],
     empty_reasoning: str = "",
     turns: Sequence[int] | None = None,
+    boundary: Boundary = "inference",
 ) -> list[Disagreement]:
     """Where rows and the server's view differ; empty if each turn is trained once, exactly as it would be served.
 
     Args:
         rows: the training rows of one sample.
         render: the real template.
+        options_of: the template options of the request for each turn.
+        stops: the tokens of which the last one in a turn ends it.
         empty_reasoning: text that the template writes into a last turn without reasoning, and into no earlier one. A
             row may show such a turn with it or without it: both stand behind the server's exact prompt and say the
             same.
-        turns: the assistant turns that must be trained; default: all but a first message, which has no prompt.
+        turns: the assistant turns that are to be trained, as far as a server could be asked for them; default: all.
+        boundary: how turns are encoded whose first token straddles their prompt.
     """
     found: list[Disagreement] = []
-    prompted = [i for i, message in enumerate(messages) if i and message.get("role") == "assistant"]
-    expected = prompted if turns is None else list(turns)
+    spoken = [i for i, message in enumerate(messages) if message.get("role") == "assistant"]
+    wanted = spoken if turns is None else list(turns)
+    served: dict[int, _Turn] = {}
+    for turn in wanted:
+        one = _served(messages, tools, turn, render, options_of, stops, empty_reasoning)
+        if one is not None:
+            served[turn] = one
     trained = sorted(turn for row in rows for turn in row.turns)
-    if trained != sorted(expected):
-        found.append(Disagreement(-1, f"trained turns {trained}", f"assistant turns {sorted(expected)}", "rows"))
+    if trained != sorted(served):
+        found.append(Disagreement(-1, f"trained turns {trained}", f"assistant turns {sorted(served)}", "rows"))
+    check = _as_served if boundary == "inference" else _as_text
     for row in rows:
         mask = np.zeros(len(row.input_ids), dtype=np.bool_)
+        before = len(found)
         for turn in row.turns:
-            prompt = render(messages[:turn], tools, True)
-            whole = render(messages[: turn + 1], tools, False)
-            prompt_ids = tokenizer.encode(prompt)
-            ours = row.input_ids[: len(prompt_ids)]
-            if not np.array_equal(ours, prompt_ids):
-                found.append(_differ(turn, tokenizer, ours, prompt_ids, "prompt"))
-                continue
-            said = _said(prompt, whole)
-            if said is None:
-                found.append(Disagreement(turn, prompt[-80:], whole[-200:], "prompt"))
-                continue
-            completion, after_stop = said
-            after = row.input_ids[len(prompt_ids) :]
-            candidates = [tokenizer.encode(completion)]
-            if empty_reasoning and completion.startswith(empty_reasoning):
-                candidates.append(tokenizer.encode(completion.removeprefix(empty_reasoning)))
-            fits = [ids for ids in candidates if np.array_equal(after[: len(ids)], ids)]
-            if not fits:
-                found.append(_differ(turn, tokenizer, after[: len(candidates[0])], candidates[0], "completion"))
-                continue
-            mask[len(prompt_ids) : len(prompt_ids) + len(fits[0])] = True
-            rest = tokenizer.encode(after_stop)
-            if turn == row.turns[-1] and not np.array_equal(after[len(fits[0]) :], rest):
-                found.append(_differ(turn, tokenizer, after[len(fits[0]) :], rest, "end"))
-        if not np.array_equal(mask, row.loss_mask) and not found:
+            one = served.get(turn)
+            if one is None:
+                continue  # said above
+            fault = check(row, turn, one, mask, tokenizer)
+            if fault is not None:
+                found.append(fault)
+        if len(found) == before and not np.array_equal(mask, row.loss_mask):
             at = int(np.flatnonzero(mask != row.loss_mask)[0])
             side = "trained" if row.loss_mask[at] else "not trained"
             token = tokenizer.decode(row.input_ids[at : at + 1])
@@ -98,23 +102,92 @@ def disagreements(
     return found
 
 
-def _said(prompt: str, whole: str) -> tuple[str, str] | None:
-    """What the model says behind a prompt, up to its stop token, and what the template prints behind that.
+def _served(
+    messages: Sequence[Message],
+    tools: Sequence[Tool],
+    turn: int,
+    render: Render,
+    options_of: OptionsOf,
+    stops: Sequence[str],
+    empty_reasoning: str,
+) -> _Turn | None:
+    """A turn as it is served; None where no server can be asked for it.
 
-    None where the turn does not stand behind the prompt.
+    That is a first message, a turn whose prompt the template refuses to print, and one that it prints otherwise than
+    behind its own prompt.
     """
+    options = options_of(turn)
+    if not turn:
+        return None
+    try:
+        prompt = render(messages[:turn], tools, True, options)
+    except TemplateError:
+        return None
+    whole = render(messages[: turn + 1], tools, False, options)
     if whole.startswith(prompt):
         said = whole[len(prompt) :]
-    else:
-        # In the prompt a neighbouring assistant turn is the last one and may be printed otherwise than before this
-        # turn: then only the turn itself, from its header on, can be compared.
-        tail = prompt[prompt.rfind(START) :]
-        start = whole.rfind(tail)
-        if start < 0:
+    elif messages[turn - 1].get("role") == "assistant":
+        # In the prompt the neighbouring turn is the last one and may be printed otherwise than before this turn: then
+        # only the turn itself, from where the generation prompt stands, can be compared.
+        history = render(messages[:turn], tools, False, options)
+        opening = prompt.removeprefix(history)
+        start = whole.rfind(opening)
+        if opening in ("", prompt) or start < 0:
             return None
-        said = whole[start + len(tail) :]
-    end = said.rfind(STOP)
-    return (said[: end + len(STOP)], said[end + len(STOP) :]) if end >= 0 else None
+        said = whole[start + len(opening) :]
+    else:
+        return None
+    end = max((at + len(stop) for stop in stops if (at := said.rfind(stop)) >= 0), default=0)
+    if not end:
+        return None
+    answer = said[:end]
+    answers = (answer,)
+    if empty_reasoning and answer.startswith(empty_reasoning):
+        answers = (answer, answer.removeprefix(empty_reasoning))
+    return _Turn(prompt, answers, said[end:])
+
+
+def _as_served(row: Tokens, turn: int, served: _Turn, mask: np.ndarray, tokenizer: Tokenizer) -> Disagreement | None:
+    """Compares a turn whose prompt and answer are encoded apart, and marks what is to be trained of it."""
+    prompt = _ids(served.prompt, tokenizer)
+    start = len(prompt)
+    if not np.array_equal(row.input_ids[:start], prompt):
+        return _differ(turn, tokenizer, row.input_ids[:start], prompt, "prompt")
+    after = row.input_ids[start:]
+    candidates = [_ids(answer, tokenizer) for answer in served.answers]
+    fits = [ids for ids in candidates if np.array_equal(after[: len(ids)], ids)]
+    if not fits:
+        return _differ(turn, tokenizer, after[: len(candidates[0])], candidates[0], "completion")
+    end = start + len(fits[0])
+    mask[start:end] = True
+    rest = _ids(served.after, tokenizer)
+    if turn == row.turns[-1] and not np.array_equal(row.input_ids[end:], rest):
+        return _differ(turn, tokenizer, row.input_ids[end:], rest, "end")
+    return None
+
+
+def _as_text(row: Tokens, turn: int, served: _Turn, mask: np.ndarray, tokenizer: Tokenizer) -> Disagreement | None:
+    """Compares a turn in a row that is encoded as one text: the trained tokens are those that begin in the answer."""
+    said = tokenizer.decode_bytes(row.input_ids)
+    prompt = tokenizer.decode_bytes(_ids(served.prompt, tokenizer))
+    answers = [tokenizer.decode_bytes(_ids(answer, tokenizer)) for answer in served.answers]
+    fits = [answer for answer in answers if said.startswith(prompt + answer)]
+    if not fits:
+        ours, theirs = row.input_ids, _ids(served.prompt + served.answers[0], tokenizer)
+        return _differ(turn, tokenizer, ours[: len(theirs)], theirs, "prompt")
+    end = len(prompt) + len(fits[0])
+    starts = np.cumsum(tokenizer.byte_lengths[row.input_ids], dtype=np.int64)
+    starts -= tokenizer.byte_lengths[row.input_ids]
+    mask[(starts >= len(prompt)) & (starts < end)] = True
+    if turn == row.turns[-1]:
+        whole = _ids(served.prompt + served.answers[answers.index(fits[0])] + served.after, tokenizer)
+        if not np.array_equal(row.input_ids, whole):
+            return _differ(turn, tokenizer, row.input_ids, whole, "end")
+    return None
+
+
+def _ids(text: str, tokenizer: Tokenizer) -> Ids:
+    return encode_batch([text], tokenizer)[0]
 
 
 def _differ(turn: int, tokenizer: Tokenizer, ours: np.ndarray, theirs: np.ndarray, what: str) -> Disagreement:

@@ -1,140 +1,139 @@
-"""The body of one `<function=` call: its parameters, and what each value becomes by the tool's schema.
+"""Calls as `<function=` and `<parameter=` tags, cut by the patterns that vLLM used up to 0.23 and SGLang uses still.
 
-As vLLM 0.33 does it for `qwen3_coder`; see parse.py.
+Source: vLLM 0.20 and 0.23, SGLang 0.5.23, `qwen3_coder`.
 """
 
+import ast
 import json
-import math
 import re
-from collections.abc import Mapping
-from typing import Any, cast
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
-_PARAMETER = re.compile(r"<\s*parameter\s*=\s*")
-_PARAMETER_END = re.compile(r"(<\s*/\s*parameter\s*>)|<\s*parameter\s*=")
+from qwen_sft.parse_json import blocks
+from qwen_sft.parse_tools import properties_of
+from qwen_sft.parser import Parsed, Tools
+
+Convert = Callable[[str, str, Mapping[str, Any]], Any]
+"""The text of a value, its parameter's name and the schemas of all of them, to the value."""
 
 
-def read_arguments(body: str, properties: Mapping[str, Any]) -> dict[str, Any]:
-    """The parameters in the body of one call, each value converted to what its schema in `properties` says.
+def read_vllm(text: str, tools: Tools, convert: Convert) -> Parsed:
+    """vLLM's `qwen3_coder` up to 0.23, in all but the conversion of values.
 
-    A value ends at its `</parameter>` or at the next `<parameter=`; one that ends at neither is lost. Of the newlines
-    around it one on each side goes. The last of two parameters of one name wins.
-
-    Cut by hand: one regular expression for a whole parameter takes quadratic time on 200 kB of `<parameter=`.
+    Calls are looked for inside of `<tool_call>` where there is one, the last one open or closed, and in the whole text
+    where there is none. Content is what stands before, unstripped. A parameter that cannot be read turns the whole text
+    into content.
     """
-    read: dict[str, Any] = {}
-    start = _PARAMETER.search(body)
-    while start is not None:
-        name_end = body.find(">", start.end())
-        end = _PARAMETER_END.search(body, name_end + 1) if name_end >= 0 else None
-        if end is None:
-            break
-        key = body[start.end() : name_end]
-        value = body[name_end + 1 : end.start()].removeprefix("\n").removesuffix("\n")
-        schema = properties.get(key)
-        read[key] = _converted(value, _types(schema)) if isinstance(schema, Mapping) else value
-        start = _PARAMETER.search(body, end.end() if end.group(1) else end.start())
-    return read
+    start = text.find("<function=")
+    if start < 0:
+        return Parsed(content=text, calls=())
+    first_block = text.find("<tool_call>")
+    bodies = [text] if first_block < 0 else blocks(text, cut_newline=True)
+    found = [function for block in bodies for function in functions_in(block)]
+    if not found:
+        return Parsed(content=text, calls=())
+    calls: list[tuple[str, Any]] = []
+    try:
+        for name, opened, body in (function.partition(">") for function in found):
+            if opened:
+                schemas = properties_of(name, tools)
+                read = {key: convert(value, key, schemas) for key, value in parameters_in(body, strict=True)}
+                calls.append((name, as_sent(read)))
+    except (ValueError, TypeError, OverflowError, RecursionError, MemoryError):
+        return Parsed(content=text, calls=())
+    return Parsed(content=text[: start if first_block < 0 else first_block] or None, calls=tuple(calls))
 
 
-# How schemas written by hand spell the seven types.
-_ALIASES = {
-    **dict.fromkeys(("str", "text", "varchar", "char", "enum"), "string"),
-    **dict.fromkeys(("int", "int32", "int64", "uint", "uint32", "uint64", "long", "short", "unsigned"), "integer"),
-    **dict.fromkeys(("float", "float32", "float64", "double"), "number"),
-    **dict.fromkeys(("dict",), "object"),
-    **dict.fromkeys(("arr", "list", "sequence"), "array"),
-    **dict.fromkeys(("bool",), "boolean"),
-}
+def functions_in(block: str) -> Iterator[str]:
+    """What stands behind each `<function=`: name, `>` and parameters, up to `</function>` or to the end."""
+    start = block.find("<function=")
+    while start >= 0:
+        start += len("<function=")
+        end = block.find("</function>", start)
+        if end < 0:
+            yield block[start:]
+            return
+        yield block[start:end]
+        start = block.find("<function=", end)
 
 
-def _types(schema: Any) -> set[str]:
-    """Every type that a schema allows: by `type`, by the values of `enum`, by its alternatives; else string.
+_VALUE_END = re.compile(r"</parameter>|(?=<parameter=)|\n?\Z")
 
-    `$ref` is not followed, so a parameter that has nothing else is a string.
+
+def parameters_in(body: str, *, strict: bool) -> Iterator[tuple[str, str]]:
+    """Each parameter's name and the text of its value, less one newline on each side.
+
+    A value ends at its `</parameter>`, at the next `<parameter=` or with the body.
+
+    Raises:
+        ValueError: `strict`, and a parameter's name is not closed by `>`; else that parameter is passed over.
     """
-    types: set[str] = set()
-    waiting = [schema]
-    while waiting:
-        here = mapping(waiting.pop())
-        said = here.get("type")
-        spelled = [each.strip().lower() for each in [said, *list_(said)] if isinstance(each, str)]
-        own = {_ALIASES.get(each, each) for each in spelled} | {kind(each) for each in list_(here.get("enum"))}
-        choices = [choice for key in ("anyOf", "oneOf", "allOf") for choice in list_(here.get(key))]
-        types |= own if own or choices else {"string"}
-        waiting += choices
-    return types
+    start = body.find("<parameter=")
+    while start >= 0:
+        start += len("<parameter=")
+        end = _VALUE_END.search(body, start)
+        stop, behind = (end.start(), end.end()) if end else (len(body), len(body))
+        name, opened, value = body[start:stop].partition(">")
+        if opened:
+            yield name, value.removeprefix("\n").removesuffix("\n")
+        elif strict:
+            raise ValueError(name)
+        start = body.find("<parameter=", behind)
 
 
-def _converted(value: str, types: set[str]) -> Any:
-    """The value as the first type that it can be, in this order; where it can be none, whatever JSON it is, or text."""
-    if "null" in types and value.lower() == "null":
-        return None
-    if types & {"integer", "number"}:
+def as_sent(arguments: dict[str, Any]) -> Any:
+    """The arguments as they come out of the JSON that the server makes of them: a tuple as a list, keys as strings.
+
+    Raises:
+        ValueError, TypeError, RecursionError: JSON cannot hold them, such as a set.
+    """
+    return json.loads(json.dumps(arguments))
+
+
+def by_type_name(value: str, type_name: str, number: Callable[[str], Any]) -> Any:
+    """The value as its one type says; text that cannot be read as that type stays text, a boolean becomes False.
+
+    Args:
+        type_name: as the schema spells it, in lower case.
+        number: reads a number; raises ValueError where it is none.
+
+    Raises:
+        OverflowError: `number` does.
+        RecursionError, MemoryError: it is nested too deep.
+    """
+    if type_name in _STRINGS:
+        return value
+    if type_name.startswith(("int", "uint", "long", "short", "unsigned")):
+        return _or_text(int, value)
+    if type_name.startswith(("num", "float")):
+        return _or_text(number, value)
+    if type_name in ("boolean", "bool", "binary"):
+        return value.lower() == "true"
+    if type_name in ("object", "array", "arr") or type_name.startswith(("dict", "list")):
         try:
-            return int(value)
+            return json.loads(value)
         except ValueError:
             pass
-    if "number" in types:
-        try:
-            number = float(value)
-        except ValueError:
-            number = math.nan
-        if math.isfinite(number):
-            return int(number) if number == int(number) else number
-    if "boolean" in types and (said := value.lower().strip()) in _BOOLEANS:
-        return _BOOLEANS[said]
-    if "string" in types and not types & {"object", "array"}:
-        return value
+    return _or_text(python_literal, value)
+
+
+_STRINGS = ("string", "str", "text", "varchar", "char", "enum")
+
+
+def _or_text(convert: Callable[[str], Any], value: str) -> Any:
     try:
-        parsed = json.loads(value, parse_constant=_not_json)
-    except (ValueError, RecursionError):
+        return convert(value)
+    except (ValueError, SyntaxError, TypeError):
         return value
-    return parsed if _is_finite(parsed) else value
 
 
-_BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
+def python_literal(text: str) -> Any:
+    """A Python literal: numbers, strings, True, None, and lists, tuples, sets and dicts of them.
 
-
-def _not_json(constant: str) -> None:
-    raise ValueError(constant)  # NaN and Infinity, which Python's reader lets through
-
-
-def _is_finite(value: Any) -> bool:
-    """Whether no number in it overflowed, as 1e999 does."""
-    waiting = [value]
-    while waiting:
-        here = waiting.pop()
-        if isinstance(here, float) and not math.isfinite(here):
-            return False
-        waiting.extend((*list_(here), *mapping(here).values()))
-    return True
-
-
-def mapping(value: Any) -> Mapping[str, Any]:
-    """A JSON object as it is, anything else as an empty one."""
-    return cast("Mapping[str, Any]", value) if isinstance(value, Mapping) else {}  # a JSON object has string keys
-
-
-def list_(value: Any) -> list[Any]:
-    """A JSON array as it is, anything else as an empty one."""
-    return cast("list[Any]", value) if isinstance(value, list) else []  # of whatever JSON holds
-
-
-def kind(value: Any) -> str:
-    """The JSON type of a value; integers and other numbers are two types."""
-    for name, python in _KINDS.items():
-        if isinstance(value, python):
-            return name
-    return type(value).__name__
-
-
-# In this order: a Python bool is an int.
-_KINDS: Mapping[str, type | tuple[type, ...]] = {
-    "null": type(None),
-    "boolean": bool,
-    "integer": int,
-    "number": float,
-    "string": str,
-    "array": list,
-    "object": Mapping,
-}
+    Raises:
+        ValueError, SyntaxError, TypeError, RecursionError, MemoryError: it is none.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Python warns of escapes such as "\d"
+        return ast.literal_eval(text)

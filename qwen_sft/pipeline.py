@@ -20,7 +20,7 @@ from qwen_sft.format import Conversation, Event, Reading, formats, unbalanced
 from qwen_sft.ingest import Input, records
 from qwen_sft.record import Record
 from qwen_sft.reporter import Totals
-from qwen_sft.rule import Rule, Source, Stage, rules
+from qwen_sft.rule import Encoded, Rule, Source, Stage, rules
 from qwen_sft.sample import Path, json_path
 from qwen_sft.settings import Settings
 from qwen_sft.transcript import Transcript
@@ -51,6 +51,7 @@ class Outcome:
         aside: events that were merged or dropped, by the format or on the way.
         n_events: how many events the record has.
         n_verified: how many of its samples the oracle has seen.
+        encoded: what the encoder made of each sample; None where it was not asked.
     """
 
     record: Record
@@ -62,6 +63,7 @@ class Outcome:
     aside: list[Event] = field(default_factory=list[Event])
     n_events: int = 0
     n_verified: int = 0
+    encoded: list[Encoded] | None = None
 
     @property
     def n_kept(self) -> int:
@@ -71,8 +73,10 @@ class Outcome:
 
     @property
     def rejected(self) -> bool:
-        """True if the record must stay out of a training set."""
-        return not self.conversations or any(d.severity is Severity.ERROR for d in self.diagnostics)
+        """True if the record must stay out of a training set, or gives nothing to put into it."""
+        if not self.conversations or any(d.severity is Severity.ERROR for d in self.diagnostics):
+            return True
+        return self.encoded is not None and not any(one.rows for one in self.encoded)
 
 
 class Pipeline:
@@ -192,6 +196,7 @@ class Pipeline:
             raise
         for outcome in clean:
             made = [next(encoded) for _ in outcome.conversations]
+            outcome.encoded = made
             for index, one in enumerate(made):
                 with _named_in_crash(outcome.record):
                     for rule in self.rules["tokens"]:

@@ -1,43 +1,82 @@
-"""Reasoning that a template prints only behind the last query of the user: the hybrid Qwen3 models share it.
+"""Reasoning in the templates with JSON calls: the hybrid Qwen3 models print it only behind the user's last query.
 
-A query is a user's message, unless it is a `<tool_response>` block and nothing else.
+A query is a user's message, unless it is a `<tool_response>` block and nothing else. QwQ prints none at all: there it
+stands in a turn's content.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from qwen_sft.chatml import HEADER, conversation, end, json_calls, json_system, text_of
-from qwen_sft.family import Run
+from qwen_sft.family import Plan
+from qwen_sft.history import EMPTY_REASONING, Forms, plan_by_forms
+from qwen_sft.request import NO_OPTIONS, Options, OptionsOf
 from qwen_sft.sample import Message, Tool
 from qwen_sft.tokens import Kind, Span
 
-EMPTY_REASONING = "<think>\n\n</think>\n\n"
+
+def answers_directly(options: Options) -> str:
+    """The prompt leaves it to the model whether it thinks, unless the request turns thinking off."""
+    return EMPTY_REASONING if options.get("enable_thinking") is False else ""
 
 
-def serialize(messages: Sequence[Message], tools: Sequence[Tool]) -> list[Span]:
-    """The template's text, as spans: a think block in turns behind the last query that reason or are the last."""
-    query = _last_query(messages)
+@dataclass(frozen=True, slots=True)
+class ReasoningTemplate:
+    """The template of the hybrid Qwen3 models, in which revisions differ in the prompt.
 
-    def assistant(message: Message, index: int) -> list[Span]:
-        after_query = query is not None and index > query
-        return _assistant(message, index, after_query=after_query, last=index + 1 == len(messages))
+    Attributes:
+        prefill: what the generation prompt holds behind the turn's header.
+    """
 
-    return json_system(messages, tools) + conversation(messages, assistant)
+    prefill: Callable[[Options], str] = answers_directly
+
+    def serialize(
+        self, messages: Sequence[Message], tools: Sequence[Tool], _options: Options = NO_OPTIONS, /
+    ) -> list[Span]:
+        """The template's text, as spans: a think block in turns behind the last query that reason or are the last."""
+        query = next((i for i in range(len(messages) - 1, -1, -1) if _is_query(messages[i], i)), None)
+
+        def assistant(message: Message, index: int) -> list[Span]:
+            reasoning, content = _split(message, index)
+            last = index + 1 == len(messages)
+            spans = [Span(Kind.HEADER, index, HEADER)]
+            shown = content
+            if query is not None and index > query and (last or reasoning):
+                spans.append(Span(Kind.REASONING, index, think_block(reasoning)))
+                shown = content.lstrip("\n")
+            if shown:
+                spans.append(Span(Kind.CONTENT, index, shown))
+            return [*spans, *json_calls(message, index, content), *end(index)]
+
+        return json_system(messages, tools) + conversation(messages, assistant)
+
+    def generation_prompt(self, _messages: Sequence[Message], _tools: Sequence[Tool], options: Options, /) -> str:
+        """The header, and what opens or closes a think block behind it."""
+        return HEADER + self.prefill(options)
+
+    def plan(self, messages: Sequence[Message], _tools: Sequence[Tool], options_of: OptionsOf, /) -> Plan:
+        """Which turns share one rendering: see Planner."""
+        return plan_by_forms(
+            messages,
+            options_of,
+            asks=_is_query,
+            forms=_forms,
+            prefill=self.prefill,
+            empty_reasoning=EMPTY_REASONING,
+        )
 
 
-def _assistant(message: Message, index: int, *, after_query: bool, last: bool) -> list[Span]:
-    reasoning, content = split_reasoning(message, index)
-    spans = [Span(Kind.HEADER, index, HEADER)]
-    shown = content
-    if after_query and (last or reasoning):
-        thought = reasoning.strip("\n")
-        spans.append(Span(Kind.REASONING, index, f"<think>\n{thought}\n</think>\n\n"))
-        shown = content.lstrip("\n")
-    if shown:
-        spans.append(Span(Kind.CONTENT, index, shown))
-    return [*spans, *json_calls(message, index, content), *end(index)]
+def _forms(message: Message, index: int, asked: bool) -> Forms:
+    reasoning, content = _split(message, index)
+    gap = "\n" if content and message.get("tool_calls") else ""
+    plain = content + gap
+    if not asked:
+        return Forms(last=plain, recent=plain, old=plain)
+    shown = think_block(reasoning) + content.lstrip("\n") + gap
+    return Forms(last=shown, recent=shown if reasoning else plain, old=plain)
 
 
-def split_reasoning(message: Message, index: int) -> tuple[str, str]:
+def _split(message: Message, index: int) -> tuple[str, str]:
     """A turn's reasoning and content as the template sees them: it also takes think tags out of the content."""
     content = text_of(message, index)
     reasoning = message.get("reasoning_content")
@@ -49,7 +88,7 @@ def split_reasoning(message: Message, index: int) -> tuple[str, str]:
     return before.split("<think>")[-1].lstrip("\n"), content.split("</think>")[-1].lstrip("\n")
 
 
-def is_query(message: Message) -> bool:
+def _is_query(message: Message, _index: int) -> bool:
     """True where the user asks: a result in the user's turn is no query."""
     content = message.get("content")
     return (
@@ -59,44 +98,23 @@ def is_query(message: Message) -> bool:
     )
 
 
-def _last_query(messages: Sequence[Message]) -> int | None:
-    """Index of the last message in which the user asks; None where none does, and then no reasoning is printed."""
-    return next((i for i in range(len(messages) - 1, -1, -1) if is_query(messages[i])), None)
+def think_block(reasoning: str) -> str:
+    """Reasoning as the model writes it in front of its answer; an empty block for none."""
+    return "<think>\n{}\n</think>\n\n".format(reasoning.strip("\n"))
 
 
-def runs(messages: Sequence[Message]) -> list[Run]:
-    """The fewest renderings in which every turn stands whole behind its own prompt.
+def inlined(messages: Sequence[Message]) -> Sequence[Message]:
+    """The messages with the reasoning of a last assistant turn in its content, as the model wrote it.
 
-    A turn that reasons, and every turn that saw reasoning since the last query, stands so only in a rendering that ends
-    before the next query. A turn right behind another assistant turn without reasoning needs a rendering of its own:
-    in its prompt that neighbour is the last turn, and gets an empty think block.
+    A turn without reasoning gets an empty block; one whose content already ends a think block stays as it is. For
+    templates that print no `reasoning_content`.
     """
-    made: list[Run] = []
-    group: list[int] = []
-    query: int | None = None
-    sees_reasoning = False
-    bound = False  # the group holds a turn that needs the rendering to end before the next query
-    for index, message in enumerate(messages):
-        if is_query(message):
-            if bound:
-                made.append(Run(tuple(group)))
-                group, bound = [], False
-            query, sees_reasoning = index, False
-        if message.get("role") != "assistant":
-            continue
-        sees_reasoning |= bool(split_reasoning(message, index)[0])
-        if query is not None and follows_bare_turn(messages, index):
-            made += [Run(tuple(group))] if group else []
-            made.append(Run((index,)))
-            group, bound = [], False
-            continue
-        bound |= sees_reasoning and query is not None
-        group.append(index)
-    return [*made, Run(tuple(group))] if group else made
-
-
-def follows_bare_turn(messages: Sequence[Message], index: int) -> bool:
-    """True right behind an assistant turn without reasoning."""
-    if not index or messages[index - 1].get("role") != "assistant":
-        return False
-    return not split_reasoning(messages[index - 1], index - 1)[0]
+    if not messages or messages[-1].get("role") != "assistant":
+        return messages
+    last = messages[-1].copy()
+    content = last.get("content")
+    reasoning = last.pop("reasoning_content", "")
+    if not isinstance(content, str) or "</think>" in content:
+        return messages
+    last["content"] = think_block(reasoning) + content.lstrip("\n")
+    return [*messages[:-1], last]

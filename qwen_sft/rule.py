@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from qwen_sft.finding import Finding, Severity
 from qwen_sft.format import Conversation, Event, Reading
+from qwen_sft.parser import Difference
 from qwen_sft.record import Record
 from qwen_sft.sample import Path
 from qwen_sft.settings import Settings
@@ -44,6 +45,21 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True)
+class Expansion:
+    """What it costs that one row cannot serve all turns of a sample, and what it saves.
+
+    Attributes:
+        n_rows: rows beside the last one, which shows the most.
+        n_tokens: their tokens.
+        n_reasoning_tokens: reasoning that is trained in them, which the template takes out of the last one.
+    """
+
+    n_rows: int
+    n_tokens: int
+    n_reasoning_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
 class Encoded:
     """What a rule of the stage `tokens` sees: a sample, rendered and encoded for one model.
 
@@ -55,11 +71,17 @@ class Encoded:
         rows: its training rows; empty where the template refused.
         refusal: the template's or serializer's own complaint; None where it rendered.
         unshown: places in the sample whose words stand in no row, with what is lost.
-        unparsed: places of calls that the server would not read back as they were, with the difference.
+        unparsed: for each way in which the server would not read a turn back as it is: the turn and the difference.
         disagreements: for each turn where the oracle and we differ: the turn, our text, the server's text.
         too_long: for each row over the limit: its last turn, its tokens, and how many turns were dropped to make it
             fit (0: none, the row is refused).
         unreasoned: trained turns without reasoning behind a prompt that opens a think block.
+        untrained: turns that stand behind no prompt that a server could send, with the reason.
+        unselected: nothing of it is what the settings, or its own messages, want trained.
+        rewritten: how many rows it would need, where settings want one; else 0.
+        left_out: the turns that are not trained for that.
+        expansion: what several rows cost; None for one row.
+        requests: for each trained turn the template options of its request, as JSON.
     """
 
     conversation: Conversation
@@ -69,10 +91,16 @@ class Encoded:
     rows: "tuple[Tokens, ...]" = ()
     refusal: str | None = None
     unshown: tuple[tuple[Path, str], ...] = ()
-    unparsed: tuple[tuple[Path, str], ...] = ()
+    unparsed: tuple[tuple[int, Difference], ...] = ()
     disagreements: tuple[tuple[int, str, str], ...] = ()
     too_long: tuple[tuple[int, int, int], ...] = ()
     unreasoned: tuple[int, ...] = ()
+    untrained: tuple[tuple[int, str], ...] = ()
+    unselected: bool = False
+    rewritten: int = 0
+    left_out: tuple[int, ...] = ()
+    expansion: Expansion | None = None
+    requests: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

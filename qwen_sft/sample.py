@@ -29,7 +29,10 @@ class ToolCall(TypedDict):
 
 
 class Message(TypedDict, total=False):
-    """One turn. `content` is text (an empty string for none), or a list of parts where one of them is not text."""
+    """One turn. `content` is text (an empty string for none), or a list of parts where one of them is not text.
+
+    `train` and `weight` are what the trace says about training the turn; no template prints them.
+    """
 
     role: str
     content: Any
@@ -37,6 +40,8 @@ class Message(TypedDict, total=False):
     tool_calls: list[ToolCall]
     tool_call_id: str
     name: str
+    train: bool
+    weight: float
 
 
 class ToolFunction(TypedDict, total=False):

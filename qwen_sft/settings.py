@@ -4,7 +4,8 @@ An unknown key is an error: a misspelled setting would otherwise be a check that
 """
 
 import tomllib
-from dataclasses import dataclass, fields, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -16,6 +17,11 @@ TrailingCalls = Literal["error", "drop-turn", "keep"]
 OnTooLong = Literal["reject", "drop-turns"]
 Verify = Literal["all", "sample", "none"]
 Backend = Literal["auto", "fastokens", "tokenizers"]
+Thinking = Literal["auto", "on", "off", "as-is"]
+Boundary = Literal["inference", "text"]
+RewrittenHistory = Literal["expand", "last", "error"]
+TrainEot = Literal["turn", "last", "none"]
+ControlTokens = Literal["error", "as-text", "keep"]
 
 _CHOICES: dict[str, tuple[str, ...]] = {
     "fail_on": get_args(FailOn),
@@ -23,6 +29,11 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "on_too_long": get_args(OnTooLong),
     "verify": get_args(Verify),
     "tokenizer_backend": get_args(Backend),
+    "thinking": get_args(Thinking),
+    "boundary": get_args(Boundary),
+    "rewritten_history": get_args(RewrittenHistory),
+    "train_eot": get_args(TrainEot),
+    "control_tokens": get_args(ControlTokens),
 }
 
 
@@ -43,6 +54,21 @@ class Settings:
         seed: chooses which samples those are.
         shard_size: bytes of row data after which a new shard starts.
         tokenizer_backend: who turns text into ids.
+        chat_template_kwargs: options of the chat template, such as `enable_thinking`, for every request.
+        thinking: whether a turn is prompted with thinking on or off, where the template can do both. `auto`: off for a
+            turn without reasoning where the prompt would open a think block, on for one with reasoning where it would
+            close it. `off` also takes the reasoning out. `as-is`: as the template does by itself.
+        boundary: where a token of the whole text would straddle prompt and answer: `inference` encodes the two apart,
+            as a server does; `text` encodes the whole, and the straddling token is not trained.
+        rewritten_history: a sample that needs several rows because the template rewrites earlier turns: write them
+            all, only the last, or reject it.
+        train: which turns are trained, and which kinds of their tokens; see `qwen_sft.train`.
+        train_eot: whose stop tokens are trained: those of every trained turn, of a row's last one, or none.
+        train_newline: whether the newline behind a trained stop token is trained too, though no model generates it.
+        control_tokens: what to do with a text that holds a control token: reject the sample, encode it as the ordinary
+            text that it is, or let it become the control token.
+        serve: the server whose parsers read the calls back: `vllm` or `sglang`, with a version behind a colon if it is
+            not the newest known.
     """
 
     format: str | None = None
@@ -57,6 +83,15 @@ class Settings:
     seed: int = 0
     shard_size: int = 500_000_000
     tokenizer_backend: Backend = "auto"
+    chat_template_kwargs: Mapping[str, Any] = field(default_factory=dict[str, Any], hash=False)
+    thinking: Thinking = "auto"
+    boundary: Boundary = "inference"
+    rewritten_history: RewrittenHistory = "expand"
+    train: tuple[str, ...] = ("assistant",)
+    train_eot: TrainEot = "turn"
+    train_newline: bool = False
+    control_tokens: ControlTokens = "error"
+    serve: str = "vllm"
 
     def __post_init__(self) -> None:
         for name, choices in _CHOICES.items():
@@ -66,6 +101,10 @@ class Settings:
             raise UsageError(f"max-length is {self.max_length}; it counts tokens and must be 1 or more")
         if self.shard_size < 1:
             raise UsageError(f"shard-size is {self.shard_size}; it counts bytes and must be 1 or more")
+        if "enable_thinking" in self.chat_template_kwargs and self.thinking in ("on", "off"):
+            raise UsageError(
+                f"thinking is {self.thinking!r} and chat-template-kwargs set enable_thinking; set one of them"
+            )
 
 
 def _dashed(name: str) -> str:
@@ -116,11 +155,18 @@ def _known(key: str, path: Path) -> str:
 
 
 def _typed(name: str, value: Any, path: Path) -> Any:
-    if name in ("select", "ignore"):
+    if name in ("select", "ignore", "train"):
         if is_list(value) and all(isinstance(item, str) for item in value):
             return tuple(value)
         raise UsageError(f"{path} sets {_dashed(name)} to {value!r}; it takes a list of strings")
-    wanted, called = (int, "a whole number") if name in ("max_length", "seed", "shard_size") else (str, "a string")
-    if not isinstance(value, wanted) or isinstance(value, bool):
+    wanted, called = _TYPES.get(name, (str, "a string"))
+    if not isinstance(value, wanted) or (isinstance(value, bool) and wanted is not bool):
         raise UsageError(f"{path} sets {_dashed(name)} to {value!r}; it takes {called}")
     return value
+
+
+_TYPES: dict[str, tuple[type, str]] = {
+    **dict.fromkeys(("max_length", "seed", "shard_size"), (int, "a whole number")),
+    "train_newline": (bool, "true or false"),
+    "chat_template_kwargs": (dict, "a table"),
+}

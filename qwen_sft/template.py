@@ -1,22 +1,40 @@
 """Chat templates: read from a model folder, told apart by hash, and rendered as transformers renders them.
 
-A template is code from a stranger: it runs in Jinja's immutable sandbox and sees nothing but the messages.
+A template is code from a stranger: it runs in Jinja's immutable sandbox, bounded in time and size (see `sandbox`).
 """
 
 import hashlib
-import json
-from collections.abc import Sequence
-from datetime import datetime
-from typing import Any, NoReturn, cast
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any
 
 import jinja2
-from jinja2.ext import Extension
-from jinja2.nodes import CallBlock, Node
-from jinja2.parser import Parser
-from jinja2.sandbox import ImmutableSandboxedEnvironment
+from jinja2 import nodes
+from jinja2.meta import find_undeclared_variables
 
 from qwen_sft.errors import ModelError, TemplateError
 from qwen_sft.sample import Message, Tool
+from qwen_sft.sandbox import DEFAULT_LIMITS, ChatContext, ChatEnvironment, LimitError, Limits
+
+MAX_SOURCE = 1 << 20
+"""Characters of a template; the largest that we know of has 24,000."""
+
+ARGUMENTS = frozenset({"messages", "tools", "documents", "add_generation_prompt"})
+"""What every template is given."""
+
+# What a template can run into: bad data, its own mistakes, and Python's bounds on depth and memory.
+_FAILURES = (
+    jinja2.TemplateError,
+    TypeError,
+    ValueError,
+    AttributeError,
+    LookupError,
+    ArithmeticError,
+    RuntimeError,
+    MemoryError,
+)
+
+_REASONING = ("reasoning_content", "thinking", "reasoning")
 
 
 def fingerprints(source: str) -> set[str]:
@@ -28,40 +46,21 @@ def fingerprints(source: str) -> set[str]:
     return {hashlib.sha256(text.encode()).hexdigest() for text in (bare, bare + "\n")}
 
 
-def _tojson(value: Any, ensure_ascii: bool = False, indent: int | None = None, **options: Any) -> str:
-    return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent, **options)
+def compile_template(source: str, environment: ChatEnvironment) -> jinja2.Template:
+    """The template as code.
 
-
-def _raise_exception(message: str) -> NoReturn:
-    raise jinja2.TemplateError(message)
-
-
-def _strftime_now(form: str) -> str:
-    return datetime.now().strftime(form)
-
-
-class _Generation(Extension):
-    """`{% generation %} ... {% endgeneration %}`: renders what it holds; we find the trained text by other means."""
-
-    tags = {"generation"}  # noqa: RUF012  # the attribute's type is jinja2's
-
-    def parse(self, parser: Parser) -> Node:
-        line = next(parser.stream).lineno
-        body = parser.parse_statements(("name:endgeneration",), drop_needle=True)
-        return CallBlock(self.call_method("_body"), [], [], body).set_lineno(line)
-
-    def _body(self, caller: Any) -> str:
-        return caller()
-
-
-def _environment() -> ImmutableSandboxedEnvironment:
-    environment = ImmutableSandboxedEnvironment(
-        trim_blocks=True, lstrip_blocks=True, extensions=[_Generation, "jinja2.ext.loopcontrols"]
-    )
-    environment.filters["tojson"] = _tojson
-    functions: dict[str, Any] = {"raise_exception": _raise_exception, "strftime_now": _strftime_now}
-    cast("dict[str, Any]", environment.globals).update(functions)  # jinja2 types it by its own defaults
-    return environment
+    Raises:
+        ModelError: it is no Jinja, or too large or too deep to compile.
+    """
+    if len(source) > MAX_SOURCE:
+        raise ModelError(f"the chat template has {len(source)} characters, more than {MAX_SOURCE}")
+    try:
+        return environment.from_string(source)
+    except jinja2.TemplateSyntaxError as error:
+        raise ModelError(f"the chat template is no Jinja: line {error.lineno}: {error.message}") from error
+    # Jinja's parser recurses, and Python's compiler allows 20 nested loops.
+    except (SyntaxError, RecursionError, ValueError, TypeError, ArithmeticError, MemoryError) as error:
+        raise ModelError(f"the chat template cannot be compiled: {type(error).__name__}: {error}") from error
 
 
 class Template:
@@ -69,18 +68,30 @@ class Template:
 
     Args:
         source: the Jinja text.
+        special_tokens: `bos_token`, `eos_token` and the like, by name, as the tokenizer's configuration sets them.
+        limits: what one rendering may use.
+
+    Attributes:
+        source: as given.
+        special_tokens: as given.
+        limits: as given.
+        fingerprints: see there.
+        variables: the names that the template reads from its arguments, such as `messages` and `enable_thinking`.
 
     Raises:
-        ModelError: it is no Jinja.
+        ModelError: the template is no Jinja, or too large or too deep to compile.
     """
 
-    def __init__(self, source: str) -> None:
+    def __init__(
+        self, source: str, special_tokens: Mapping[str, str] = MappingProxyType({}), limits: Limits = DEFAULT_LIMITS
+    ):
         self.source = source
+        self.special_tokens = dict(special_tokens)
+        self.limits = limits
+        environment = ChatEnvironment(limits)
+        self._compiled = compile_template(source, environment)
         self.fingerprints = fingerprints(source)
-        try:
-            self._compiled = _environment().from_string(source)
-        except jinja2.TemplateSyntaxError as error:
-            raise ModelError(f"the chat template is no Jinja: line {error.lineno}: {error.message}") from error
+        self.variables = _variables(environment.parse(source)) - set(environment.globals)
 
     def render(
         self, messages: Sequence[Message], tools: Sequence[Tool], *, add_generation_prompt: bool = False, **options: Any
@@ -88,11 +99,71 @@ class Template:
         """The text that transformers' `apply_chat_template(..., tokenize=False)` gives for the same arguments.
 
         Raises:
-            TemplateError: the template rejects these messages, or stumbles over them.
+            TemplateError: the template rejects these messages, stumbles over them, or runs into its limits.
         """
-        try:
-            return self._compiled.render(
-                messages=messages, tools=tools or None, add_generation_prompt=add_generation_prompt, **options
-            )
-        except (jinja2.TemplateError, TypeError, ValueError, AttributeError, LookupError, ArithmeticError) as error:
-            raise TemplateError(f"{type(error).__name__}: {error}") from error
+        arguments = self.arguments(messages, tools, add_generation_prompt=add_generation_prompt, **options)
+        return "".join(run(self._compiled, new_context(self._compiled, arguments)))
+
+    def arguments(
+        self, messages: Sequence[Message], tools: Sequence[Tool], *, add_generation_prompt: bool, **options: Any
+    ) -> dict[str, Any]:
+        """What transformers hands to a template.
+
+        Reasoning is under all names that any template reads, as in transformers since 5.0.
+        """
+        return {
+            "documents": None,
+            **self.special_tokens,
+            **options,
+            "messages": [_with_reasoning(message) for message in messages],
+            "tools": list(tools) or None,
+            "add_generation_prompt": add_generation_prompt,
+        }
+
+
+def _variables(parsed: nodes.Template) -> frozenset[str]:
+    """The names that a template reads before it sets them, if it does.
+
+    Jinja counts those that are set in one branch and read in another; a name that the template sets is an argument only
+    if it asks whether that is given: `{% if effort is not defined %}{% set effort = "high" %}{% endif %}`.
+    """
+    own = {name.name for name in parsed.find_all(nodes.Name) if name.ctx == "store"}
+    tests = [test.node for test in parsed.find_all(nodes.Test) if test.name in ("defined", "undefined")]
+    defaults = [one.node for one in parsed.find_all(nodes.Filter) if one.name in ("default", "d")]
+    asked = {node.name for node in (*tests, *defaults) if isinstance(node, nodes.Name)}
+    parameters = {name.name for name in parsed.find_all(nodes.Name) if name.ctx == "param"}
+    return frozenset(find_undeclared_variables(parsed)) - (own - asked) - parameters
+
+
+def new_context(compiled: jinja2.Template, arguments: dict[str, Any]) -> ChatContext:
+    """What one rendering knows and may still use."""
+    context = compiled.new_context(arguments)
+    assert isinstance(context, ChatContext)  # its environment makes no other
+    return context
+
+
+def _with_reasoning(message: Message) -> Mapping[str, Any]:
+    for name in _REASONING:
+        reasoning = message.get(name)
+        if reasoning is not None:
+            return {"thinking": reasoning, **message, "reasoning_content": reasoning}
+    return message
+
+
+def run(compiled: jinja2.Template, context: ChatContext) -> Iterator[str]:
+    """The chunks of text that a template prints, as it prints them.
+
+    Raises:
+        TemplateError: as `Template.render`.
+    """
+    n_left = context.limits.characters
+    try:
+        for chunk in compiled.root_render_func(context):
+            n_left -= len(chunk)
+            if n_left < 0:
+                raise LimitError(f"it prints more than {context.limits.characters} characters")
+            yield chunk
+    except LimitError as error:
+        raise TemplateError(f"the chat template was stopped: {error}") from error
+    except _FAILURES as error:
+        raise TemplateError(f"{type(error).__name__}: {error}") from error

@@ -10,6 +10,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import chain
 from pathlib import Path
 from types import MappingProxyType
@@ -72,6 +73,19 @@ class Tokenizer:
     _starts: Offsets = field(repr=False)
     """Where those of each id start (n_ids)."""
     _encode: _Encode = field(repr=False)
+
+    @cached_property
+    def _encode_plain(self) -> _Encode:
+        """Who encodes without looking for added tokens; loaded when it is first asked, which takes up to a second."""
+        data: Any = msgspec.json.decode(self.path.read_bytes())
+        return _BACKENDS[self.backend](orjson.dumps({**data, "added_tokens": []}).decode())
+
+    def encode_plain_batch(self, texts: Sequence[str]) -> tuple[Ids, Offsets]:
+        """The ids of many texts, as `encode_batch` gives them, where every character is ordinary text.
+
+        An added token that is written out in a text is encoded like any other words.
+        """
+        return self._encode_plain(list(texts))
 
     def encode_batch(self, texts: Sequence[str]) -> tuple[Ids, Offsets]:
         """The ids of many texts, as one array.

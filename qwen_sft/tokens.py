@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -71,7 +71,12 @@ class Tokens:
         messages: int32, n tokens; index into the sample's messages of the token's message, -1 for none.
         turns: indices into the sample's messages of the assistant turns that this row trains.
         n_messages: how many of the sample's messages the row shows: it ends with the last trained turn.
-        regions: for each of `turns`, the token range [start, end) that is trained.
+        regions: for each of `turns`, the token range [start, end) that the model would have produced.
+        boundary: how a turn was encoded whose first token would straddle its prompt in the whole text: "inference",
+            apart from the prompt; "text", as part of the whole, without that token being trained; "clean" where no
+            turn of the row is such.
+        straddling: those turns.
+        weights: float32, n tokens; how much each token counts, 0 where it is not trained. None: 1 for each trained one.
     """
 
     input_ids: npt.NDArray[np.int32]
@@ -81,6 +86,9 @@ class Tokens:
     turns: tuple[int, ...]
     n_messages: int
     regions: tuple[tuple[int, int], ...]
+    boundary: Literal["clean", "inference", "text"] = "clean"
+    straddling: tuple[int, ...] = ()
+    weights: npt.NDArray[np.float32] | None = None
 
     @property
     def labels(self) -> npt.NDArray[np.int64]:

@@ -7,11 +7,15 @@ each turn after the last query with a think block.
 
 from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-from qwen_sft.chatml import HEADER, START, STOP, arguments_of, end, result, text_of, tojson, turn, unknown_role
+from qwen_sft.chatml import HEADER, START, STOP, arguments_of, conversation, end, result, text_of, tojson
 from qwen_sft.errors import TemplateError
-from qwen_sft.family import Run
+from qwen_sft.family import Plan
+from qwen_sft.history import EMPTY_REASONING, OPEN_REASONING, Forms, plan_by_forms
+from qwen_sft.plan import minimal_plan
+from qwen_sft.request import NO_OPTIONS, Options, OptionsOf
 from qwen_sft.sample import Message, Tool, ToolCall, is_list, is_object
 from qwen_sft.tokens import Kind, Span
 
@@ -76,26 +80,13 @@ class CoderTemplate:
     printed: Printer
     newline_after_result: bool = False
 
-    def serialize(self, messages: Sequence[Message], tools: Sequence[Tool]) -> list[Span]:
+    def serialize(
+        self, messages: Sequence[Message], tools: Sequence[Tool], _options: Options = NO_OPTIONS, /
+    ) -> list[Span]:
         """The official template's text, as spans."""
-        spans = self._system(messages, tools)
         first = 1 if messages and messages[0].get("role") == "system" else 0
-        for index, message in enumerate(messages):
-            match message.get("role"):
-                case "system" if index == 0:
-                    pass
-                case "system":
-                    spans += turn(Kind.SYSTEM, index, "system", text_of(message, index))
-                case "user":
-                    spans += turn(Kind.USER, index, "user", text_of(message, index))
-                case "assistant":
-                    spans += self._assistant(message, index)
-                case "tool":
-                    opens = index > first and messages[index - 1].get("role") != "tool"
-                    spans += self._result(messages, index, opens=opens)
-                case _:
-                    raise unknown_role(message, index)
-        return spans
+        tool = partial(result, first=first, newline_after=self.newline_after_result)
+        return self._system(messages, tools) + conversation(messages, self._assistant, tool=tool)
 
     def _system(self, messages: Sequence[Message], tools: Sequence[Tool]) -> list[Span]:
         given = bool(messages) and messages[0].get("role") == "system"
@@ -149,39 +140,42 @@ class CoderTemplate:
             spans.append(Span(Kind.CALL, index, f"\n\n{calls}" if content else calls))
         return [*spans, *end(index)]
 
-    def _result(self, messages: Sequence[Message], index: int, *, opens: bool) -> list[Span]:
-        """One result in the user turn that it shares with its neighbours, as `chatml.result` or with its own edges."""
-        if not self.newline_after_result:
-            return result(messages, index, opens=opens)
-        closes = index + 1 == len(messages) or messages[index + 1].get("role") != "tool"
-        return [
-            Span(Kind.SCAFFOLD, index, f"{START}user\n<tool_response>\n" if opens else "<tool_response>\n"),
-            Span(Kind.RESULT, index, text_of(messages[index], index)),
-            Span(Kind.SCAFFOLD, index, f"\n</tool_response>\n{STOP}\n" if closes else "\n</tool_response>\n"),
-        ]
-
 
 # -- Qwen3.5 to 3.8: tools as JSON lines, everything trimmed, reasoning ------------------------------------------------
 
 
+def thinks(options: Options) -> str:
+    """The prompt opens a think block, unless the request turns thinking off."""
+    return EMPTY_REASONING if options.get("enable_thinking") is False else OPEN_REASONING
+
+
+def keeps_recent(_options: Options) -> bool:
+    """A turn loses its think block once the user has asked again, whatever the request says."""
+    return False
+
+
 @dataclass(frozen=True, slots=True)
 class ThinkingTemplate:
-    """The template of Qwen3.5 and later, in which revisions differ in four things.
+    """The template of Qwen3.5 and later, in which revisions differ in five things.
 
     Attributes:
         printed: how an argument that is no string is printed.
         prefill: what the generation prompt holds behind the turn's header: an open think block, or an empty one.
-        effort: the words on reasoning effort in front of everything else in the system turn; "" for none.
-        keeps_reasoning: whether every turn shows its think block. If not, only turns after the user's last query do,
-            and think tags in a turn's content are read as its reasoning where it has none of its own.
+        keeps_all: whether every turn shows its think block; if not, only turns after the user's last query do.
+        effort: the words on reasoning effort in front of everything else in the system turn; None where the template
+            has no such thing, and then it prints an empty system message.
+        reads_tags: whether think tags in a turn's content are read as its reasoning where it has none of its own.
     """
 
     printed: Printer
-    prefill: str
-    effort: str = ""
-    keeps_reasoning: bool = False
+    prefill: Callable[[Options], str] = thinks
+    keeps_all: Callable[[Options], bool] = keeps_recent
+    effort: Callable[[Options], str] | None = None
+    reads_tags: bool = True
 
-    def serialize(self, messages: Sequence[Message], tools: Sequence[Tool]) -> list[Span]:
+    def serialize(
+        self, messages: Sequence[Message], tools: Sequence[Tool], options: Options = NO_OPTIONS, /
+    ) -> list[Span]:
         """The official template's text, as spans.
 
         Raises:
@@ -189,33 +183,32 @@ class ThinkingTemplate:
                 content is a list of parts, which the template would join.
         """
         trimmed: list[Message] = [{**one, "content": text_of(one, i).strip()} for i, one in enumerate(messages)]
-        queries = [index for index, message in enumerate(trimmed) if _is_query(message)]
+        queries = [index for index, message in enumerate(trimmed) if _is_query(message, index)]
         if not queries:
             raise TemplateError("no user message asks anything; this template refuses to print such a conversation")
-        spans = self._system(trimmed[0], tools)
-        for index, message in enumerate(trimmed):
-            match message.get("role"):
-                case "system" if index == 0:
-                    pass
-                case "system":
-                    raise TemplateError(f"messages[{index}] is a system message; this template prints only a first one")
-                case "user":
-                    spans += turn(Kind.USER, index, "user", text_of(message, index))
-                case "assistant":
-                    spans += self._assistant(message, index, shown=self.keeps_reasoning or index > queries[-1])
-                case "tool":
-                    opens = index > 0 and trimmed[index - 1].get("role") != "tool"
-                    spans += result(trimmed, index, opens=opens)
-                case _:
-                    raise unknown_role(message, index)
-        return spans
+        late = _late_system(messages)
+        if late is not None:
+            raise TemplateError(f"messages[{late}] is a system message; this template prints only a first one")
+        kept = 0 if self.keeps_all(options) else queries[-1]
 
-    def _system(self, first: Message, tools: Sequence[Tool]) -> list[Span]:
+        def assistant(message: Message, index: int) -> list[Span]:
+            return self._assistant(message, index, shown=index >= kept)
+
+        return self._system(trimmed[0], tools, options) + conversation(
+            trimmed, assistant, tool=partial(result, first=0)
+        )
+
+    def generation_prompt(self, _messages: Sequence[Message], _tools: Sequence[Tool], options: Options, /) -> str:
+        """The header, and an open think block or an empty one."""
+        return HEADER + self.prefill(options)
+
+    def _system(self, first: Message, tools: Sequence[Tool], options: Options) -> list[Span]:
         given = first.get("role") == "system"
         words = text_of(first, 0) if given else ""
+        effort = self.effort(options) if self.effort else ""
         parts: list[list[Span]] = []
-        if self.effort:
-            parts.append([Span(Kind.SYSTEM, -1, self.effort)])
+        if effort:
+            parts.append([Span(Kind.SYSTEM, -1, effort)])
         if tools:
             parts.append(
                 [
@@ -226,7 +219,7 @@ class ThinkingTemplate:
             )
         if words:
             parts.append([Span(Kind.SYSTEM, 0, words)])
-        if not parts and not given:
+        if not parts and (self.effort or not given):
             return []
         spans = [Span(Kind.SCAFFOLD, -1, f"{START}system\n")]
         for number, part in enumerate(parts):
@@ -234,15 +227,10 @@ class ThinkingTemplate:
         return [*spans, Span(Kind.SCAFFOLD, -1, f"{STOP}\n")]
 
     def _assistant(self, message: Message, index: int, *, shown: bool) -> list[Span]:
-        reasoning, content = self._reasoning(message, index)
+        block, content = self._words(message, index)
         spans = [Span(Kind.HEADER, index, HEADER)]
         if shown:
-            block = f"<think>\n{reasoning}\n</think>\n\n"
-            if block.startswith(self.prefill):
-                spans.append(Span(Kind.PREFILL, index, self.prefill))
-                block = block.removeprefix(self.prefill)
-            if block:
-                spans.append(Span(Kind.REASONING, index, block))
+            spans.append(Span(Kind.REASONING, index, block))
         if content:
             spans.append(Span(Kind.CONTENT, index, content))
         calls = calls_of(message, index, self.printed)
@@ -250,55 +238,68 @@ class ThinkingTemplate:
             spans.append(Span(Kind.CALL, index, f"\n\n{calls}" if content else calls))
         return [*spans, *end(index)]
 
-    def _reasoning(self, message: Message, index: int) -> tuple[str, str]:
-        """A turn's reasoning, trimmed, and its content, as the template sees them."""
-        content = text_of(message, index)
+    def _words(self, message: Message, index: int) -> tuple[str, str]:
+        """A turn's think block and its content, both trimmed."""
+        content = text_of(message, index).strip()
         reasoning = message.get("reasoning_content")
-        if isinstance(reasoning, str):
-            return reasoning.strip(), content
-        if self.keeps_reasoning or "</think>" not in content:
-            return "", content
-        before = content.split("</think>")[0].split("<think>")[-1]
-        return before.strip(), content.split("</think>")[-1].lstrip("\n")
+        if not isinstance(reasoning, str):
+            reasoning = ""
+            if self.reads_tags and "</think>" in content:
+                reasoning = content.split("</think>")[0].split("<think>")[-1]
+                content = content.split("</think>")[-1].lstrip("\n")
+        return f"<think>\n{reasoning.strip()}\n</think>\n\n", content
 
-    def runs(self, messages: Sequence[Message]) -> list[Run]:
-        """The fewest renderings in which every turn stands whole behind its own prompt.
+    def plan(self, messages: Sequence[Message], tools: Sequence[Tool], options_of: OptionsOf, /) -> Plan:
+        """Which turns share one rendering: see Planner."""
+        turns = [i for i, message in enumerate(messages) if i and message.get("role") == "assistant"]
+        keeps = {self.keeps_all(options_of(turn)) for turn in turns}
+        if len(keeps) == 2:
+            return minimal_plan(messages, tools, options_of, render=self._render, stops=(STOP,))
 
-        All turns may share one where the template keeps reasoning. Else a turn has its think block, which its prompt
-        opens, only in a rendering that ends before the next query: the turns between two queries share one.
-
-        Raises:
-            TemplateError: a turn has no prompt, since nobody has asked yet, or reasons where its prompt says not to.
-        """
-        stretches: list[list[int]] = []
-        for index, message in enumerate(messages):
-            if message.get("role") == "user" and _is_query({**message, "content": text_of(message, index).strip()}):
-                if not stretches or not self.keeps_reasoning:
-                    stretches.append([])
-            elif message.get("role") == "assistant" and index:
-                if not stretches:
-                    raise TemplateError(
-                        f"messages[{index}] speaks before a user asks anything; this template prints no prompt for it"
-                    )
-                self._check_prompted(message, index)
-                stretches[-1].append(index)
-        return [Run(tuple(turns)) for turns in stretches if turns]
-
-    def _check_prompted(self, message: Message, index: int) -> None:
-        trimmed: Message = {**message, "content": text_of(message, index).strip()}
-        reasoning, _ = self._reasoning(trimmed, index)
-        if not f"<think>\n{reasoning}\n</think>\n\n".startswith(self.prefill):
-            raise TemplateError(
-                f"messages[{index}] reasons, and the prompt of this model has closed the think block already: "
-                "take the reasoning out, or train the family that thinks"
+        def forms(message: Message, index: int, _asked: bool) -> Forms:
+            block, content = self._words(message, index)
+            return Forms(
+                last=block + content, recent=block + content, old=block + content if True in keeps else content
             )
 
+        return plan_by_forms(
+            messages,
+            options_of,
+            asks=_is_query,
+            forms=forms,
+            prefill=self.prefill,
+            frame=self.effort,
+            refused=_refused(messages, turns),
+        )
 
-def _is_query(message: Message) -> bool:
-    """True for a user's message that asks; its text is trimmed. Not one that only wraps a tool's result."""
+    def _render(
+        self, messages: Sequence[Message], tools: Sequence[Tool], add_generation_prompt: bool, options: Options
+    ) -> str:
+        text = "".join([span.text for span in self.serialize(messages, tools, options)])
+        return text + self.generation_prompt(messages, tools, options) if add_generation_prompt else text
+
+
+def _is_query(message: Message, index: int) -> bool:
+    """True for a user's message that asks: not for one that only wraps a tool's result."""
     if message.get("role") != "user":
         return False
-    content = message.get("content")
-    return not (
-        isinstance(content, str) and content.startswith("<tool_response>") and content.endswith("</tool_response>")
-    )
+    content = text_of(message, index).strip()
+    return not (content.startswith("<tool_response>") and content.endswith("</tool_response>"))
+
+
+def _late_system(messages: Sequence[Message]) -> int | None:
+    """Index of the first system message that does not come first."""
+    return next((i for i, message in enumerate(messages) if i and message.get("role") == "system"), None)
+
+
+def _refused(messages: Sequence[Message], turns: Sequence[int]) -> dict[int, str]:
+    """The turns in front of which the template refuses to print what has been said, with the reason."""
+    asked = next((i for i, message in enumerate(messages) if _is_query(message, i)), len(messages))
+    late = _late_system(messages)
+    refused = {
+        turn: "the template prints no prompt for it: no user has asked anything yet" for turn in turns if turn < asked
+    }
+    if late is not None:
+        why = f"the template prints no prompt for it: messages[{late}] is a system message that does not come first"
+        refused |= {turn: why for turn in turns if turn > late}
+    return refused

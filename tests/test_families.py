@@ -2,25 +2,64 @@
 
 import hashlib
 from functools import cache
+from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
 from real import MODELS, SOURCES, conversations, needs_real_data, official_template
 from strategies import samples, served_samples
 
 from qwen_sft.errors import TemplateError
-from qwen_sft.family import Family, families
+from qwen_sft.family import Family, Run, families
+from qwen_sft.model import think_block
 from qwen_sft.oracle import disagreements
 from qwen_sft.parse import differences, parse_turn
+from qwen_sft.plan import minimal_plan
+from qwen_sft.reasoning import inlined
 from qwen_sft.render import encode, renderings
 from qwen_sft.template import Template, fingerprints
 from qwen_sft.tokenizer import Tokenizer, load_tokenizer
-from qwen_sft.tokens import GENERATED, Kind
+from qwen_sft.tokens import GENERATED
 from qwen_sft.vocabulary import tokenizer_json
 
 FAMILIES = list(families().values())
 by_family = pytest.mark.parametrize("family", FAMILIES, ids=[family.name for family in FAMILIES])
 by_source = pytest.mark.parametrize("source", SOURCES)
+
+VALUES = {
+    "enable_thinking": (True, False),
+    "preserve_thinking": (True, False),
+    "reasoning_effort": ("xhigh", "medium", "low"),
+}
+"""The values that the official templates mean an option to have."""
+
+ODD_VALUES = (None, 0, 1, "", "false", "high", ["low"])
+
+MODES = [
+    pytest.param(family, options, id="-".join([family.name, *(f"{name}={value}" for name, value in options.items())]))
+    for family in FAMILIES
+    for options in [{}, *({name: value} for name in family.options for value in VALUES[name])]
+]
+by_mode = pytest.mark.parametrize(("family", "options"), MODES)
+by_mode_of_thinking = pytest.mark.parametrize(("family", "options"), [one for one in MODES if one.values[0].options])
+
+
+def any_options(family, odd=()):
+    """Options that the template understands, none to all of them."""
+    return st.fixed_dictionaries({}, optional={name: st.sampled_from((*VALUES[name], *odd)) for name in family.options})
+
+
+def any_requests(family):
+    """The options of the request for each of eight messages: often the same, or the same but for thinking."""
+    some = any_options(family)
+    toggled = st.builds(
+        lambda options, thinks: [options | {"enable_thinking": one} for one in thinks],
+        some,
+        st.lists(st.booleans(), min_size=8, max_size=8),
+    )
+    alike = some.map(lambda options: [options] * 8)
+    return alike | (toggled if "enable_thinking" in family.options else alike) | st.lists(some, min_size=8, max_size=8)
 
 
 @cache
@@ -45,8 +84,16 @@ def transformers_tokenizer(family: Family):
     return made
 
 
-def text_of(family, sample):
-    return "".join(span.text for span in family.serialize(sample["messages"], sample.get("tools", [])))
+def ours(family, messages, tools, add_generation_prompt, options):
+    """A template's text, by the serializer."""
+    text = "".join(span.text for span in family.serialize(messages, tools, options))
+    return text + family.generation_prompt(messages, tools, options) if add_generation_prompt else text
+
+
+def theirs(family, messages, tools, add_generation_prompt, options):
+    """The text of the official template, shown a last turn as the model wrote it."""
+    shown = inlined(messages) if family.inline_reasoning else messages
+    return template_of(family).render(shown, tools, add_generation_prompt=add_generation_prompt, **options)
 
 
 def serializer_of(family):
@@ -130,49 +177,263 @@ def test_real_traces_have_the_ids_of_transformers_and_the_mask_of_the_oracle(fam
 @needs_real_data
 @by_family
 @settings(max_examples=150, deadline=None)
-@given(sample=samples())
-def test_serializer_is_the_template_or_refuses(family, sample):
+@given(data=st.data(), sample=samples(), prompt=st.booleans())
+def test_serializer_is_the_template_or_refuses(family, data, sample, prompt):
     """On any sample that the schema admits: the template's exact text, or a TemplateError, never another text."""
+    messages, tools = sample["messages"], sample.get("tools", [])
+    options = data.draw(any_options(family, ODD_VALUES))
     try:
-        ours = text_of(family, sample)
+        text = ours(family, messages, tools, prompt, options)
     except TemplateError:
         return
-    assert ours == template_of(family).render(sample["messages"], sample.get("tools", []))
+    assert text == theirs(family, messages, tools, prompt, options)
 
 
 @needs_real_data
-@by_family
-@settings(max_examples=300, deadline=None)
-@given(sample=served_samples())
-def test_serializer_is_the_template(family, sample):
+@by_mode
+@settings(max_examples=150, deadline=None)
+@given(sample=served_samples(), prompt=st.booleans())
+def test_serializer_is_the_template(family, options, sample, prompt):
+    check_serializer(family, sample, prompt, options)
+
+
+@needs_real_data
+@by_mode_of_thinking
+@settings(max_examples=100, deadline=None)
+@given(data=st.data(), sample=served_samples(), prompt=st.booleans())
+def test_serializer_is_the_template_with_any_options(family, options, data, sample, prompt):
+    """All options together, with the values that nobody means among them."""
+    check_serializer(family, sample, prompt, data.draw(any_options(family, ODD_VALUES)) | options)
+
+
+def check_serializer(family, sample, prompt, options):
+    messages, tools = sample["messages"], sample.get("tools", [])
     try:
-        theirs = template_of(family).render(sample["messages"], sample.get("tools", []))
+        text = theirs(family, messages, tools, prompt, options)
     except TemplateError:
         with pytest.raises(TemplateError):
-            text_of(family, sample)
+            ours(family, messages, tools, prompt, options)
     else:
-        assert text_of(family, sample) == theirs
+        assert ours(family, messages, tools, prompt, options) == text
+
+
+@needs_real_data
+@by_mode
+@by_source
+def test_serializer_is_the_template_on_real_traces(family, options, source):
+    n_compared = 0
+    for conversation in conversations(source):
+        messages, tools = conversation.sample["messages"], conversation.sample.get("tools", [])
+        if any(not isinstance(message["content"], str) for message in messages):
+            with pytest.raises(TemplateError, match="is list; this template prints only text"):
+                ours(family, messages, tools, True, options)
+            continue
+        check_serializer(family, conversation.sample, True, options)
+        n_compared += 1
+    assert n_compared >= {"tau-bench": 20, "llama-factory": 200, "nemo-gym": 20, "tinker-cookbook": 100}.get(source, 2)
+
+
+@needs_real_data
+@by_mode
+@settings(max_examples=60, deadline=None)
+@given(sample=samples() | served_samples())
+def test_our_environment_renders_what_transformers_renders(family, options, sample):
+    from transformers.utils.chat_template_utils import render_jinja_template
+
+    messages, tools = sample["messages"], sample.get("tools", [])
+    try:
+        text = template_of(family).render(messages, tools, add_generation_prompt=True, **options)
+    except TemplateError:
+        return
+    reference, _ = render_jinja_template(
+        conversations=[messages],
+        tools=tools or None,
+        chat_template=official_template(family.name),
+        add_generation_prompt=True,
+        **options,
+    )
+    assert [text] == reference
+
+
+def check_plan(family, messages, tools, options_of, render):
+    """The plan has the runs and the untrained turns that asking the template for each turn gives."""
+    wanted = minimal_plan(
+        messages,
+        tools,
+        options_of,
+        render=lambda *request: render(family, *request),
+        stops=["<|im_end|>"],
+        empty_reasoning=family.empty_reasoning,
+    )
+    plan = family.plan(messages, tools, options_of)
+    assert (plan.runs, set(plan.untrained)) == (wanted.runs, set(wanted.untrained))
+    return plan
+
+
+def speaks_twice(messages):
+    """True if the assistant speaks twice in a row: QwQ's plan leaves the second turn out."""
+    return any(one["role"] == next_one["role"] == "assistant" for one, next_one in pairwise(messages))
+
+
+@by_family
+@settings(max_examples=400, deadline=None)
+@given(data=st.data(), sample=served_samples())
+def test_plan_is_minimal(family, data, sample):
+    """As few rows as the serializer, asked for every turn, allows; whatever mix of options the turns are asked with."""
+    messages = sample["messages"]
+    assume(not (family.inline_reasoning and speaks_twice(messages)))
+    requests = data.draw(any_requests(family))
+    check_plan(family, messages, sample.get("tools", []), requests.__getitem__, ours)
 
 
 @needs_real_data
 @by_family
 @settings(max_examples=100, deadline=None)
-@given(sample=samples() | served_samples())
-def test_our_environment_renders_what_transformers_renders(family, sample):
-    from transformers.utils.chat_template_utils import render_jinja_template
+@given(data=st.data(), sample=served_samples())
+def test_plan_is_minimal_for_the_official_template(family, data, sample):
+    messages = sample["messages"]
+    assume(not (family.inline_reasoning and speaks_twice(messages)))
+    requests = data.draw(any_requests(family))
+    check_plan(family, messages, sample.get("tools", []), requests.__getitem__, theirs)
 
-    messages, tools = sample["messages"], sample.get("tools", [])
-    try:
-        ours = template_of(family).render(messages, tools, add_generation_prompt=True)
-    except TemplateError:
-        return
-    theirs, _ = render_jinja_template(
-        conversations=[messages],
-        tools=tools or None,
-        chat_template=official_template(family.name),
-        add_generation_prompt=True,
-    )
-    assert [ours] == theirs
+
+def thinks_where_it_reasons(family, messages):
+    """The options of the requests where each turn is asked for with thinking as it has reasoning."""
+    if "enable_thinking" not in family.options:
+        return lambda _: {}
+    return lambda turn: {"enable_thinking": bool(messages[turn].get("reasoning_content"))}
+
+
+@needs_real_data
+@by_family
+@by_source
+def test_plan_is_minimal_on_real_traces(family, source):
+    n_runs = 0
+    for conversation in conversations(source)[:40]:
+        messages, tools = conversation.sample["messages"][:30], conversation.sample.get("tools", [])
+        if any(not isinstance(one["content"], str) for one in messages):
+            continue
+        for options_of in (thinks_where_it_reasons(family, messages), lambda _: {}):
+            if not (family.inline_reasoning and speaks_twice(messages)):
+                n_runs += len(check_plan(family, messages, tools, options_of, theirs).runs)
+    assert n_runs > 1
+
+
+def user(content="And?"):
+    return {"role": "user", "content": content}
+
+
+def assistant(content="Yes.", **more):
+    return {"role": "assistant", "content": content, **more}
+
+
+THOUGHT = {"reasoning_content": "Hm."}
+RESULT = {"role": "tool", "content": "4"}
+AGENT = [
+    *(user(), assistant(**THOUGHT), RESULT, assistant(), RESULT, assistant(**THOUGHT)),
+    *(user(), assistant(), RESULT, assistant(**THOUGHT)),
+]
+"""Two queries; the assistant's turns are 1, 3, 5 and 7, 9, and it reasons in 1, 5 and 9."""
+
+
+@pytest.mark.parametrize(
+    ("name", "runs", "mixed"),
+    [
+        ("qwen2_5", [(1, 3, 5, 7, 9)], [(1, 3, 5, 7, 9)]),
+        ("qwen3", [(1, 3, 5), (7, 9)], [(1, 5), (3,), (7,), (9,)]),
+        ("qwen3_thinking_2507", [(1, 5), (3,), (7,), (9,)], [(1, 5), (3,), (7,), (9,)]),
+        ("qwen3_5", [(1, 3, 5), (7, 9)], [(1, 3, 5), (7, 9)]),
+        ("qwen3_5_nothink", [(3,), (7,)], [(1, 3, 5), (7, 9)]),
+        ("qwen3_6", [(1, 3, 5), (7, 9)], [(1, 3, 5), (7, 9)]),
+        ("qwen3_8", [(1, 3, 5, 7, 9)], [(1, 5, 9), (3, 7)]),
+        ("qwq", [(1,), (3,), (5,), (7,), (9,)], [(1,), (3,), (5,), (7,), (9,)]),
+    ],
+)
+def test_plan_of_an_agent_that_reasons_in_some_turns(name, runs, mixed):
+    """The turns of each row, asked for by default, and with thinking on where the turn reasons and off where not."""
+    family = families()[name]
+    assert [run.turns for run in family.plan(AGENT, [], lambda _: {}).runs] == runs
+    options_of = thinks_where_it_reasons(family, AGENT)
+    plan = family.plan(AGENT, [], options_of)
+    assert [run.turns for run in plan.runs] == mixed
+    assert [run.options for run in plan.runs] == [options_of(turns[-1]) for turns in mixed]
+    assert not plan.untrained
+
+
+@pytest.mark.parametrize(
+    ("name", "messages", "turn", "reason"),
+    [
+        (
+            "qwen3_5",
+            [{"role": "system", "content": "Be kind."}, assistant("Hello!"), user(), assistant()],
+            1,
+            "the template prints no prompt for it: no user has asked anything yet",
+        ),
+        (
+            "qwen3_8",
+            [user(), assistant(), {"role": "system", "content": "Be kind."}, user(), assistant()],
+            4,
+            "the template prints no prompt for it: messages[2] is a system message that does not come first",
+        ),
+        (
+            "qwen3_5_nothink",
+            [user(), assistant(), user(), assistant(**THOUGHT)],
+            3,
+            r"its prompt ends with '<think>\n\n</think>\n\n', and the template prints the turn without that",
+        ),
+        (
+            "qwen3_thinking_2507",
+            [{"role": "system", "content": "Be kind."}, assistant("Hello!"), user(), assistant()],
+            1,
+            r"its prompt ends with '<think>\n', and the template prints the turn without that",
+        ),
+        (
+            "qwq",
+            [user(), assistant(), assistant()],
+            2,
+            "it follows a turn of the assistant, which its prompt shows otherwise than history does",
+        ),
+        (
+            "qwq",
+            [user(), assistant(), user(), assistant("Hm.</think>Yes.")],
+            3,
+            r"its prompt ends with '<think>\n', and its content ends a think block without that",
+        ),
+    ],
+)
+def test_a_turn_that_nobody_could_ask_for_is_not_trained_and_the_others_are(name, messages, turn, reason):
+    plan = families()[name].plan(messages, [], lambda _: {})
+    assert dict(plan.untrained) == {turn: reason}
+    trained = {one for run in plan.runs for one in run.turns}
+    assert trained == {i for i, one in enumerate(messages) if i and one["role"] == "assistant"} - {turn}
+
+
+def test_a_closed_prompt_may_follow_another_turn_of_the_assistant():
+    """The turn contradicts its prompt, though the turn before it begins as that prompt does."""
+    family = families()["qwen3_5_nothink"]
+    plan = check_plan(family, [user(), assistant(), assistant(**THOUGHT)], [], lambda _: {}, ours)
+    assert (plan.runs, [*plan.untrained]) == ((Run((1,), {}),), [2])
+
+
+def test_a_first_message_is_in_no_row():
+    for family in FAMILIES:
+        plan = family.plan([assistant(), user()], [], lambda _: {})
+        assert (plan.runs, plan.untrained) == ((), {})
+
+
+def test_unknown_effort_is_refused():
+    with pytest.raises(TemplateError) as error:
+        families()["qwen3_8"].serialize([user()], [], {"reasoning_effort": "high"})
+    assert str(error.value) == "reasoning_effort is 'high'; this template knows xhigh, medium, low"
+
+
+def test_inlined_reasoning_stands_in_the_last_turn_alone():
+    before = [assistant(**THOUGHT), user()]
+    assert inlined(before) is before
+    assert inlined([*before, assistant("\nYes.", **THOUGHT)]) == [*before, assistant("<think>\nHm.\n</think>\n\nYes.")]
+    assert inlined([*before, assistant()]) == [*before, assistant("<think>\n\n</think>\n\nYes.")]
+    carried = [*before, assistant("<think>\nSo.\n</think>\n\nYes.", **THOUGHT)]
+    assert inlined(carried) == carried
 
 
 def speaks_unasked(messages):
@@ -226,7 +487,9 @@ def test_parser_gives_the_calls_back(family, arguments):
         "content": "Let me look.",
         "tool_calls": [{"type": "function", "function": {"name": "weather", "arguments": arguments}}],
     }
-    spans = family.serialize([{"role": "user", "content": "Weather?"}, message], [WEATHER])
-    said = "".join(span.text for span in spans if span.kind in GENERATED and span.kind is not Kind.STOP)
-    parsed = parse_turn(said, [WEATHER], parser=family.parser, thinking=family.thinking)
+    history = [user("Weather?")]
+    turn = ours(family, [*history, message], [WEATHER], False, {})
+    said = turn.removeprefix(ours(family, history, [WEATHER], True, {})).removesuffix("<|im_end|>\n")
+    thinking = think_block(family, {}) != "closed" if family.reasoning_parser else None
+    parsed = parse_turn(said, [WEATHER], parser=family.parser, thinking=thinking)
     assert differences([("weather", arguments)], parsed) == []

@@ -12,20 +12,42 @@ from qwen_sft.errors import TemplateError
 from qwen_sft.family import Run, families
 from qwen_sft.model import load_model
 from qwen_sft.oracle import disagreements
-from qwen_sft.render import Rendering, _pieces, encode, renderings
+from qwen_sft.render import encode, renderings
 from qwen_sft.tokens import IGNORE, Kind, Tokens
 
 SHELF = families()
 
 
 @cache
-def model(name):
-    return load_model(name, SHELF)
+def model(name, thinking="as-is", **options):
+    return load_model(name, SHELF, options=options, thinking=thinking)
 
 
-def rows_of(name, messages, tools=()):
-    one = model(name)
-    return encode(renderings(messages, tools, one.family, one.tokenizer), one.tokenizer)
+def rendered(name, messages, tools=(), boundary="inference", **mode):
+    one = model(name, **mode)
+    options_of = one.options_of(messages)
+    runs = one.family.plan(messages, tools, options_of).runs
+    return renderings(messages, tools, runs, one.family, one.tokenizer, options_of=options_of, boundary=boundary)
+
+
+def rows_of(name, messages, tools=(), **mode):
+    return encode(rendered(name, messages, tools, **mode), model(name).tokenizer)
+
+
+def verdict(name, messages, tools, rows, boundary="inference", **mode):
+    """What the oracle says to rows."""
+    one = model(name, **mode)
+    return disagreements(
+        messages,
+        tools,
+        rows,
+        render=one.server,
+        options_of=one.options_of(messages),
+        tokenizer=one.tokenizer,
+        stops=one.stops,
+        empty_reasoning=one.family.empty_reasoning,
+        boundary=boundary,
+    )
 
 
 def pieces(name, row):
@@ -178,10 +200,13 @@ def test_words_that_would_melt_into_the_header_end_their_row_and_are_encoded_apa
 
 
 def test_a_turn_that_saw_reasoning_of_a_lone_row_stays_in_front_of_the_next_query():
-    """Found by hypothesis: turn 3 has a row of its own, and its reasoning stands in the prompt of turn 4."""
+    """Found by hypothesis: turn 3 has a row of its own, and its reasoning stands in the prompt of turn 4.
+
+    Turns 1 and 6 see none of it and share a row, though others lie between them.
+    """
     messages = [user("A?"), assistant("x"), assistant("y"), assistant("z", reasoning="r"), assistant("w"), user("B?")]
     rows = rows_of("qwen3", [*messages, assistant("v")])
-    assert [row.turns for row in rows] == [(1,), (2,), (3,), (4,), (6,)]
+    assert [row.turns for row in rows] == [(1, 6), (2,), (3,), (4,)]
 
 
 def test_a_first_message_has_no_prompt_and_is_not_trained():
@@ -202,27 +227,52 @@ def test_combining_marks_and_control_tokens_keep_kinds_and_lengths():
             assert set(row.kinds[row.loss_mask]) <= {Kind.REASONING, Kind.CONTENT, Kind.CALL, Kind.STOP}
 
 
-@settings(max_examples=200, deadline=None)
+MODES = [
+    ("qwen3", "as-is"),
+    ("qwen3", "off"),
+    ("qwen3_5", "auto"),
+    ("qwen3_5", "as-is"),
+    ("qwen3_5_nothink", "auto"),
+    ("qwen3_6", "on"),
+    ("qwen3_8", "auto"),
+    ("qwen3_8", "as-is"),
+    ("qwen3_thinking_2507", "as-is"),
+    ("qwq", "as-is"),
+]
+
+
+@pytest.mark.parametrize(("name", "thinking"), MODES)
+@settings(max_examples=100, deadline=None)
 @given(sample=served_samples())
-def test_no_two_neighbouring_rows_could_have_been_one(sample):
+def test_no_two_neighbouring_rows_could_have_been_one(name, thinking, sample):
     """Minimal expansion: the turns of two rows, put into the later one's rendering, fail the oracle."""
-    one = model("qwen3")
-    messages, tools = sample["messages"], sample.get("tools", [])
-    rows = encode(renderings(messages, tools, one.family, one.tokenizer), one.tokenizer)
+    one = model(name, thinking=thinking)
+    messages, tools = one.prepared(sample["messages"]), sample.get("tools", [])
+    options_of = one.options_of(messages)
+    try:
+        rows = rows_of(name, messages, tools, thinking=thinking)
+    except TemplateError:
+        return
     for first, second in pairwise(rows):
         turns = tuple(sorted(first.turns + second.turns))
-        run = Run(turns)
-        spans = one.family.serialize(messages[: run.n_messages], tools)
-        together = encode([Rendering(spans, turns, run.n_messages, _pieces(spans, turns))], one.tokenizer)
-        assert disagreements(
-            messages,
-            tools,
-            together,
-            render=one.server,
-            tokenizer=one.tokenizer,
-            empty_reasoning=one.family.empty_reasoning,
-            turns=turns,
-        )
+        run = Run(turns, options_of(turns[-1]))
+        try:
+            merged = renderings(messages, tools, [run], one.family, one.tokenizer, options_of=options_of)
+        except TemplateError:
+            continue  # a turn does not even begin with its prompt
+        if len(merged) == 1:
+            together = encode(merged, one.tokenizer)
+            assert disagreements(
+                messages,
+                tools,
+                together,
+                render=one.server,
+                options_of=options_of,
+                tokenizer=one.tokenizer,
+                stops=one.stops,
+                empty_reasoning=one.family.empty_reasoning,
+                turns=turns,
+            )
 
 
 def _changed(row, **changes):
@@ -230,34 +280,55 @@ def _changed(row, **changes):
     return Tokens(**{**values, **changes})
 
 
-@pytest.mark.parametrize("name", list(SHELF))
-def test_oracle_sees_every_single_wrong_mask_bit_and_id(name):
-    one = model(name)
+def short_sample(name):
     # Where the prompt opens the think block, a turn that thinks nothing would have a row of its own.
-    thought = "Hm." if one.family.generation_prompt.endswith("<think>\n") else None
-    messages = [user("Hi"), assistant("Hello!", ("f", {"a": 1}), reasoning=thought), tool("ok")]
-    messages.append(assistant("Bye.", reasoning=thought))
-    (row,) = rows_of(name, messages)
+    one = model(name)
+    thought = "Hm." if one.opens_reasoning(one.bare) else None
+    messages = [user("Hi"), assistant("Hello!", ("f", {"a": 1}), ("f", {"a": 2}), reasoning=thought), tool("ok")]
+    return [*messages, tool("no"), assistant("Bye.", reasoning=thought)]
 
-    def verdict(changed):
-        return disagreements(
-            messages,
-            [],
-            [changed],
-            render=one.server,
-            tokenizer=one.tokenizer,
-            empty_reasoning=one.family.empty_reasoning,
-        )
 
-    assert verdict(row) == []
-    for index in range(len(row.input_ids)):
-        mask = row.loss_mask.copy()
-        mask[index] ^= True
-        assert verdict(_changed(row, loss_mask=mask)), f"mask bit {index}"
-        ids = row.input_ids.copy()
-        ids[index] = 7 if ids[index] != 7 else 8
-        assert verdict(_changed(row, input_ids=ids)), f"id {index}"
-    assert verdict(_changed(row, turns=(1,), regions=row.regions[:1]))
+@pytest.mark.parametrize("boundary", ["inference", "text"])
+@pytest.mark.parametrize("name", list(SHELF))
+def test_oracle_sees_every_single_wrong_mask_bit_and_id(name, boundary):
+    messages = short_sample(name)
+    rows = rows_of(name, messages, boundary=boundary)
+    assert verdict(name, messages, [], rows, boundary) == []
+    for number, row in enumerate(rows):
+        others = rows[:number] + rows[number + 1 :]
+        for index in range(len(row.input_ids)):
+            mask = row.loss_mask.copy()
+            mask[index] ^= True
+            changed = _changed(row, loss_mask=mask)
+            assert verdict(name, messages, [], [*others, changed], boundary), f"mask bit {index}"
+            ids = row.input_ids.copy()
+            ids[index] = 7 if ids[index] != 7 else 8
+            changed = _changed(row, input_ids=ids)
+            assert verdict(name, messages, [], [*others, changed], boundary), f"id {index}"
+        assert verdict(name, messages, [], others, boundary)
+        assert verdict(name, messages, [], [*others, row, row], boundary)
+
+
+@pytest.mark.parametrize("name", list(SHELF))
+def test_oracle_sees_a_shifted_span_a_dropped_stop_token_and_swapped_results(name):
+    messages = short_sample(name)
+    rows = rows_of(name, messages)
+    for number, row in enumerate(rows):
+        others = rows[:number] + rows[number + 1 :]
+        for start, end in row.regions:
+            for shift in (-1, 1):
+                mask = row.loss_mask.copy()
+                mask[start:end] = False
+                mask[start + shift : end + shift] = True
+                assert verdict(name, messages, [], [*others, _changed(row, loss_mask=mask)])
+            whole = {
+                field: np.delete(getattr(row, field), end - 1)
+                for field in ("input_ids", "loss_mask", "kinds", "messages")
+            }
+            assert verdict(name, messages, [], [*others, _changed(row, **whole)])
+    swapped = [*messages[:2], messages[3], messages[2], messages[4]]
+    assert verdict(name, swapped, [], rows)
+    assert verdict(name, messages, [], rows_of(name, swapped))
 
 
 SYSTEM = {"role": "system", "content": "S"}
@@ -437,23 +508,6 @@ def test_template_that_keeps_reasoning_gives_one_row_and_says_how_hard_to_think(
     ]
 
 
-@pytest.mark.parametrize("name", ["qwen3_5", "qwen3_6", "qwen3_8", "qwen3_thinking_2507"])
-@settings(max_examples=100, deadline=None)
-@given(sample=served_samples())
-def test_no_two_neighbouring_rows_of_a_template_with_open_think_could_have_been_one(name, sample):
-    one = model(name)
-    messages, tools = sample["messages"], sample.get("tools", [])
-    try:
-        rows = encode(renderings(messages, tools, one.family, one.tokenizer), one.tokenizer)
-    except TemplateError:
-        return
-    for first, second in pairwise(rows):
-        turns = tuple(sorted(first.turns + second.turns))
-        spans = one.family.serialize(messages[: turns[-1] + 1], tools)
-        together = encode([Rendering(spans, turns, turns[-1] + 1, _pieces(spans, turns))], one.tokenizer)
-        assert disagreements(messages, tools, together, render=one.server, tokenizer=one.tokenizer, turns=turns)
-
-
 @pytest.mark.parametrize(
     ("name", "messages", "says"),
     [
@@ -473,16 +527,21 @@ def test_what_the_template_refuses_the_serializer_refuses(name, messages, says):
 
 
 @pytest.mark.parametrize("name", ["qwen3_5", "qwen3_5_nothink", "qwen3_8"])
-def test_turn_before_the_first_query_has_no_prompt_and_refuses_the_sample(name):
-    with pytest.raises(TemplateError, match=r"^messages\[1\] speaks before a user asks anything; this template prints"):
-        rows_of(name, [SYSTEM, assistant("Hi!"), user("A?"), assistant("a")])
+def test_turn_before_the_first_query_has_no_prompt_and_is_shown_untrained(name):
+    messages = [SYSTEM, assistant("Hi!"), user("A?"), assistant("a")]
+    (row,) = rows_of(name, messages)
+    assert row.turns == (3,)
+    assert verdict(name, messages, [], [row]) == []
+    assert list(model(name).family.plan(messages, [], model(name).options_of(messages)).untrained) == [1]
 
 
 @pytest.mark.parametrize("turn", [assistant("a", reasoning="r"), assistant("<think>\nr\n</think>\n\na")])
-def test_reasoning_behind_a_closed_think_block_refuses_the_sample(turn):
-    says = r"^messages\[1\] reasons, and the prompt of this model has closed the think block already: take the reason"
-    with pytest.raises(TemplateError, match=says):
-        rows_of("qwen3_5_nothink", [user("A?"), turn])
+def test_reasoning_behind_a_closed_think_block_is_shown_untrained(turn):
+    messages = [user("A?"), turn, user("B?"), assistant("b")]
+    (row,) = rows_of("qwen3_5_nothink", messages)
+    assert row.turns == (3,)
+    assert verdict("qwen3_5_nothink", messages, [], [row]) == []
+    assert [row.turns for row in rows_of("qwen3_5_nothink", messages, thinking="auto")] == [(1,), (3,)]
 
 
 def test_think_tag_of_the_prompt_is_not_trained_and_reasoning_behind_it_is():
@@ -515,35 +574,34 @@ def test_turn_without_reasoning_behind_a_prompt_that_opens_it_closes_the_block_a
     """The newline of the prompt and the one that the model writes are two tokens, as served; as one text, one token."""
     name = "qwen3_thinking_2507"
     messages = [user("A?"), assistant("x", reasoning="R"), tool("T"), assistant("a"), tool("U"), assistant("b")]
-    first, second = rows_of(name, messages)
+    last, first = rows_of(name, messages)
     prompt = "<|im_start|>user\nA?<|im_end|>\n<|im_start|>assistant\n<think>\n"
     result = "\n<|im_start|>user\n<tool_response>\n{}\n</tool_response><|im_end|>\n<|im_start|>assistant\n"
+    assert (first.turns, last.turns) == ((3,), (1, 5))
     assert pieces(name, first) == [
-        (prompt, False),
-        ("R\n</think>\n\nx<|im_end|>", True),
-        (f"{result.format('T')}<think>\n", False),
+        (f"{prompt}R\n</think>\n\nx<|im_end|>{result.format('T')}<think>\n", False),
         ("\n</think>\n\na<|im_end|>", True),
         ("\n", False),
     ]
-    assert pieces(name, second) == [
-        (
-            f"{prompt}R\n</think>\n\nx<|im_end|>{result.format('T')}a<|im_end|>{result.format('U')}<think>\n",
-            False,
-        ),
+    assert pieces(name, last) == [
+        (prompt, False),
+        ("R\n</think>\n\nx<|im_end|>", True),
+        (f"{result.format('T')}a<|im_end|>{result.format('U')}<think>\n", False),
         ("\n</think>\n\nb<|im_end|>", True),
         ("\n", False),
     ]
     tokenizer = model(name).tokenizer
-    start = second.regions[-1][0]
+    start = last.regions[-1][0]
     newline = tokenizer.encode("\n").tolist()
-    assert second.input_ids[start - 1 : start + 1].tolist() == newline * 2
+    assert last.input_ids[start - 1 : start + 1].tolist() == newline * 2
     assert tokenizer.encode("\n\n").tolist() != newline * 2
 
 
-def test_turn_before_any_query_is_refused_where_the_prompt_opens_a_think_block():
-    says = r"^messages\[1\] answers no query of the user: this template's prompt opens a think block there that its"
-    with pytest.raises(TemplateError, match=says):
-        rows_of("qwen3_thinking_2507", [SYSTEM, assistant("Hi!"), user("A?"), assistant("a", reasoning="R")])
+def test_turn_before_any_query_is_shown_untrained_where_the_prompt_opens_a_think_block():
+    messages = [SYSTEM, assistant("Hi!"), user("A?"), assistant("a", reasoning="R")]
+    (row,) = rows_of("qwen3_thinking_2507", messages)
+    assert row.turns == (3,)
+    assert verdict("qwen3_thinking_2507", messages, [], [row]) == []
     (row,) = rows_of("qwen3_thinking_2507", [assistant("Hi!"), user("A?"), assistant("a", reasoning="R")])
     assert row.turns == (2,)
 

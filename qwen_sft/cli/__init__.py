@@ -14,6 +14,7 @@ from qwen_sft.cli.formats import formats
 from qwen_sft.cli.models import models
 from qwen_sft.cli.rule import rule
 from qwen_sft.cli.show import show
+from qwen_sft.cli.template import app as template
 from qwen_sft.cli.validate import validate
 from qwen_sft.errors import QwenSftError
 from qwen_sft.terminal import one_line, printable
@@ -32,6 +33,7 @@ app = typer.Typer(
 )
 for command in (validate, build, show, rule, formats, models):
     app.command(short_help=(command.__doc__ or "").partition("\n")[0])(command)
+app.add_typer(template, name="template")
 
 
 def _version(wanted: bool) -> None:

@@ -18,26 +18,16 @@ Examples:
 """
 
 
+@options.takes_settings()
 def build(
     paths: options.Paths,
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder to write; must be new or empty.")],
-    model: options.Model = None,
-    format: options.Format = None,
-    max_length: options.MaxLength = None,
-    on_too_long: options.OnTooLong = None,
+    flags: dict[str, Any],
     shard_size: Annotated[
         str | None,
         typer.Option("--shard-size", metavar="SIZE", help="Row data in a shard, e.g. 500MB [default: 500MB]."),
     ] = None,
-    seed: options.Seed = None,
     force: Annotated[bool, typer.Option("--force", help="Replace an earlier build in that folder.")] = False,
-    fail_on: options.FailOn = None,
-    select: options.Select = None,
-    ignore: options.Ignore = None,
-    trailing_calls: options.TrailingCalls = None,
-    verify: options.Verify = None,
-    tokenizer_backend: options.Backend = None,
-    config: options.Config = None,
 ) -> None:
     """Write a training set: Parquet shards, rejects.jsonl, manifest.json and a dataset card."""
     from qwen_sft.build import build as run
@@ -47,21 +37,8 @@ def build(
     from qwen_sft.terminal import printable
     from qwen_sft.writer import writers
 
-    settings = options.settings(
-        config,
-        format=format,
-        model=model,
-        max_length=max_length,
-        on_too_long=on_too_long,
-        shard_size=None if shard_size is None else options.size(shard_size),
-        seed=seed,
-        fail_on=fail_on,
-        select=select,
-        ignore=ignore,
-        trailing_calls=trailing_calls,
-        verify=verify,
-        tokenizer_backend=tokenizer_backend,
-    )
+    size = None if shard_size is None else options.size(shard_size)
+    settings = options.settings(flags, shard_size=size)
     writer = writers()["parquet"]
     with Progress(expand(paths)) as progress:
         manifest, totals = run(paths, settings, out, writer, force=force, each=progress.advance)

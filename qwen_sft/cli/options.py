@@ -1,5 +1,8 @@
 """The flags that commands share, and how they become settings."""
 
+import inspect
+import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,67 +17,187 @@ Paths = Annotated[
         show_default=False,
     ),
 ]
-Format = Annotated[
-    str | None,
-    typer.Option("--format", metavar="NAME", help="Read every record as this format [default: by its shape]."),
-]
-Model = Annotated[
-    str | None,
-    typer.Option("--model", metavar="NAME|DIR|HUB_ID", help="Family, folder or hub id; see: qwen-sft models."),
-]
-FailOn = Annotated[
-    str | None,
-    typer.Option("--fail-on", metavar="error|warning|info|never", help="Lowest severity that fails [default: error]."),
-]
-Select = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--select", metavar="CODES", help="Run only these rules (TOL, TOL003, a name); SRC and SCH always run."
-    ),
-]
-Ignore = Annotated[
-    list[str] | None, typer.Option("--ignore", metavar="CODES", help="Do not run these rules (TOL, TOL003, a name).")
-]
-TrailingCalls = Annotated[
-    str | None,
-    typer.Option(
-        "--trailing-calls",
-        metavar="error|drop-turn|keep",
-        help="A last turn whose calls have no results [default: error].",
-    ),
-]
-MaxLength = Annotated[
-    int | None, typer.Option("--max-length", min=1, metavar="N", help="Most tokens in a row [default: no limit].")
-]
-OnTooLong = Annotated[
-    str | None,
-    typer.Option("--on-too-long", metavar="reject|drop-turns", help="What to do with longer rows [default: reject]."),
-]
-Verify = Annotated[
-    str | None,
-    typer.Option("--verify", metavar="all|sample|none", help="Samples shown to the oracle [default: sample]."),
-]
-Seed = Annotated[
-    int | None, typer.Option("--seed", metavar="N", help="Chooses the samples that are verified [default: 0].")
-]
-Backend = Annotated[
-    str | None,
-    typer.Option("--tokenizer-backend", metavar="auto|fastokens|tokenizers", help="Who encodes [default: auto]."),
-]
-Config = Annotated[
-    Path | None,
-    typer.Option(
-        "--config", metavar="FILE", help="Settings file [default: qwen-sft.toml, or [tool.qwen-sft] in pyproject.toml]."
-    ),
-]
+# One for each setting, in the order of `--help`.
+FLAGS: dict[str, Any] = {
+    "model": Annotated[
+        str | None,
+        typer.Option("--model", metavar="NAME|DIR|HUB_ID", help="Family, folder or hub id; see: qwen-sft models."),
+    ],
+    "format": Annotated[
+        str | None,
+        typer.Option("--format", metavar="NAME", help="Read every record as this format [default: by its shape]."),
+    ],
+    "trailing_calls": Annotated[
+        str | None,
+        typer.Option(
+            "--trailing-calls",
+            metavar="error|drop-turn|keep",
+            help="A last turn whose calls have no results [default: error].",
+        ),
+    ],
+    "control_tokens": Annotated[
+        str | None,
+        typer.Option(
+            "--control-tokens",
+            metavar="error|as-text|keep",
+            help="A text that holds a control token: reject it, encode it as ordinary text, or let it be one "
+            "[default: error].",
+        ),
+    ],
+    "chat_template_kwargs": Annotated[
+        str | None,
+        typer.Option(
+            "--chat-template-kwargs", metavar="JSON", help="Options of the chat template, as servers take them."
+        ),
+    ],
+    "thinking": Annotated[
+        str | None,
+        typer.Option(
+            "--thinking",
+            metavar="auto|on|off|as-is",
+            help="How turns are prompted; auto: without thinking where they have no reasoning [default: auto].",
+        ),
+    ],
+    "train": Annotated[
+        list[str] | None,
+        typer.Option(
+            "--train",
+            metavar="SELECTORS",
+            help="assistant, last-turn, last-run, calls, final-answers; none-of:KINDS, only:KINDS with KINDS of "
+            "reasoning+content+call+stop [default: assistant].",
+        ),
+    ],
+    "train_eot": Annotated[
+        str | None,
+        typer.Option("--train-eot", metavar="turn|last|none", help="Whose stop tokens are trained [default: turn]."),
+    ],
+    "train_newline": Annotated[
+        bool | None,
+        typer.Option(
+            "--train-newline/--no-train-newline", help="Train the newline behind stop tokens too [default: no]."
+        ),
+    ],
+    "rewritten_history": Annotated[
+        str | None,
+        typer.Option(
+            "--rewritten-history",
+            metavar="expand|last|error",
+            help="A sample that needs several rows: write all, only the last, or reject it [default: expand].",
+        ),
+    ],
+    "boundary": Annotated[
+        str | None,
+        typer.Option(
+            "--boundary",
+            metavar="inference|text",
+            help="Encode prompt and answer apart where a token would straddle them, or not [default: inference].",
+        ),
+    ],
+    "max_length": Annotated[
+        int | None, typer.Option("--max-length", min=1, metavar="N", help="Most tokens in a row [default: no limit].")
+    ],
+    "on_too_long": Annotated[
+        str | None,
+        typer.Option(
+            "--on-too-long", metavar="reject|drop-turns", help="What to do with longer rows [default: reject]."
+        ),
+    ],
+    "serve": Annotated[
+        str | None,
+        typer.Option(
+            "--serve", metavar="vllm|sglang[:VERSION]", help="The server whose parsers read calls back [default: vllm]."
+        ),
+    ],
+    "verify": Annotated[
+        str | None,
+        typer.Option("--verify", metavar="all|sample|none", help="Samples shown to the oracle [default: sample]."),
+    ],
+    "seed": Annotated[
+        int | None, typer.Option("--seed", metavar="N", help="Chooses the samples that are verified [default: 0].")
+    ],
+    "fail_on": Annotated[
+        str | None,
+        typer.Option(
+            "--fail-on", metavar="error|warning|info|never", help="Lowest severity that fails [default: error]."
+        ),
+    ],
+    "select": Annotated[
+        list[str] | None,
+        typer.Option(
+            "--select", metavar="CODES", help="Run only these rules (TOL, TOL003, a name); SRC and SCH always run."
+        ),
+    ],
+    "ignore": Annotated[
+        list[str] | None,
+        typer.Option("--ignore", metavar="CODES", help="Do not run these rules (TOL, TOL003, a name)."),
+    ],
+    "tokenizer_backend": Annotated[
+        str | None,
+        typer.Option("--tokenizer-backend", metavar="auto|fastokens|tokenizers", help="Who encodes [default: auto]."),
+    ],
+    "config": Annotated[
+        Path | None,
+        typer.Option(
+            "--config",
+            metavar="FILE",
+            help="Settings file [default: qwen-sft.toml, or [tool.qwen-sft] in pyproject.toml].",
+        ),
+    ],
+}
 
 
-def settings(config: Path | None, **flags: Any) -> Settings:
-    """The settings of a command: its flags, then the settings file, then the defaults."""
-    for key in ("select", "ignore"):
-        if flags.get(key) is not None:
-            flags[key] = tuple(code for part in flags[key] for code in part.split(",") if code)
-    return load_settings(flags, file=config)
+def takes_settings(*without: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Gives a command all flags of FLAGS but some; it gets their values as one dict, `flags`, for `settings`.
+
+    typer reads a command's flags from its signature, so the signature is what this makes.
+    """
+
+    def made(command: Callable[..., None]) -> Callable[..., None]:
+        own = [one for one in inspect.signature(command).parameters.values() if one.name != "flags"]
+        names = [name for name in FLAGS if name not in without]
+
+        def run(**given: Any) -> None:
+            command(flags={name: given.pop(name) for name in names}, **given)
+
+        shared = [
+            inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=FLAGS[name])
+            for name in names
+        ]
+        parameters = [one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in own] + shared
+        run.__signature__ = inspect.Signature(parameters)  # pyright: ignore[reportFunctionMemberAccess]
+        run.__annotations__ = {one.name: one.annotation for one in parameters}
+        run.__name__, run.__doc__ = command.__name__, command.__doc__
+        return run
+
+    return made
+
+
+def settings(flags: dict[str, Any], **more: Any) -> Settings:
+    """The settings of a command: its flags, then the settings file, then the defaults.
+
+    Args:
+        flags: as `takes_settings` gives them.
+        more: settings that the command knows itself.
+
+    Raises:
+        UsageError: a value that a setting cannot take.
+    """
+    from qwen_sft.errors import UsageError
+
+    given = {**flags, **more}
+    config = given.pop("config")
+    for key in ("select", "ignore", "train"):
+        if given.get(key) is not None:
+            given[key] = tuple(code for part in given[key] for code in part.split(",") if code)
+    options = given.get("chat_template_kwargs")
+    if options is not None:
+        try:
+            given["chat_template_kwargs"] = json.loads(options)
+        except ValueError as error:
+            raise UsageError(f"--chat-template-kwargs {options!r} is no JSON: {error}") from error
+        if not isinstance(given["chat_template_kwargs"], dict):
+            raise UsageError(f"--chat-template-kwargs {options!r} is no object; write '{{\"enable_thinking\": false}}'")
+    return load_settings(given, file=config)
 
 
 def size(text: str) -> int:

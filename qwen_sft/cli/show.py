@@ -2,7 +2,9 @@
 
 import shutil
 import sys
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -10,9 +12,9 @@ from qwen_sft.cli import options
 
 if TYPE_CHECKING:
     from qwen_sft.finding import Diagnostic
+    from qwen_sft.pipeline import Outcome, Pipeline
     from qwen_sft.sample import Sample
-    from qwen_sft.tokenizer import Tokenizer
-    from qwen_sft.tokens import Tokens
+    from qwen_sft.view import Token, View
 
 EXAMPLES = """
 Examples:
@@ -20,21 +22,20 @@ Examples:
 \b
   qwen-sft show runs.jsonl --model qwen3
   qwen-sft show runs.jsonl --model ./my-model --row 812
+  qwen-sft show runs.jsonl --model qwen3_5 --thinking off --html row.html
 """
 
 _LABEL = 12
 
 
+@options.takes_settings("verify", "seed", "fail_on", "select", "ignore")
 def show(
     paths: options.Paths,
-    model: options.Model = None,
+    flags: dict[str, Any],
     row: Annotated[int, typer.Option("--row", min=1, metavar="N", help="Which record, counted from 1.")] = 1,
-    format: options.Format = None,
-    trailing_calls: options.TrailingCalls = None,
-    max_length: options.MaxLength = None,
-    on_too_long: options.OnTooLong = None,
-    tokenizer_backend: options.Backend = None,
-    config: options.Config = None,
+    html: Annotated[
+        Path | None, typer.Option("--html", metavar="FILE", help="Also write it as one self-contained page.")
+    ] = None,
 ) -> None:
     """Show one record as training rows: each token, its kind, whether it is trained, and the findings beside it."""
     from itertools import islice
@@ -45,16 +46,7 @@ def show(
     from qwen_sft.reporter import Totals, reporters
     from qwen_sft.terminal import in_colour, one_line
 
-    settings = options.settings(
-        config,
-        model=model,
-        format=format,
-        trailing_calls=trailing_calls,
-        max_length=max_length,
-        on_too_long=on_too_long,
-        tokenizer_backend=tokenizer_backend,
-        verify="all",
-    )
+    settings = options.settings(flags, verify="all")
     if settings.model is None:
         raise UsageError("no model is named; name one with --model, see: qwen-sft models")
     pipeline = Pipeline(settings)
@@ -67,13 +59,16 @@ def show(
     place = f"{one_line(record.where.file)}:{record.where.line}"
     sys.stdout.write(f"{place}: {outcome.format or 'no format'}, {len(outcome.rows)} training rows\n")
     shown: set[int] = set()
-    for number, one in enumerate(outcome.rows, start=1):
-        tokens = one.tokens
+    views = list(_views(outcome, pipeline))
+    for number, one in enumerate(views, start=1):
+        row = one.row
         sys.stdout.write(
-            f"\nrow {number}: {len(tokens.input_ids):,} tokens, {tokens.n_trained_tokens:,} trained, "
-            f"turns {', '.join(map(str, tokens.turns))}\n"
+            f"\nrow {number}: {len(row.input_ids):,} tokens, {row.n_trained_tokens:,} trained, "
+            f"turns {', '.join(map(str, row.turns))}\n"
         )
-        _write(tokens, pipeline.encoder.model.tokenizer, outcome.diagnostics, shown, colour)
+        _write(one, outcome.diagnostics, shown, colour)
+    if html is not None:
+        _save(html, place, views, outcome.diagnostics)
     if not outcome.rows:
         for conversation in outcome.conversations:
             _write_messages(conversation.sample, outcome.diagnostics, shown, colour)
@@ -85,32 +80,60 @@ def show(
     raise typer.Exit(int(outcome.rejected))
 
 
-def _write(
-    tokens: "Tokens", tokenizer: "Tokenizer", findings: "list[Diagnostic]", shown: set[int], colour: bool
-) -> None:
-    """Groups of tokens of one kind, a line or more each: gutter (T: trained), kind, tokens between bars."""
+def _views(outcome: "Outcome", pipeline: "Pipeline") -> Iterator["View"]:
+    """The rows of a record, each with its turns' requests and what is read back of them."""
+    from qwen_sft.view import view
+
+    encoder = pipeline.encoder
+    for encoded in outcome.encoded or ():
+        left = iter(encoded.requests)
+        for row in encoded.rows:
+            yield view(row, [next(left) for _ in row.turns], encoded.transcript.tools, encoder.model, encoder.parser)
+
+
+def _save(file: Path, title: str, views: "list[View]", findings: "list[Diagnostic]") -> None:
+    from qwen_sft.errors import OutputError
+    from qwen_sft.page import page
+
+    try:
+        file.write_text(page(title, views, findings), encoding="utf-8")
+    except OSError as error:
+        raise OutputError(f"cannot write {str(file)!r}: {error.strerror}; name another with --html") from error
+
+
+def _write(one: "View", findings: "list[Diagnostic]", shown: set[int], colour: bool) -> None:
+    """The stretches of a row, a line or more each: gutter, kind, tokens between bars.
+
+    In the gutter: T for trained, > where a prompt ends, < what the server reads in the answer, ! a finding.
+    """
     from qwen_sft.terminal import styled
-    from qwen_sft.tokens import Kind
+    from qwen_sft.tokens import GENERATED, Kind
+    from qwen_sft.view import prompt_line, read_lines
 
     width = max(40, shutil.get_terminal_size((100, 24)).columns) - _LABEL - 4
-    start = 0
-    n = len(tokens.input_ids)
-    while start < n:
-        end = start + 1
-        same = (tokens.kinds[start], tokens.loss_mask[start], tokens.messages[start])
-        while end < n and (tokens.kinds[end], tokens.loss_mask[end], tokens.messages[end]) == same:
-            end += 1
-        trained = bool(tokens.loss_mask[start])
-        label = Kind(int(tokens.kinds[start])).name.lower()
-        style = "ok" if trained else "dim"
-        for line in _lines([_token(tokenizer, tokens.input_ids[i : i + 1]) for i in range(start, end)], width):
-            gutter = "T" if trained else " "
+    begun: set[int] = set()
+    for i, stretch in enumerate(one.stretches):
+        turn = one.turns.get(stretch.message)
+        if turn and stretch.kind in GENERATED and stretch.message not in begun:
+            begun.add(stretch.message)
+            _line(">", "prompt", prompt_line(turn), colour)
+        label = stretch.kind.name.lower()
+        gutter, style = ("T", "ok") if stretch.weight else (" ", "dim")
+        for line in _lines([_shown(token) for token in stretch.tokens], width):
             sys.stdout.write(f"{styled(gutter, 'ok', colour)} {label:<{_LABEL}} {styled(line, style, colour)}\n")
             label = ""
-        message = int(tokens.messages[start])
-        if end == n or int(tokens.messages[end]) != message:
-            _write_findings(message, findings, shown, colour)
-        start = end
+        following = one.stretches[i + 1] if i + 1 < len(one.stretches) else None
+        if turn and stretch.kind is Kind.STOP and turn.read is not None:
+            for line in read_lines(turn.read):
+                _line("<", "read back", line, colour)
+        if following is None or following.message != stretch.message:
+            _write_findings(stretch.message, findings, shown, colour)
+
+
+def _line(gutter: str, label: str, text: str, colour: bool) -> None:
+    from qwen_sft.terminal import printable, styled
+
+    sys.stdout.write(f"{gutter} {label:<{_LABEL}} {styled(printable(text), 'dim', colour)}\n")
 
 
 def _write_findings(message: int, findings: "list[Diagnostic]", shown: set[int], colour: bool) -> None:
@@ -141,16 +164,11 @@ def _write_messages(sample: "Sample", findings: "list[Diagnostic]", shown: set[i
         _write_findings(index, findings, shown, colour)
 
 
-def _token(tokenizer: "Tokenizer", ids: object) -> str:
-    """One token as text: a newline is written ⏎, bytes that are no whole character as <0xNN>."""
+def _shown(token: "Token") -> str:
+    """One token as text: a newline is written ⏎, a tab ⇥."""
     from qwen_sft.terminal import printable
 
-    data = tokenizer.decode_bytes(ids)  # pyright: ignore[reportArgumentType]  # a slice of input_ids
-    try:
-        text = data.decode()
-    except UnicodeDecodeError:
-        return "".join(f"<0x{byte:02X}>" for byte in data)
-    return printable(text).replace("\n", "⏎").replace("\t", "⇥")
+    return printable(token.text).replace("\n", "⏎").replace("\t", "⇥")
 
 
 def _lines(tokens: list[str], width: int) -> list[str]:

@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Iterator
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -20,26 +20,16 @@ Examples:
 """
 
 
+@options.takes_settings()
 def validate(
     paths: options.Paths,
-    format: options.Format = None,
-    model: options.Model = None,
+    flags: dict[str, Any],
     output_format: Annotated[
         str, typer.Option("--output-format", metavar="full|concise|json", help="How to print findings on stdout.")
     ] = "full",
-    fail_on: options.FailOn = None,
-    select: options.Select = None,
-    ignore: options.Ignore = None,
     max_findings: Annotated[
         int | None, typer.Option("--max-findings", min=0, help="Print at most so many findings; all are counted.")
     ] = None,
-    trailing_calls: options.TrailingCalls = None,
-    max_length: options.MaxLength = None,
-    on_too_long: options.OnTooLong = None,
-    verify: options.Verify = None,
-    seed: options.Seed = None,
-    tokenizer_backend: options.Backend = None,
-    config: options.Config = None,
 ) -> None:
     """Check traces: structure always; with --model also template, tokens and mask."""
     from qwen_sft.errors import UsageError
@@ -51,20 +41,7 @@ def validate(
     shelf = reporters()
     if output_format not in shelf:
         raise UsageError(f"no output format {output_format!r}; it can be {', '.join(shelf)}")
-    settings = options.settings(
-        config,
-        format=format,
-        model=model,
-        fail_on=fail_on,
-        select=select,
-        ignore=ignore,
-        trailing_calls=trailing_calls,
-        max_length=max_length,
-        on_too_long=on_too_long,
-        verify=verify,
-        seed=seed,
-        tokenizer_backend=tokenizer_backend,
-    )
+    settings = options.settings(flags)
     inputs = expand(paths)
     pipeline = Pipeline(settings)
     totals = Totals(n_files=len(inputs))

@@ -4,13 +4,14 @@ from collections.abc import Sequence
 
 from qwen_sft.chatml import START, STOP, conversation, json_tools, json_turn, text_of
 from qwen_sft.family import Family
+from qwen_sft.request import NO_OPTIONS, Options
 from qwen_sft.sample import Message, Tool
 from qwen_sft.tokens import Kind, Span
 
 DEFAULT_SYSTEM = "You are Qwen, created by Alibaba Cloud. You are a helpful assistant."
 
 
-def serialize(messages: Sequence[Message], tools: Sequence[Tool]) -> list[Span]:
+def serialize(messages: Sequence[Message], tools: Sequence[Tool], _options: Options = NO_OPTIONS, /) -> list[Span]:
     """The official template's text, as spans."""
     return _system(messages, tools) + conversation(messages, json_turn)
 

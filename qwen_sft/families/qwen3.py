@@ -1,7 +1,10 @@
 """Qwen3, the hybrid models: JSON calls; reasoning is printed only in turns after the last query of the user."""
 
 from qwen_sft.family import Family
-from qwen_sft.reasoning import EMPTY_REASONING, runs, serialize
+from qwen_sft.history import EMPTY_REASONING
+from qwen_sft.reasoning import ReasoningTemplate
+
+TEMPLATE = ReasoningTemplate()
 
 FAMILY = Family(
     name="qwen3",
@@ -10,7 +13,10 @@ FAMILY = Family(
     template_sha256=("a55ee1b1660128b7098723e0abcd92caa0788061051c62d51cbe87d9cf1974d8",),
     vocabulary="qwen3",
     parser="hermes",
-    serialize=serialize,
+    serialize=TEMPLATE.serialize,
+    generation_prompt=TEMPLATE.generation_prompt,
+    plan=TEMPLATE.plan,
+    reasoning_parser="qwen3",
+    options=("enable_thinking",),
     empty_reasoning=EMPTY_REASONING,
-    runs=runs,
 )

@@ -1,10 +1,16 @@
 """Qwen3.6: as Qwen3.5, and every value of a call that is no string is JSON."""
 
-from qwen_sft.chatml import HEADER
 from qwen_sft.family import Family
+from qwen_sft.request import Options
 from qwen_sft.xmlfamily import ThinkingTemplate, as_json
 
-TEMPLATE = ThinkingTemplate(printed=as_json, prefill="<think>\n")
+
+def keeps_all(options: Options) -> bool:
+    """A turn loses its think block once the user has asked again, unless the request preserves it."""
+    return options.get("preserve_thinking") is True
+
+
+TEMPLATE = ThinkingTemplate(printed=as_json, keeps_all=keeps_all)
 
 FAMILY = Family(
     name="qwen3_6",
@@ -13,7 +19,9 @@ FAMILY = Family(
     template_sha256=("e84f32a23fdda27689f868aa4a1a5621f41133e51a48d7f3efcbea2839574259",),
     vocabulary="qwen3_5",
     parser="qwen3_coder",
-    generation_prompt=f"{HEADER}{TEMPLATE.prefill}",
     serialize=TEMPLATE.serialize,
-    runs=TEMPLATE.runs,
+    generation_prompt=TEMPLATE.generation_prompt,
+    plan=TEMPLATE.plan,
+    reasoning_parser="qwen3",
+    options=("enable_thinking", "preserve_thinking"),
 )

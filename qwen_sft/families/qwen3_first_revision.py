@@ -1,7 +1,10 @@
 """Qwen3, the hybrid models as first published: on text, their template prints what the later one does."""
 
 from qwen_sft.family import Family
-from qwen_sft.reasoning import EMPTY_REASONING, runs, serialize
+from qwen_sft.history import EMPTY_REASONING
+from qwen_sft.reasoning import ReasoningTemplate
+
+TEMPLATE = ReasoningTemplate()
 
 FAMILY = Family(
     name="qwen3_first_revision",
@@ -10,7 +13,10 @@ FAMILY = Family(
     template_sha256=("87a2728cb8dc9fe424d624542f6060ec05a1d285ebbec578bb078900e33396b5",),
     vocabulary="qwen3",
     parser="hermes",
-    serialize=serialize,
+    serialize=TEMPLATE.serialize,
+    generation_prompt=TEMPLATE.generation_prompt,
+    plan=TEMPLATE.plan,
+    reasoning_parser="qwen3",
+    options=("enable_thinking",),
     empty_reasoning=EMPTY_REASONING,
-    runs=runs,
 )

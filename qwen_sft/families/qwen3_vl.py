@@ -4,11 +4,12 @@ from collections.abc import Sequence
 
 from qwen_sft.chatml import conversation, json_system, json_turn
 from qwen_sft.family import Family
+from qwen_sft.request import NO_OPTIONS, Options
 from qwen_sft.sample import Message, Tool
 from qwen_sft.tokens import Span
 
 
-def serialize(messages: Sequence[Message], tools: Sequence[Tool]) -> list[Span]:
+def serialize(messages: Sequence[Message], tools: Sequence[Tool], _options: Options = NO_OPTIONS, /) -> list[Span]:
     """The official template's text, as spans.
 
     Content in parts, images among them, is refused: only the template's branch for text is reproduced.

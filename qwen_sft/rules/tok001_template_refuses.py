@@ -34,5 +34,5 @@ def check(encoded: Encoded) -> Iterator[Finding]:
     """
     if encoded.refusal is not None:
         yield Finding((), f"the chat template refuses it: {encoded.refusal}", "mend what the template names")
-    elif not encoded.rows and not encoded.too_long:
+    elif not (encoded.rows or encoded.too_long or encoded.unselected or encoded.rewritten):
         yield Finding((), "no turn of it can be trained", "give it an assistant turn")

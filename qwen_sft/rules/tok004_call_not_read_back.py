@@ -2,24 +2,25 @@
 
 from collections.abc import Iterator
 
-from qwen_sft.finding import Finding
+from qwen_sft.finding import Finding, Severity
 from qwen_sft.rule import Encoded, rule
 
 
 @rule(code="TOK004", name="call-not-read-back", severity="error", since="0.1.0", stage="tokens")
 def check(encoded: Encoded) -> Iterator[Finding]:
-    """The server would not read a call back as the sample has it.
+    """The server would not read a turn with calls back as the sample has it.
 
-    What it catches: a call that is rendered for the model and, parsed by the server's tool-call parser (`hermes` for
-        JSON calls, `qwen3_coder` for XML calls), comes back with another name, other arguments or other types, or not
-        at all. Where the tool declares no parameters XML carries no types, and values that are no strings come back as
-        strings.
+    What it catches: a turn that is rendered for the model and, parsed by the server's tool-call parser, comes back with
+        another call, other arguments, other types or other words beside the calls. The server is the one of `--serve`:
+        its parser for JSON calls (`hermes` on vLLM, `qwen` on SGLang) or for XML calls (`qwen3_coder`), as it reads in
+        that version. XML carries no types: what no schema types is read as a string. A number that is only spelled
+        otherwise, such as 1.0 read as 1, is a warning.
 
     Why it matters: the model is taught a call that cannot reach the tool. The parsers fail silently: the call turns
         into text, or an argument into another value.
 
-    Fix: declare the argument's type in the tool's schema, take markup such as `</parameter>` out of values, or choose
-        a model whose format can carry the value.
+    Fix: as the finding says: declare the argument's type in the tool's schema, take markup such as `</parameter>` out
+        of values, name the version of the server that you run, or choose a model whose format can carry the value.
 
     Bad (model=qwen3-coder-next):
         {"messages": [
@@ -41,8 +42,9 @@ def check(encoded: Encoded) -> Iterator[Finding]:
          "tools": [{"type": "function", "function": {"name": "weather", "description": "The weather now.",
           "parameters": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}}}]}
 
-    Source: vLLM 0.33's parsers `hermes` and `qwen3_coder`, which our tests hold `qwen_sft.parse` to.
+    Source: the tool-call parsers of vLLM 0.19 to 0.33 and SGLang 0.5.20 to 0.5.23; `qwen_sft/parsers/` is held to
+        recorded outputs of them.
     """
-    for path, difference in encoded.unparsed:
-        fix = "declare the argument's type, take markup out of the value, or choose a model with JSON calls"
-        yield Finding(path, difference, fix)
+    for turn, difference in encoded.unparsed:
+        severity = Severity.WARNING if difference.spelling else None
+        yield Finding(("messages", turn, *difference.path), difference.says, difference.fix, severity)

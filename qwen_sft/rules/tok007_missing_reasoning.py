@@ -10,20 +10,21 @@ from qwen_sft.rule import Encoded, rule
 def check(encoded: Encoded) -> Iterator[Finding]:
     """A turn has no reasoning, and the model's prompt opens a think block.
 
-    What it catches: a trained turn without `reasoning_content` (or think tags in its content) for a model whose
-        generation prompt ends with `<think>` and a newline: Thinking-2507 and Qwen3.5, 3.6 and 3.8 by default.
+    What it catches: a trained turn without `reasoning_content` (or think tags in its content) whose generation prompt
+        ends with `<think>` and a newline: under QwQ and Thinking-2507, which have no other prompt, and under Qwen3.5,
+        3.6 and 3.8 where `--thinking` is `on` or `as-is`. With `auto` such a turn is asked for with thinking off.
 
     Why it matters: the model stands inside its reasoning when it starts to speak. Trained on this turn it learns to
         close the think block at once and to answer without thinking.
 
-    Fix: keep the reasoning of the traces, or train a model that does not open a think block.
+    Fix: keep the reasoning of the traces, or train a model whose prompt can be without one.
 
-    Bad (model=qwen3_5):
+    Bad (model=qwen3_5, thinking=on):
         {"messages": [
           {"role": "user", "content": "What is 2 + 2?"},
           {"role": "assistant", "content": "It is 4."}]}
 
-    Good (model=qwen3_5):
+    Good (model=qwen3_5, thinking=on):
         {"messages": [
           {"role": "user", "content": "What is 2 + 2?"},
           {"role": "assistant", "reasoning_content": "2 + 2 = 4", "content": "It is 4."}]}

@@ -17,14 +17,19 @@ from qwen_sft.writer import Row, Writer
 LEGEND = {str(kind.value): kind.name.lower() for kind in Kind}
 """What the numbers in `kinds` stand for; also in the file's metadata under `qwen_sft.kinds`."""
 
+HONOURED_BY = "no trainer by itself: multiply each token's loss by it; labels are -100 where it is 0"
+"""Who looks at the column `weights`; also in that field's metadata."""
+
 SCHEMA = pa.schema(
     [
         ("input_ids", pa.list_(pa.int32())),
         ("labels", pa.list_(pa.int64())),
         ("kinds", pa.list_(pa.int8())),
+        pa.field("weights", pa.list_(pa.float32()), metadata={"honoured_by": HONOURED_BY}),
         ("n_tokens", pa.int32()),
         ("n_trained_tokens", pa.int32()),
         ("turns", pa.list_(pa.int32())),
+        ("boundary", pa.string()),
         ("sample_id", pa.string()),
         ("sample", pa.int32()),
         ("source_file", pa.string()),
@@ -35,7 +40,7 @@ SCHEMA = pa.schema(
 )
 
 
-_TOKEN_BYTES = 4 + 8 + 1  # input_ids, labels and kinds: next to them the other columns are nothing
+_TOKEN_BYTES = 4 + 8 + 1 + 4  # input_ids, labels, kinds and weights: next to them the other columns are nothing
 
 
 class _ParquetWriter:
@@ -110,9 +115,11 @@ def _batch(rows: list[Row]) -> pa.RecordBatch:
             _lists([t.input_ids for t in tokens], np.int32),
             _lists([t.labels for t in tokens], np.int64),
             _lists([t.kinds for t in tokens], np.int8),
+            _lists([t.loss_mask if t.weights is None else t.weights for t in tokens], np.float32),
             pa.array([len(t.input_ids) for t in tokens], pa.int32()),
             pa.array([t.n_trained_tokens for t in tokens], pa.int32()),
             _lists([np.array(t.turns) for t in tokens], np.int32),
+            pa.array([t.boundary for t in tokens], pa.string()),
             pa.array([row.sample_id for row in rows], pa.string()),
             pa.array([row.sample for row in rows], pa.int32()),
             pa.array([row.where.file for row in rows], pa.string()),

@@ -1,0 +1,15 @@
+"""vLLM's `hermes` from 0.24 on: JSON in `<tool_call>`, all or nothing."""
+
+from qwen_sft.parse_json import read_hermes
+from qwen_sft.parse_reasoning import behind, split_reasoning
+from qwen_sft.parser import ToolParser
+
+PARSER = ToolParser(
+    name="vllm_hermes",
+    server="vllm",
+    flags=("hermes",),
+    wire="hermes",
+    since=(0, 24),
+    before=None,
+    read=behind(split_reasoning, read_hermes),
+)
