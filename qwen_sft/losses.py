@@ -94,7 +94,7 @@ def unparsed(
                 text,
                 tools,
                 parser=parser,
-                thinking=model.thinking(options_of(turn)),
+                thinking=model.thinking(options_of(turn), text),
                 reasoning_parser=model.family.reasoning_parser,
             )
             content = message.get("content")

@@ -76,11 +76,16 @@ class Model:
             return messages
         return [_without_reasoning(message) for message in messages]
 
-    def thinking(self, options: Options) -> bool | None:
-        """Whether the server's reasoning parser starts inside reasoning; None where a server runs no such parser."""
+    def thinking(self, options: Options, said: str) -> bool | None:
+        """Whether the server's reasoning parser starts inside reasoning; None where a server runs no such parser.
+
+        Where the prompt leaves it to the model, an answer without a think block is one that was asked for with thinking
+        off: with thinking on the parser would read all of it as reasoning.
+        """
         if self.family.reasoning_parser is None:
             return None
-        return think_block(self.family, options) != "closed"
+        block = think_block(self.family, options)
+        return "</think>" in said if block == "none" else block == "open"
 
     def opens_reasoning(self, options: Options) -> bool:
         """True if the prompt itself opens a think block, so that the model starts inside its reasoning."""

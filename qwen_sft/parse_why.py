@@ -38,6 +38,7 @@ class Why:
 
 
 UNTYPED = "declare the argument in the tool's schema with one plain type, such as integer"
+PRINTS_JSON = "leave the argument out if it may be, or choose a model whose template prints JSON"
 OTHER_MODEL = "choose a model that writes its calls as JSON"
 
 
@@ -48,7 +49,7 @@ def why_call(arguments: Any, parser: ToolParser | None) -> Why:
 
 def why_words(declared: str, read: str, parser: ToolParser | None) -> Why:
     """Why the words beside the calls are lost."""
-    blame = _markup(declared, parser)
+    blame = _markup(declared, parser, in_words=True)
     if blame is None and not read:
         return Why("because the server drops what stands there", "put the words before the calls, or take them out")
     return blame or Why("", "take out of the words what the server reads as markup")
@@ -65,7 +66,7 @@ def why_value(path: Path, declared: Any, read: Any, *, tools: Tools, name: str, 
         fix = f"serve the model with another parser, or {OTHER_MODEL}"
         return Why("because what the server makes of the call is no JSON", fix)
     if isinstance(read, str) and any(declared is value and read == str(value) for value in (True, False, None)):
-        return Why(f"because the model's template prints Python's {read}, which is no JSON", OTHER_MODEL)
+        return Why(f"because the model's template prints Python's {read}, which is no JSON", PRINTS_JSON)
     if isinstance(declared, str):
         return _string(declared, read, _schema(path, tools, name))
     if isinstance(read, str) and len(path) == 1:
@@ -128,18 +129,25 @@ def _untyped(key: str | int, tools: Tools, name: str) -> str:
 # -- markup in values -------------------------------------------------------------------------------------------------
 
 
-def _markup(value: Any, parser: ToolParser | None) -> Why | None:
+def _markup(value: Any, parser: ToolParser | None, *, in_words: bool = False) -> Why | None:
     """The first text in a value, or in what is inside of it, that this parser takes for its own."""
     if parser is None:
         return None
     for text in _strings(value):
-        found = sorted((text.find(mark), mark) for mark in MARKUP if mark in text and _breaks(parser.name, mark))
+        found = sorted(
+            (text.find(mark), mark) for mark in MARKUP if mark in text and _breaks(parser.name, mark, in_words)
+        )
         if found:
             mark = found[0][1]
-            fix = f"take {mark!r} out of the value, or have its tool take it in another spelling"
+            place = "words" if in_words else "value"
+            fix = f"take {mark!r} out of the {place}" + (
+                "" if in_words else ", or have its tool take it in another spelling"
+            )
             if mark in SPECIAL or mark in ("<think>", "</think>"):
                 return Why(f"because the server takes {mark!r} out of what it reads", fix)
-            return Why(f"because the server takes {mark!r} in a value for the end of it", fix)
+            return Why(
+                f"because the server takes {mark!r} in {'words' if in_words else 'a value'} for its own markup", fix
+            )
     return None
 
 
@@ -153,10 +161,11 @@ def _strings(value: Any) -> Iterator[str]:
 
 
 @cache
-def _breaks(parser: str, mark: str) -> bool:
-    """True if this text, in a value, does not come through this parser, with or without reasoning before it."""
+def _breaks(parser: str, mark: str, in_words: bool) -> bool:
+    """True if this text, in a value or else in the words before a call, does not come through this parser."""
     one = parsers()[parser]
-    value = f"a {mark} b"
+    marked = f"a {mark} b"
+    words, value = (marked, "v") if in_words else ("", marked)
     schema = {"type": "object", "properties": {"k": {"type": "string"}}}
     tools: Tools = [{"type": "function", "function": {"name": "f", "parameters": schema}}]
     body = (
@@ -164,6 +173,8 @@ def _breaks(parser: str, mark: str) -> bool:
         if one.wire == "hermes"
         else f"<function=f>\n<parameter=k>\n{value}\n</parameter>\n</function>"
     )
-    call = f"<tool_call>\n{body}\n</tool_call>"
-    whole = (("f", {"k": value}),)
-    return one.read(call, tools).calls != whole or one.read(f"</think>{call}", tools, thinking=True).calls != whole
+    turn = f"{words}\n<tool_call>\n{body}\n</tool_call>"
+    for parsed in (one.read(turn, tools), one.read(f"</think>{turn}", tools, thinking=True)):
+        if ((parsed.content or "").strip(), parsed.calls) != (words, (("f", {"k": value}),)):
+            return True
+    return False

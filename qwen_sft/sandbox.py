@@ -74,7 +74,7 @@ class ChatContext(Context):
         """Called by everything that makes text or lists, with their length."""
         self.left -= n_made
         if n_made > self.limits.characters or self.left < 0:
-            raise LimitError(f"it makes a text or list of more than {self.limits.characters} characters or items")
+            raise LimitError(f"it makes texts of more than {self.limits.characters} characters")
 
     def concat(self, parts: Iterable[str]) -> str:
         """The text of a macro, a `{% set %}` block or a filter block."""
@@ -187,10 +187,11 @@ class ChatEnvironment(ImmutableSandboxedEnvironment):
     def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
         _OPERATOR_CHECKS[operator](context, left, right)
         made: Any = super().call_binop(context, operator, left, right)
-        if isinstance(made, str | list | tuple):
-            context.charge(len(cast("str", made)))
-            return cast("str", made)
-        return made
+        if isinstance(made, str):
+            context.charge(len(made))
+        elif isinstance(made, list | tuple):
+            _check_items(len(cast("list[Any]", made)))
+        return cast("object", made)
 
     # Jinja prefixes the names, so that a template may call something with an argument named `self`.
     def call(__self, __context: Any, __obj: Any, *args: Any, **kwargs: Any) -> Any:
@@ -216,6 +217,11 @@ def _no_check(_context: ChatContext, *_args: Any, **_kwargs: Any) -> None:
     pass
 
 
+def _check_items(n_items: int) -> None:
+    if n_items > MAX_ITEMS:
+        raise LimitError(f"it makes a list of more than {MAX_ITEMS} items")
+
+
 def _check_times(context: ChatContext, left: Any, right: Any) -> None:
     if isinstance(left, int) and isinstance(right, int):
         if left.bit_length() + right.bit_length() > MAX_BITS:
@@ -224,9 +230,9 @@ def _check_times(context: ChatContext, left: Any, right: Any) -> None:
     for many, times in ((left, right), (right, left)):
         if isinstance(times, int) and isinstance(many, str | bytes | list | tuple):
             n_made = len(cast("str", many)) * times
+            if isinstance(many, list | tuple):
+                _check_items(n_made)
             context.charge(max(n_made, 0))
-            if n_made > MAX_ITEMS and isinstance(many, list | tuple):
-                raise LimitError(f"it makes a list of more than {MAX_ITEMS} items")
 
 
 def _check_power(_context: ChatContext, left: Any, right: Any) -> None:

@@ -15,9 +15,13 @@ from qwen_sft.family import Family
 from qwen_sft.model import model_folder, special_tokens, template_source
 from qwen_sft.normalize import REASONING_KEYS
 from qwen_sft.probe import Encode, Refused
+from qwen_sft.reasoning import inlined
+from qwen_sft.sample import Message
 from qwen_sft.template import Template
 from qwen_sft.tokenizer import Tokenizer, load_tokenizer
 from qwen_sft.vocabulary import tokenizer_json
+
+_NOTHING: Message = {"role": "user", "content": ""}
 
 
 @dataclass(frozen=True)
@@ -66,7 +70,12 @@ class Served:
             raise Refused("there are no messages")
         try:
             given = [_with_reasoning(message) for message in messages]
-            text = "".join(span.text for span in self.family.serialize(given, tools, options))
+            # Such a serializer gives a last turn the think block that the model has to write. A turn with no block of
+            # its own is printed bare as history, and as a last turn the template would print it the same.
+            bare = self.family.inline_reasoning and inlined(given) is not given
+            spans = self.family.serialize([*given, _NOTHING] if bare else given, tools, options)
+            spans = [span for span in spans if span.message < len(given)]
+            text = "".join(span.text for span in spans)
             return text + self.family.generation_prompt(given, tools, options) if add_generation_prompt else text
         except TemplateError as error:
             raise Refused(str(error)) from error

@@ -28,7 +28,8 @@ class Piece(NamedTuple):
         source: where it stands in the request, such as ("messages", 3, "content") or ("enable_thinking",); for a value
             printed as a whole, the value's place; () if it was made of values that lie apart. None if the template
             wrote it.
-        message: index of the message that the template was printing; -1 outside of messages.
+        message: index of the message that it was printed for: the one that the template's loops were at, outside of
+            loops the one that it is data of; -1 for none.
     """
 
     text: str
@@ -118,7 +119,8 @@ def _runs(chunks: Iterator[str], context: "_TracedContext") -> Iterator[Piece]:
             if isinstance(mark, int):
                 yield Piece(piece, None, mark)
             else:
-                yield Piece(piece, mark, message)
+                own = message < 0 and mark is not None and mark[:1] == ("messages",) and len(mark) > 1
+                yield Piece(piece, mark, int(mark[1]) if own and mark else message)
 
 
 def _merged(pieces: Iterator[Piece]) -> list[Piece]:

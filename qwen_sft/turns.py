@@ -39,7 +39,7 @@ def spans_of(
     """
     spans: list[Span] = []
     done: list[int] = []
-    for owner, group in groupby(pieces, _owner):
+    for owner, group in groupby(pieces, lambda piece: piece.message):
         if owner < 0 or messages[owner].get("role") != "assistant":
             spans += [_other(piece, owner, messages) for piece in group]
             continue
@@ -59,13 +59,6 @@ def spans_of(
     if missing:
         raise TemplateError(f"the chat template prints no text of its own for messages[{missing[0]}]")
     return spans
-
-
-def _owner(piece: Piece) -> int:
-    """The message that a piece was printed for; outside of loops, the one that it is data of."""
-    if piece.message >= 0 or not piece.source or piece.source[0] != "messages" or len(piece.source) < 2:
-        return piece.message
-    return int(piece.source[1])
 
 
 def _other(piece: Piece, owner: int, messages: Sequence[Message]) -> Span:

@@ -75,7 +75,7 @@ def view(row: Tokens, requests: Sequence[str], tools: Sequence[Tool], model: Mod
     declared = [dict(tool) for tool in tools]
     for turn, (start, end), request in zip(row.turns, row.regions, requests, strict=True):
         said = _said(row, start, end, model.tokenizer)
-        thinking = model.thinking(json.loads(request))
+        thinking = model.thinking(json.loads(request), said)
         read = None if parser is None else parse_turn(
             said, declared, parser=parser, thinking=thinking, reasoning_parser=model.family.reasoning_parser
         )

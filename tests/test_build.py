@@ -194,9 +194,11 @@ def test_datasets_pyarrow_and_pandas_read_the_same_rows(tmp_path: Path):
         "input_ids": "int32",
         "labels": "int64",
         "kinds": "int8",
+        "weights": "float32",
         "n_tokens": "int32",
         "n_trained_tokens": "int32",
         "turns": "int32",
+        "boundary": "string",
         "sample_id": "string",
         "sample": "int32",
         "source_file": "string",
@@ -232,7 +234,7 @@ def test_shards_keep_the_order_whatever_their_size(tmp_path: Path):
     assert len(whole["files"]) == 1
     expected = read(tmp_path / "whole" / "data")
     assert [row["sample_id"] for row in expected] == [f"sum-{n}" for n in range(1200)]
-    row_bytes = 13 * whole["rows"]["n_tokens"] // 1200
+    row_bytes = 17 * whole["rows"]["n_tokens"] // 1200
     for shard_size, n_shards in ((1, 1200), (100 * row_bytes, 12)):
         manifest, _ = run(
             [str(tmp_path / "a.jsonl")], out := tmp_path / str(n_shards), Settings(model="qwen3", shard_size=shard_size)

@@ -10,6 +10,7 @@ import pytest
 
 from qwen_sft.battery import BATTERY
 from qwen_sft.cli import main
+from qwen_sft.family import families
 from qwen_sft.tokenizer import load_tokenizer
 from tests.real import MODELS, needs_real_data
 from tests.test_lock import SCHEMA, tokenizer
@@ -192,10 +193,12 @@ def test_lone_file_has_no_tokenizer_to_compare(run: Any, tmp_path: Path):
 
 
 @needs_real_data
-def test_family_and_folder_of_its_official_template_are_the_same(run: Any):
-    ran = run("diff", "qwen3", str(MODELS / "qwen3"))
-    assert (ran.code, ran.out.splitlines()[0]) == (0, "templates: the same")
-    assert f"shapes: 0 of {len(BATTERY)} are printed differently" in ran.out
+@pytest.mark.parametrize("family", sorted(name for name in families() if (MODELS / name).is_dir()))
+def test_family_prints_every_shape_as_its_official_template_does(run: Any, family: str):
+    ran = run("diff", family, str(MODELS / family))
+    assert ran.out.splitlines()[0] == "templates: the same"
+    assert ran.out.splitlines()[-1] == f"shapes: 0 of {len(BATTERY)} are printed differently"
+    assert ran.code == 0
 
 
 # -- check ------------------------------------------------------------------------------------------------------------
@@ -382,6 +385,10 @@ def test_lock_is_written_where_it_is_asked_for(run: Any, tmp_path: Path):
         (["show", "qwen3", "--output-format", "xml"], "no output format 'xml'; it can be full, json"),
         (["diff", "qwen3", "qwen9"], "no model 'qwen9'"),
         (["check", "qwen3", "--lock", "nowhere.json"], "no lock 'nowhere.json' (No such file or directory)"),
+        (
+            ["show", "mine.jinja", "--chat-template-kwargs", '{"thinks": true}'],
+            "the chat template of mine.jinja has no option 'thinks': it knows think",
+        ),
         (["lock", "mine.jinja"], "mine.jinja has no tokenizer.json, and a lock holds a template and its tokenizer"),
         (["show", "no.jinja"], "the chat template is no Jinja: line 1"),
     ],

@@ -11,7 +11,7 @@ from real import MODELS, SOURCES, conversations, needs_real_data, official_templ
 from strategies import samples, served_samples
 
 from qwen_sft.errors import TemplateError
-from qwen_sft.family import Family, Run, families
+from qwen_sft.family import Family, Plan, Run, families
 from qwen_sft.model import think_block
 from qwen_sft.oracle import disagreements
 from qwen_sft.parse import differences, parse_turn
@@ -82,6 +82,24 @@ def transformers_tokenizer(family: Family):
     made = PreTrainedTokenizerFast(tokenizer_file=str(file))
     made.chat_template = official_template(family.name)
     return made
+
+
+def dialogues():
+    """Samples with several queries, several turns for each, and all that may be odd about a think block."""
+    call = {"type": "function", "function": {"name": "f", "arguments": {}}}
+    asked = st.sampled_from(["Hello", "Hello", "<tool_response>\n4\n</tool_response>"])
+    said = st.sampled_from(
+        ["Yes.", "Yes.", "", "\nYes.", "<think>", "<think>\nHm.\n</think>\n\nYes.", "Hm.</think>Yes."]
+    )
+    assistant = st.fixed_dictionaries(
+        {"role": st.just("assistant"), "content": said},
+        optional={"reasoning_content": st.sampled_from(["Hm.", "Hm.", "", "\n"]), "tool_calls": st.just([call])},
+    )
+    user = st.fixed_dictionaries({"role": st.just("user"), "content": asked})
+    tool = st.fixed_dictionaries({"role": st.just("tool"), "content": st.just("4")})
+    system = st.fixed_dictionaries({"role": st.just("system"), "content": st.just("Be kind.")})
+    rest = st.lists(assistant | assistant | user | tool, min_size=1, max_size=7)
+    return st.builds(lambda first, rest: {"messages": [first, *rest]}, system | user, rest)
 
 
 def ours(family, messages, tools, add_generation_prompt, options):
@@ -277,7 +295,7 @@ def speaks_twice(messages):
 
 @by_family
 @settings(max_examples=400, deadline=None)
-@given(data=st.data(), sample=served_samples())
+@given(data=st.data(), sample=served_samples() | dialogues())
 def test_plan_is_minimal(family, data, sample):
     """As few rows as the serializer, asked for every turn, allows; whatever mix of options the turns are asked with."""
     messages = sample["messages"]
@@ -289,7 +307,7 @@ def test_plan_is_minimal(family, data, sample):
 @needs_real_data
 @by_family
 @settings(max_examples=100, deadline=None)
-@given(data=st.data(), sample=served_samples())
+@given(data=st.data(), sample=served_samples() | dialogues())
 def test_plan_is_minimal_for_the_official_template(family, data, sample):
     messages = sample["messages"]
     assume(not (family.inline_reasoning and speaks_twice(messages)))
@@ -413,6 +431,15 @@ def test_a_closed_prompt_may_follow_another_turn_of_the_assistant():
     family = families()["qwen3_5_nothink"]
     plan = check_plan(family, [user(), assistant(), assistant(**THOUGHT)], [], lambda _: {}, ours)
     assert (plan.runs, [*plan.untrained]) == ((Run((1,), {}),), [2])
+
+
+def test_a_prompt_may_end_where_the_calls_begin():
+    """The prompt `<think>` and newline, of which the template prints the newline in front of the calls."""
+    call = {"type": "function", "function": {"name": "f", "arguments": {}}}
+    turn = assistant("<think>", reasoning_content="", tool_calls=[call])
+    family = families()["qwen3_thinking_2507"]
+    plan = check_plan(family, [{"role": "system", "content": "Be kind."}, turn], [], lambda _: {}, ours)
+    assert plan == Plan((Run((1,), {}),))
 
 
 def test_a_first_message_is_in_no_row():

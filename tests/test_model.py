@@ -109,8 +109,8 @@ def test_chat_template_file_wins_over_the_config(folder: Path):
     assert load_model(str(folder), FAMILIES).family.name == "qwen3"
     (folder / "chat_template.jinja").write_text("{{ messages }}")
     configure(folder, chat_template=source)
-    sha = hashlib.sha256(b"{{ messages }}").hexdigest()[:16]
-    with pytest.raises(ModelError, match=rf"\(sha256 {sha}\.\.\.\) is none that qwen-sft can prove yet"):
+    says = r"^what this chat template trains cannot be proven: the chat template prints no text of its own for messages"
+    with pytest.raises(ModelError, match=says):
         load_model(str(folder), FAMILIES)
     (folder / "chat_template.jinja").write_bytes(b"\xff")
     with pytest.raises(ModelError, match=r"cannot read .*chat_template\.jinja: 'utf-8' codec"):

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import qwen_sft.parsers
 from qwen_sft.parse_reasoning import (
     split_reasoning,
     split_reasoning_r1,
@@ -79,7 +80,12 @@ def value_read(name: str, value: str, schema: Any) -> Any:
 # -- the shelf ---------------------------------------------------------------------------------------------------------
 
 
-def test_parsers_are_named_as_their_files_and_every_version_has_one_for_each_way_to_write_calls():
+def test_parsers_are_named_as_their_files():
+    files = sorted(path.stem for path in Path(qwen_sft.parsers.__path__[0]).glob("*.py") if path.stem != "__init__")
+    assert list(PARSERS) == files
+
+
+def test_every_version_has_one_parser_for_each_way_to_write_calls():
     versions = [
         *(("vllm", (0, minor, patch)) for minor in range(19, 34) for patch in (0, 1)),
         *(("sglang", (0, 5, patch)) for patch in range(20, 24)),
@@ -359,7 +365,7 @@ def test_sglang_reads_turns(text: str, expected: Parsed):
     ("text", "expected"),
     [
         pytest.param("Just text.\n", Parsed("Just text.\n", ()), id="no call"),
-        pytest.param("a <b> <", Parsed("a <b> <", ()), id="other tags are text"),
+        pytest.param("a <b> < c", Parsed("a <b> < c", ()), id="other tags are text"),
         pytest.param("a <tool", Parsed("a ", ()), id="what may become a call is lost"),
         pytest.param(f"\nHi\n\n{call(s='v')}\nbye", Parsed("\nHi\n\n", F), id="content is not stripped"),
         pytest.param(
@@ -372,7 +378,7 @@ def test_sglang_reads_turns(text: str, expected: Parsed):
         pytest.param(call(n="x"), Parsed(None, (("f", '{"n": x}'),)), id="arguments that are no JSON"),
         pytest.param(call(n=""), Parsed(None, (("f", '{"n": }'),)), id="no number"),
         pytest.param(call(s="a\r\nb &amp; <c>"), Parsed(None, (("f", {"s": "a\nb &amp; <c>"}),)), id="line ends"),
-        pytest.param(call(s="a\x00b"), Parsed(None, (("f", '{"s": "}'),)), id="what XML cannot hold"),
+        pytest.param(call(s="a\x00b"), Parsed(None, (("f", {"s": ""}),)), id="what XML cannot hold is lost"),
     ],
 )
 @pytest.mark.parametrize("name", ["vllm_qwen3_xml_to_0_22", "vllm_qwen3_xml_to_0_23"])

@@ -157,8 +157,8 @@ def test_an_imbalance_is_told_as_our_own_fault() -> None:
             [(("messages", 0, "content", 0), "7 is not of type 'object', 'string'")],
         ),
         (
-            [{**USER, "weight": 0}],
-            [(("messages", 0), "Additional properties are not allowed ('weight' was unexpected)")],
+            [{**USER, "mood": 0}],
+            [(("messages", 0), "Additional properties are not allowed ('mood' was unexpected)")],
         ),
         (
             [{**ANSWER, "tool_calls": [{"type": "tool", "function": {"name": "", "arguments": None}}]}],

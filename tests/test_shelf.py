@@ -44,33 +44,33 @@ def test_shelf_is_read_once():
 
 @pytest.fixture
 def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """An empty shelf `probe` of the package qwen_sft, to put files on."""
-    folder = tmp_path / "probe"
+    """An empty shelf `specimen` of the package qwen_sft, to put files on."""
+    folder = tmp_path / "specimen"
     folder.mkdir()
     (folder / "__init__.py").write_text('"""A shelf."""\n')
     monkeypatch.setattr("qwen_sft.__path__", [*sys.modules["qwen_sft"].__path__, str(tmp_path)])
     yield folder
-    shelf_module._read.pop("probe", None)
-    for name in [name for name in sys.modules if name.startswith("qwen_sft.probe")]:
+    shelf_module._read.pop("specimen", None)
+    for name in [name for name in sys.modules if name.startswith("qwen_sft.specimen")]:
         del sys.modules[name]
 
 
 def test_each_file_holds_one_thing_and_may_import_the_names_it_needs(package: Path):
     (package / "b.py").write_text("import re\nTHING = 2\n")
     (package / "a.py").write_text("THING = ALIAS = 1\nOTHER = 'no number'\n")
-    assert shelf("probe", int, str) == {"1": 1, "2": 2}
+    assert shelf("specimen", int, str) == {"1": 1, "2": 2}
 
 
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("", r"probe/b\.py defines 0 of int, not one"),
-        ("A = 1\nB = 2\n", r"probe/b\.py defines 2 of int, not one"),
-        ("A = 7\n", r"probe/b\.py defines '7' again"),
+        ("", r"specimen/b\.py defines 0 of int, not one"),
+        ("A = 1\nB = 2\n", r"specimen/b\.py defines 2 of int, not one"),
+        ("A = 7\n", r"specimen/b\.py defines '7' again"),
     ],
 )
 def test_file_that_breaks_the_law_is_named(package: Path, text: str, says: str):
     (package / "a.py").write_text("THING = 7\n")
     (package / "b.py").write_text(text)
     with pytest.raises(TypeError, match=says):
-        shelf("probe", int, str)
+        shelf("specimen", int, str)

@@ -1,6 +1,7 @@
 """Templates render as transformers renders them, and a hostile one is stopped by name of what it does."""
 
 import time
+from contextlib import suppress
 
 import pytest
 from hypothesis import given, settings
@@ -59,17 +60,24 @@ def test_generated_samples_render_as_in_transformers_or_fail_as_there(name, samp
 
 
 SAME_AS_TRANSFORMERS = {
-    "tojson": "{{ {'b': 1, 'a': '<é>'} | tojson }}{{ [1, 2] | tojson(indent=2) }}{{ {'b': 1, 'a': 2} | tojson(sort_keys=true) }}",
+    "tojson": "{{ {'b': 1, 'a': '<é>'} | tojson }}{{ [1, 2] | tojson(indent=2) }}",
+    "tojson sorted": "{{ {'b': 1, 'a': 2} | tojson(sort_keys=true, separators=(',', ':')) }}",
     "documents": "{{ documents is defined }}{{ documents is none }}{{ tools is none }}",
-    "loop controls": "{% for i in range(9) %}{% if i == 3 %}{% continue %}{% endif %}{% if i > 5 %}{% break %}{% endif %}{{ i }}{% endfor %}",
-    "globals": "{% set c = cycler(1, 2) %}{{ c.next() }}{{ c.next() }}{% set j = joiner(',') %}{{ j() }}{{ j() }}{{ dict(a=1).a }}",
+    "continue": "{% for i in range(9) %}{% if i == 3 %}{% continue %}{% endif %}{{ i }}{% endfor %}",
+    "break": "{% for i in range(9) %}{% if i > 5 %}{% break %}{% endif %}{{ i }}{% endfor %}",
+    "cycler": "{% set c = cycler(1, 2) %}{{ c.next() }}{{ c.next() }}",
+    "joiner": "{% set j = joiner(',') %}{{ j() }}{{ j() }}{{ dict(a=1).a }}",
     "namespace": "{% set ns = namespace(x=1) %}{% for i in range(3) %}{% set ns.x = ns.x + i %}{% endfor %}{{ ns.x }}",
     "generation": "{% for m in messages %}{% generation %}{{ m.content }}\n{% endgeneration %}{% endfor %}",
-    "macro": "{% macro f(x, y=2) %}[{{ x }}{{ y }}{{ caller() if caller else '' }}]{% endmacro %}{{ f(1) }}{% call f(3) %}!{% endcall %}",
-    "set block": "{% set x | upper %}a{{ messages[0].content }}{% endset %}{{ x }}{% filter lower %}ABC{% endfilter %}",
+    "macro": "{% macro f(x, y=2) %}[{{ x }}{{ y }}{{ caller() if caller else '' }}]{% endmacro %}{{ f(1) }}"
+    "{% call f(3) %}!{% endcall %}",
+    "set block": "{% set x | upper %}a{{ messages[0].content }}{% endset %}{{ x }}",
+    "filter block": "{% filter lower %}ABC{% endfilter %}",
     "recursive": "{% for x in [1, [2, [3]]] recursive %}{{ loop(x) if x is sequence else x }}{% endfor %}",
-    "text": "{{ 'a' ~ 1 ~ none ~ true }}{{ '%s-%5.1f' % ('x', 2.5) }}{{ '{}-{:>4}'.format('a', 'b') }}{{ '%s' | format(3) }}",
-    "filters": "{{ [3, 1, 2] | sort | join('-') }}{{ ' a ' | trim }}{{ 'a b' | title }}{{ 'a\nb' | indent(2) }}{{ 'abc' | center(9) }}",
+    "joined": "{{ 'a' ~ 1 ~ none ~ true }}{{ '%s-%5.1f' % ('x', 2.5) }}",
+    "format": "{{ '{}-{:>4}'.format('a', 'b') }}{{ '%s' | format(3) }}",
+    "filters": "{{ [3, 1, 2] | sort | join('-') }}{{ ' a ' | trim }}{{ 'a b' | title }}",
+    "wide filters": "{{ 'a\nb' | indent(2) }}{{ 'abc' | center(9) }}{{ 2.567 | round(1) }}",
     "alias": "{{ messages | map(attribute='thinking') | list | length }}",
     "escape": "{{ '<' | e }}{{ ('<' | safe) + '>' }}",
     "space": "  {% if true %}\n  a\n  {% endif %}\n{{- ' b' }}\n",
@@ -82,7 +90,9 @@ def test_the_environment_is_transformers_own(source):
     assert Template(source).render(messages, []) == by_transformers(source, messages, [])
 
 
-GROWS = "{%% set ns = namespace(x=%s) %%}{%% for i in range(60) %%}{%% set ns.x = %s %%}{%% endfor %%}{{ ns.x | length }}"
+GROWS = (
+    "{%% set ns = namespace(x=%s) %%}{%% for i in range(60) %%}{%% set ns.x = %s %%}{%% endfor %%}{{ ns.x | length }}"
+)
 TIMES_40 = "{% set ns = namespace(x=[1]) %}{% for i in range(40) %}{% set ns.x = [ns.x, ns.x] %}{% endfor %}"
 
 STOPPED = {
@@ -97,14 +107,14 @@ STOPPED = {
     ),
     "a macro that calls itself": ("{% macro f(n) %}{{ f(n + 1) }}{% endmacro %}{{ f(1) }}", "RecursionError"),
     "a huge text": ("{{ 'a' * 10**10 }}", "more than 33554432 characters"),
-    "a huge list": ("{{ [1] * 10**10 }}", "more than"),
+    "a huge list": ("{{ [1] * 10**10 }}", "list of more than 1000000 items"),
     "much output": ("{% for i in range(90000) %}{{ 'a' * 9000 }}{% endfor %}", "prints more than 33554432 characters"),
     "doubling by +": (GROWS % ("'a'", "ns.x + ns.x"), "more than 33554432"),
     "doubling by ~": (GROWS % ("'a'", "ns.x ~ ns.x"), "more than 33554432"),
     "doubling by join": (GROWS % ("'a'", "[ns.x, ns.x] | join"), "more than 33554432"),
     "doubling by replace": (GROWS % ("'a'", "ns.x.replace('a', 'aa')"), "more than 33554432"),
     "doubling by %": (GROWS % ("'a'", "'%s%s' % (ns.x, ns.x)"), "more than 33554432"),
-    "doubling a list": (GROWS % ("[1]", "ns.x + ns.x"), "more than 33554432"),
+    "doubling a list": (GROWS % ("[1]", "ns.x + ns.x"), "list of more than 1000000 items"),
     "doubling by a block": (
         "{% set ns = namespace(x='a') %}{% for i in range(60) %}{% set y %}{{ ns.x }}{{ ns.x }}{% endset %}"
         "{% set ns.x = y %}{% endfor %}",
@@ -125,7 +135,7 @@ STOPPED = {
     "a list in lists": (TIMES_40 + "{{ ns.x }}", "more than 1000000 items"),
     "a list in lists as JSON": (TIMES_40 + "{{ ns.x | tojson }}", "more than 1000000 items"),
     "a list in lists as text": (TIMES_40 + "{{ (ns.x | string) | length }}", "more than 1000000 items"),
-    "one text many times": ("{{ (['a' * 1000000] * 100000) | join }}", "more than"),
+    "one text many times": ("{{ (['a' * 1000000] * 100000) | join }}", "texts of more than"),
     "many batches": ("{{ [1] | batch(10**10, 'x') | list }}", "something small"),
     "many slices": ("{{ [1] | slice(10**10) | list }}", "something small"),
     "much precision": ("{{ 1 | round(10**9, 'ceil') }}", "something small"),
@@ -163,10 +173,8 @@ UNSAFE = {
 @pytest.mark.parametrize("source", UNSAFE.values(), ids=UNSAFE.keys())
 def test_template_sees_nothing_but_its_arguments(source):
     messages = [{"role": "user", "content": "Hi"}]
-    try:
+    with suppress(TemplateError):
         assert "object" not in Template(source).render(messages, [])
-    except TemplateError:
-        pass
     assert messages == [{"role": "user", "content": "Hi"}]
 
 
@@ -199,7 +207,8 @@ def test_special_tokens_are_given_as_far_as_they_are_set():
 def test_variables_are_what_a_request_may_set():
     source = (
         "{% macro f(x) %}{{ x }}{% endmacro %}{% for m in messages %}{% if m.a %}{% set y = 1 %}{% endif %}{{ y }}"
-        "{% endfor %}{% if effort is not defined %}{% set effort = 'high' %}{% endif %}{{ effort }}{{ strftime_now('') }}"
+        "{% endfor %}{% if effort is not defined %}{% set effort = 'high' %}{% endif %}{{ effort }}"
+        "{{ strftime_now('') }}"
         "{{ enable_thinking | default(true) }}{{ date_string }}"
     )
     assert Template(source).variables == {"messages", "effort", "enable_thinking", "date_string"}

@@ -15,8 +15,20 @@ if TYPE_CHECKING:
     from qwen_sft.served import Served
     from qwen_sft.settings import Settings
 
+EXAMPLES = """
+Examples:
+
+\b
+  qwen-sft template show ./my-model
+  qwen-sft template diff qwen3 ./my-model
+  qwen-sft template check ./trained --against ./served
+  qwen-sft template check ./served --lock dataset/qwen-sft.lock.json
+  qwen-sft template lock ./my-model --out dataset
+"""
+
 app = typer.Typer(
-    help="What a chat template does with messages, and whether training and serving have the same one.",
+    help=f"Show, compare, check and lock chat templates.\n{EXAMPLES}",
+    short_help="Show, compare, check and lock chat templates.",
     epilog="Exit codes: 0 the same, or no error; 1 differences or errors; 2 could not run.",
     no_args_is_help=True,
     rich_markup_mode=None,
@@ -49,7 +61,7 @@ def show(
 
     _known(output_format)
     settings = options.settings(flags)
-    served = _load(model)
+    served = _load_asked(model, settings)
     asked = settings.chat_template_kwargs
     seen = [probe(shape, served.render, served.encode, asked) for shape in BATTERY]
     lock = _lock(served, settings)
@@ -165,7 +177,7 @@ def check(
     locked = None if lock is None else read_lock(lock)
     if locked is not None:  # how turns were prompted for training is no property of what is served
         settings = replace(settings, thinking=locked.options.thinking)
-    served = _load(model)
+    served = _load_asked(model, settings)
     found = {model: _lock(served, settings)}
     if against is not None:
         found[against] = _lock(_load(against), settings)
@@ -208,7 +220,7 @@ def lock(
     from qwen_sft.terminal import printable
 
     settings = options.settings(flags)
-    served = _load(model)
+    served = _load_asked(model, settings)
     if served.tokenizer_file is None:
         raise ModelError(f"{model} has no tokenizer.json, and a lock holds a template and its tokenizer")
     file = write_lock(_lock(served, settings), out)
@@ -230,6 +242,21 @@ def _load(name: str) -> "Served":
     from qwen_sft.served import load_served
 
     return load_served(name, families())
+
+
+def _load_asked(name: str, settings: "Settings") -> "Served":
+    """The same, and its template knows the options that it will be asked with."""
+    from qwen_sft.checklist import option_names
+    from qwen_sft.errors import UsageError
+
+    served = _load(name)
+    known = option_names(served)
+    for option in settings.chat_template_kwargs:
+        if option not in known:
+            raise UsageError(
+                f"the chat template of {name} has no option {option!r}: it knows {', '.join(known) or 'none'}"
+            )
+    return served
 
 
 def _lock(served: "Served", settings: "Settings") -> "Lock":

@@ -14,7 +14,7 @@ def check(encoded: Encoded) -> Iterator[Finding]:
         another call, other arguments, other types or other words beside the calls. The server is the one of `--serve`:
         its parser for JSON calls (`hermes` on vLLM, `qwen` on SGLang) or for XML calls (`qwen3_coder`), as it reads in
         that version. XML carries no types: what no schema types is read as a string. A number that is only spelled
-        otherwise, such as 1.0 read as 1, is a warning.
+        otherwise, such as 1.0 read as 1, is a warning, and so are other words beside the calls.
 
     Why it matters: the model is taught a call that cannot reach the tool. The parsers fail silently: the call turns
         into text, or an argument into another value.
@@ -46,5 +46,6 @@ def check(encoded: Encoded) -> Iterator[Finding]:
         recorded outputs of them.
     """
     for turn, difference in encoded.unparsed:
-        severity = Severity.WARNING if difference.spelling else None
+        harmless = difference.spelling or difference.path[0] == "content"  # the call itself arrives as it is
+        severity = Severity.WARNING if harmless else None
         yield Finding(("messages", turn, *difference.path), difference.says, difference.fix, severity)
