@@ -19,6 +19,7 @@ from qwen_sft.card import card
 from qwen_sft.errors import OutputError, UsageError
 from qwen_sft.finding import Diagnostic
 from qwen_sft.ingest import Input, expand
+from qwen_sft.lock import LOCK_FILE, lock_of, write_lock
 from qwen_sft.pipeline import Outcome, Pipeline, outcomes, tally
 from qwen_sft.reporter import Totals, finding_json
 from qwen_sft.sample import is_object
@@ -27,6 +28,7 @@ from qwen_sft.tokens import Kind
 from qwen_sft.writer import Row, Writer
 
 DATA, REJECTS, MANIFEST, CARD = "data", "rejects.jsonl", "manifest.json", "README.md"
+_NAMES = (REJECTS, LOCK_FILE, CARD, MANIFEST)
 _PENDING_ROWS, _PENDING_TOKENS = 512, 4_000_000  # what a row group holds at most, give or take a record
 _SHARD = re.compile(rf"{DATA}/(train-\d{{5}}-of-\d{{5}}\.parquet|\.train-\d{{5}}\.part)")
 _VERSIONED = ("numpy", "pyarrow", "jinja2", "tokenizers", "fastokens", "msgspec", "jsonschema-rs")
@@ -102,6 +104,7 @@ def build(
         manifest = _manifest(settings, pipeline, inputs, totals, counts, files, out)
         _check(manifest)
         (out / CARD).write_text(card(manifest), encoding="utf-8")
+        write_lock(lock_of(pipeline.encoder.model, settings), out)
         # The manifest comes last: a folder that has one is whole.
         (out / MANIFEST).write_bytes(orjson.dumps(manifest, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
     except BaseException:
@@ -145,7 +148,7 @@ def clear(out: Path, *, force: bool) -> None:
     if strange:
         raise OutputError(f"{str(out)!r} {strange}, so it is no earlier build; --force does not touch it")
     shutil.rmtree(out / DATA, ignore_errors=True)
-    for name in (REJECTS, MANIFEST, CARD):
+    for name in _NAMES:
         (out / name).unlink(missing_ok=True)
 
 
@@ -153,7 +156,7 @@ def _strange(out: Path) -> str:
     """What a folder holds that no build writes; "" if nothing. A build that was killed left no manifest."""
     names = {path.name for path in out.iterdir()}
     names |= {f"{DATA}/{path.name}" for path in (out / DATA).glob("*")}
-    ours = {DATA, REJECTS, MANIFEST, CARD}
+    ours = {DATA, *_NAMES}
     others = sorted(name for name in names - ours if not _SHARD.fullmatch(name))
     if others:
         return f"holds {others[0]!r}"

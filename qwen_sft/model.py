@@ -18,7 +18,7 @@ from qwen_sft.template import Template
 from qwen_sft.tokenizer import Tokenizer, load_tokenizer
 from qwen_sft.vocabulary import tokenizer_json
 
-_FILES = ["tokenizer.json", "tokenizer_config.json", "chat_template.jinja"]
+_FILES = ["tokenizer.json", "tokenizer_config.json", "generation_config.json", "chat_template.jinja"]
 _SPECIAL = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
 _PROBE: list[Message] = [{"role": "user", "content": "Hi"}]
 

@@ -83,7 +83,7 @@ def differences(
 
 def _word_differences(content: str, parsed: Parsed, parser: ToolParser | None) -> Iterator[Difference]:
     declared, read = content.strip(), (parsed.content or "").strip()
-    if declared.startswith("<think>") and not read.startswith("<think>"):
+    if declared.startswith("<think>") and "</think>" in declared and not read.startswith("<think>"):
         declared = declared.partition("</think>")[2].strip()  # a think block in the words is reasoning
     if declared != read:
         says = f"content: {_parting(declared, read)}"

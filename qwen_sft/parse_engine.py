@@ -2,10 +2,10 @@
 
 It came with 0.24. The parsers of the versions since are this machine with other options.
 
-Known differences: A call whose name is whitespace takes name and arguments from a JSON body; here it is no call.
-Without a reasoning parser a `</think>` stays in the content; here it goes. JSON that is nested past Python's recursion
-limit fails the request; here it stays text. Where all blocks are lost, servers before 0.30 put the text behind the
-first in front of the text before it; here it stays in order.
+Known differences: A call whose name is whitespace takes name and arguments from a JSON body; here it is no call. JSON
+that is nested past Python's recursion limit fails the request; here it stays text. Where all blocks are lost, servers
+before 0.30 put the text behind the first in front of the text before it; here it stays in order. 0.24 drops only the
+special tokens that end a text.
 
 Source: vLLM 0.25, 0.26 and 0.33.
 """
@@ -75,15 +75,18 @@ _NEXT_SINCE_0_33: Mapping[tuple[_In, str], _In] = {
 }
 
 
-def machine(*, trim: Trim, nested_calls: bool, exact_numbers: bool) -> Read:
+def machine(*, trim: Trim, keeps_think_tags: bool, nested_calls: bool, exact_numbers: bool) -> Read:
     """The parser of a version.
 
     Args:
         trim: see Trim.
+        keeps_think_tags: where no reasoning parser runs, a `</think>` stays in the content, as from 0.30 on; else it is
+            dropped there too.
         nested_calls: a `<function=` inside of a call begins the next, as from 0.33 on; else it is text.
         exact_numbers: see `as_schema_says`.
     """
     steps = _NEXT_SINCE_0_33 if nested_calls else _NEXT
+    alone = {at: to for at, to in steps.items() if at != (_In.CONTENT, "</think>")} if keeps_think_tags else steps
 
     def read(text: str, tools: Tools, /, *, thinking: bool | None = None) -> Parsed:
         """`<function=name><parameter=key>value</parameter></function>`, `<tool_call>` around it or not.
@@ -102,7 +105,7 @@ def machine(*, trim: Trim, nested_calls: bool, exact_numbers: bool) -> Read:
                 for key, value in given
             }
 
-        return _read(text, steps, arguments, thinking=bool(thinking))
+        return _read(text, alone if thinking is None else steps, arguments, thinking=bool(thinking))
 
     return read
 

@@ -13,6 +13,7 @@ from qwen_sft.family import Plan, Run
 from qwen_sft.request import Options, OptionsOf, Render
 from qwen_sft.sample import Message, Tool
 
+
 @dataclass(frozen=True, slots=True)
 class _View:
     """A turn as the server sees it.

@@ -3,16 +3,13 @@
 A template is code from a stranger. It runs in Jinja's immutable sandbox, sees nothing but its arguments, and is stopped
 when it runs too long or makes too much text. Nothing here needs signals or a second process: the compiled template asks
 for the time at each turn of a loop and at each call, and whatever can make something large out of something small asks
-first how large. So one expression can take about a second, and only comparing lists that the template has built of one
-another can take longer.
+first how large (`bounds`). So one expression can take about a second, and only comparing lists that the template has
+built of one another can take longer.
 """
 
 import json
-import re
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
 from datetime import datetime
-from time import monotonic
 from typing import Any, NoReturn, cast
 
 import jinja2
@@ -25,56 +22,24 @@ from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.utils import Namespace, pass_context
 
-MAX_ITEMS = 1_000_000
-"""Items of a list that a template may make; `range` stops at 100,000 by itself."""
-
-MAX_BITS = 100_000
-"""Bits of a number that a template may make."""
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What one rendering may use.
-
-    Attributes:
-        seconds: how long it may run. The slowest official template prints a conversation of 2,000 turns in 1.5.
-        characters: how long the text may be, and each text on the way to it. A context of a million tokens is about
-            four million characters.
-        work: characters and list items that all operations may make together: a template that builds its text piece by
-            piece copies it once per piece.
-    """
-
-    seconds: float = 10.0
-    characters: int = 1 << 25
-    work: int = 1 << 30
+from qwen_sft.bounds import (
+    FILTER_CHECKS,
+    OPERATOR_CHECKS,
+    WIDE_FORMAT,
+    Budget,
+    LimitError,
+    Limits,
+    check_items,
+    check_method,
+)
 
 
-DEFAULT_LIMITS = Limits()
-
-
-class LimitError(jinja2.TemplateRuntimeError):
-    """The template runs too long or makes too much."""
-
-
-class ChatContext(Context):
+class ChatContext(Context, Budget):
     """The names that a template sees, and what it has used so far."""
 
     def __init__(self, environment: "ChatEnvironment", *rest: Any, **more: Any) -> None:
-        super().__init__(environment, *rest, **more)
-        self.limits = environment.limits
-        self.deadline = monotonic() + self.limits.seconds
-        self.left = self.limits.work
-
-    def tick(self) -> None:
-        """Called at each turn of a loop, by each macro and before each call."""
-        if monotonic() > self.deadline:
-            raise LimitError(f"it runs longer than {self.limits.seconds:g} seconds")
-
-    def charge(self, n_made: int) -> None:
-        """Called by everything that makes text or lists, with their length."""
-        self.left -= n_made
-        if n_made > self.limits.characters or self.left < 0:
-            raise LimitError(f"it makes texts of more than {self.limits.characters} characters")
+        Context.__init__(self, environment, *rest, **more)
+        Budget.__init__(self, environment.limits)
 
     def concat(self, parts: Iterable[str]) -> str:
         """The text of a macro, a `{% set %}` block or a filter block."""
@@ -91,24 +56,6 @@ class ChatContext(Context):
         if not isinstance(value, str):
             self.measure(value)
         return str(value)
-
-    def measure(self, value: Any) -> None:
-        """Stops what would be too long as text: a template can put one list into another many times over."""
-        waiting = [value]
-        n_items = n_characters = 0
-        while waiting:
-            one = waiting.pop()
-            if isinstance(one, str):
-                n_characters += len(one)
-            elif isinstance(one, Mapping):
-                for pair in cast("Mapping[Any, Any]", one).items():
-                    waiting += pair
-            elif isinstance(one, list | tuple | set | frozenset):
-                waiting += cast("list[Any]", one)
-            n_items += 1
-            if n_items + len(waiting) > MAX_ITEMS:
-                raise LimitError(f"it prints a value of more than {MAX_ITEMS} items")
-        self.charge(n_characters)
 
 
 class ChatCodeGenerator(CodeGenerator):
@@ -178,145 +125,33 @@ class ChatEnvironment(ImmutableSandboxedEnvironment):
         for name in ("random", "pprint", "urlize", "xmlattr"):
             del self.filters[name]
         self.filters["tojson"] = _tojson
-        for name, check in _FILTER_CHECKS.items():
+        for name, check in FILTER_CHECKS.items():
             self.filters[name] = _checked(self.filters[name], check)
         names = cast("dict[str, Any]", self.globals)  # jinja2 types it by its own defaults
         del names["lipsum"]
         names.update(raise_exception=_raise_exception, strftime_now=_strftime_now, dict=_Dict(), namespace=_Held)
 
     def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
-        _OPERATOR_CHECKS[operator](context, left, right)
+        OPERATOR_CHECKS[operator](context, left, right)
         made: Any = super().call_binop(context, operator, left, right)
         if isinstance(made, str):
             context.charge(len(made))
         elif isinstance(made, list | tuple):
-            _check_items(len(cast("list[Any]", made)))
+            check_items(len(cast("list[Any]", made)))
         return cast("object", made)
 
     # Jinja prefixes the names, so that a template may call something with an argument named `self`.
     def call(__self, __context: Any, __obj: Any, *args: Any, **kwargs: Any) -> Any:
         __context.tick()
         if isinstance(getattr(__obj, "__self__", None), str | bytes | int):
-            _check_method(__context, __obj, args, kwargs)
+            check_method(__context, __obj, args, kwargs)
         return super().call(__context, __obj, *args, **kwargs)
 
     def wrap_str_format(self, value: Any) -> Callable[..., str] | None:
         made = super().wrap_str_format(value)
-        if made is not None and _WIDE_FORMAT.search(value.__self__):
+        if made is not None and WIDE_FORMAT.search(value.__self__):
             raise LimitError(f"it formats by {value.__self__!r:.60}, which sets a width that is given or large")
         return made
-
-
-# -- What can make something large -------------------------------------------------------------------------------------
-
-_WIDE_FORMAT = re.compile(r"\d{5}|:[^{}]*\{")
-_WIDE_PERCENT = re.compile(r"%[^%a-zA-Z]*(\*|\d{5})")
-
-
-def _no_check(_context: ChatContext, *_args: Any, **_kwargs: Any) -> None:
-    pass
-
-
-def _check_items(n_items: int) -> None:
-    if n_items > MAX_ITEMS:
-        raise LimitError(f"it makes a list of more than {MAX_ITEMS} items")
-
-
-def _check_times(context: ChatContext, left: Any, right: Any) -> None:
-    if isinstance(left, int) and isinstance(right, int):
-        if left.bit_length() + right.bit_length() > MAX_BITS:
-            raise LimitError(f"it makes a number of more than {MAX_BITS} bits")
-        return
-    for many, times in ((left, right), (right, left)):
-        if isinstance(times, int) and isinstance(many, str | bytes | list | tuple):
-            n_made = len(cast("str", many)) * times
-            if isinstance(many, list | tuple):
-                _check_items(n_made)
-            context.charge(max(n_made, 0))
-
-
-def _check_power(_context: ChatContext, left: Any, right: Any) -> None:
-    if isinstance(left, int) and isinstance(right, int) and left.bit_length() * right > MAX_BITS:
-        raise LimitError(f"it makes a number of more than {MAX_BITS} bits")
-
-
-def _check_percent(context: ChatContext, left: Any, right: Any) -> None:
-    if isinstance(left, str | bytes):
-        form = left if isinstance(left, str) else left.decode("latin-1")
-        if _WIDE_PERCENT.search(form):
-            raise LimitError(f"it formats by {left!r:.60}, which sets a width that is given or large")
-        context.measure(right)
-        longest = max((len(one) for one in _strings(right)), default=20)
-        context.charge(len(form) + form.count("%") * longest)
-
-
-def _strings(value: Any) -> list[str]:
-    values = cast("tuple[Any, ...]", value) if isinstance(value, tuple) else (value,)
-    return [one for one in values if isinstance(one, str)]
-
-
-_OPERATOR_CHECKS: dict[str, Callable[..., None]] = {
-    "+": _no_check,
-    "*": _check_times,
-    "**": _check_power,
-    "%": _check_percent,
-}
-
-
-def _check_width(context: ChatContext, text: Any, width: Any = 0, *_args: Any, **kwargs: Any) -> None:
-    lines = text.count("\n") + text.count("\t") + 1 if isinstance(text, str) else 1
-    for given in (width, *kwargs.values()):
-        n_made = len(given) if isinstance(given, str) else given if isinstance(given, int) else 0
-        context.charge(max(n_made, 0) * lines)
-
-
-def _check_replace(context: ChatContext, text: Any, old: Any = "", new: Any = "", *_args: Any, **_kw: Any) -> None:
-    context.charge(len(str(text)) + str(text).count(str(old)) * len(str(new)))
-
-
-def _check_join(context: ChatContext, items: Any, between: Any = "", *_args: Any, **_kwargs: Any) -> None:
-    if isinstance(items, list | tuple):
-        items = cast("list[Any]", items)
-        context.measure(items)
-        context.charge(len(items) * len(str(between)))
-
-
-def _check_int(context: ChatContext, _value: Any, *args: Any, **kwargs: Any) -> None:
-    for given in (*args, *kwargs.values()):
-        if (isinstance(given, int) and abs(given) > 10_000) or (isinstance(given, str) and len(given) > 10_000):
-            raise LimitError(f"it asks for {given!r:.40} where something small will do")
-    context.tick()
-
-
-def _check_format(context: ChatContext, form: Any, *args: Any, **kwargs: Any) -> None:
-    _check_percent(context, form, (*args, *kwargs.values()))
-
-
-def _check_sum(context: ChatContext, items: Any, *args: Any, **kwargs: Any) -> None:
-    del items
-    if any(not isinstance(given, int | float | str) for given in (*args, *kwargs.values())):
-        raise LimitError("it sums up lists")
-    context.tick()
-
-
-def _check_value(context: ChatContext, value: Any, *args: Any, **kwargs: Any) -> None:
-    _check_int(context, value, *args, **kwargs)
-    context.measure(value)
-
-
-_FILTER_CHECKS: dict[str, Callable[..., None]] = {
-    "batch": _check_int,
-    "center": _check_width,
-    "format": _check_format,
-    "indent": _check_width,
-    "join": _check_join,
-    "replace": _check_replace,
-    "round": _check_int,
-    "slice": _check_int,
-    "string": _check_value,
-    "sum": _check_sum,
-    "tojson": _check_value,
-}
 
 
 def _checked(filter_: Callable[..., Any], check: Callable[..., None]) -> Callable[..., Any]:
@@ -329,27 +164,6 @@ def _checked(filter_: Callable[..., Any], check: Callable[..., None]) -> Callabl
         return filter_(context.eval_ctx, *args, **kwargs) if needs == "eval_context" else filter_(*args, **kwargs)
 
     return checked
-
-
-_METHOD_CHECKS: dict[str, Callable[..., None]] = {
-    "center": _check_width,
-    "expandtabs": _check_width,
-    "ljust": _check_width,
-    "replace": _check_replace,
-    "rjust": _check_width,
-    "to_bytes": _check_int,
-    "zfill": _check_width,
-}
-
-
-def _check_method(context: ChatContext, method: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-    name: str = method.__name__
-    if name == "join":
-        _check_join(context, args[0] if args else (), method.__self__)
-    elif name == "translate":
-        raise LimitError("it translates characters into texts of any length")
-    elif name in _METHOD_CHECKS:
-        _METHOD_CHECKS[name](context, method.__self__, *args, **kwargs)
 
 
 # -- What transformers adds --------------------------------------------------------------------------------------------

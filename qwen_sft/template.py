@@ -12,9 +12,10 @@ import jinja2
 from jinja2 import nodes
 from jinja2.meta import find_undeclared_variables
 
+from qwen_sft.bounds import DEFAULT_LIMITS, LimitError, Limits
 from qwen_sft.errors import ModelError, TemplateError
 from qwen_sft.sample import Message, Tool
-from qwen_sft.sandbox import DEFAULT_LIMITS, ChatContext, ChatEnvironment, LimitError, Limits
+from qwen_sft.sandbox import ChatContext, ChatEnvironment
 
 MAX_SOURCE = 1 << 20
 """Characters of a template; the largest that we know of has 24,000."""

@@ -119,8 +119,14 @@ def _runs(chunks: Iterator[str], context: "_TracedContext") -> Iterator[Piece]:
             if isinstance(mark, int):
                 yield Piece(piece, None, mark)
             else:
-                own = message < 0 and mark is not None and mark[:1] == ("messages",) and len(mark) > 1
-                yield Piece(piece, mark, int(mark[1]) if own and mark else message)
+                yield Piece(piece, mark, _message_of(mark) if message < 0 else message)
+
+
+def _message_of(source: Path | None) -> int:
+    """The message that a place is in; -1 for none."""
+    if source is None or len(source) < 2 or source[0] != "messages":
+        return -1
+    return int(source[1])
 
 
 def _merged(pieces: Iterator[Piece]) -> list[Piece]:

@@ -121,8 +121,8 @@ def prompt_line(turn: Turn) -> str:
 
 def read_lines(read: Parsed) -> list[str]:
     """What a server reads in an answer, a line for each part."""
-    lines = [f"reasoning {_short(read.reasoning)}"] if read.reasoning else []
-    lines += [f"content {_short(read.content)}"] if read.content else []
+    lines = [f"reasoning {_short(read.reasoning)}"] if read.reasoning and read.reasoning.strip() else []
+    lines += [f"content {_short(read.content)}"] if read.content and read.content.strip() else []
     lines += [f"call {name}({_short(json.dumps(given, ensure_ascii=False), '')})" for name, given in read.calls]
     return lines or ["nothing"]
 

@@ -15,6 +15,7 @@ from qwen_sft.family import Family, Plan, Run, families
 from qwen_sft.model import think_block
 from qwen_sft.oracle import disagreements
 from qwen_sft.parse import differences, parse_turn
+from qwen_sft.parser import parsers
 from qwen_sft.plan import minimal_plan
 from qwen_sft.reasoning import inlined
 from qwen_sft.render import encode, renderings
@@ -518,5 +519,8 @@ def test_parser_gives_the_calls_back(family, arguments):
     turn = ours(family, [*history, message], [WEATHER], False, {})
     said = turn.removeprefix(ours(family, history, [WEATHER], True, {})).removesuffix("<|im_end|>\n")
     thinking = think_block(family, {}) != "closed" if family.reasoning_parser else None
-    parsed = parse_turn(said, [WEATHER], parser=family.parser, thinking=thinking)
+    parser = next(
+        one for one in parsers().values() if one.server == "vllm" and one.before is None and family.parser in one.flags
+    )
+    parsed = parse_turn(said, [WEATHER], parser=parser, thinking=thinking, reasoning_parser=family.reasoning_parser)
     assert differences([("weather", arguments)], parsed) == []

@@ -61,7 +61,8 @@ def test_a_turn_is_read_behind_the_reasoning_parser_of_its_model():
         ("vllm", "vllm_hermes", "vllm_qwen3_coder"),
         ("vllm:0.33", "vllm_hermes", "vllm_qwen3_coder"),
         ("vllm:0.33.1", "vllm_hermes", "vllm_qwen3_coder"),
-        ("vllm:0.27.1", "vllm_hermes", "vllm_qwen3_coder_to_0_32"),
+        ("vllm:0.30", "vllm_hermes", "vllm_qwen3_coder_to_0_32"),
+        ("vllm:0.27.1", "vllm_hermes", "vllm_qwen3_coder_to_0_29"),
         ("vllm:0.25.1", "vllm_hermes", "vllm_qwen3_coder_to_0_25"),
         ("vllm:0.24", "vllm_hermes", "vllm_qwen3_coder_to_0_25"),
         ("vllm:0.23.0", "vllm_hermes_to_0_23", "vllm_qwen3_coder_to_0_23"),
@@ -222,6 +223,7 @@ def test_differences_follow_the_order_of_the_declared_arguments():
         ("", None, None),
         ("\n Hi ", "Hi\n\n", None),
         ("<think>\nR\n</think>\n\nHi", "Hi", None),
+        ("<think>\nR\n</think>\n\nHi", "<think>\nR\n</think>\n\nHi", None),
         ("Hi", None, "content: declared 'Hi', but the server reads '', because the server drops what stands there"),
         ("", "Hi", "content: declared '', but the server reads 'Hi'"),
         (
@@ -336,6 +338,7 @@ LOST: dict[str, tuple[set[str], set[str]]] = {
     "sglang_qwen": (set(), set()),
     "vllm_qwen3_coder": (UNTYPED | CUT | SPELLED | EITHER | {"<function=", "<|im_end|>"}, PYTHON_NULLS),
     "vllm_qwen3_coder_to_0_32": (UNTYPED | CUT | SPELLED | EITHER | {"big number", "<|im_end|>"}, PYTHON_NULLS),
+    "vllm_qwen3_coder_to_0_29": (UNTYPED | CUT | SPELLED | EITHER | {"big number", "<|im_end|>"}, PYTHON_NULLS),
     "vllm_qwen3_coder_to_0_25": (
         UNTYPED | CUT | SPELLED | EITHER | STRIPPED | {"big number", "<|im_end|>"},
         PYTHON_NULLS,

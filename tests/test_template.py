@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from real import MODELS, SOURCES, conversations, needs_real_data, official_template
 from strategies import samples, served_samples
 
+from qwen_sft.bounds import Limits
 from qwen_sft.errors import ModelError, TemplateError
-from qwen_sft.sandbox import Limits
 from qwen_sft.template import Template
 
 NAMES = sorted(file.parent.name for file in MODELS.glob("*/tokenizer_config.json"))
@@ -74,6 +74,7 @@ SAME_AS_TRANSFORMERS = {
     "set block": "{% set x | upper %}a{{ messages[0].content }}{% endset %}{{ x }}",
     "filter block": "{% filter lower %}ABC{% endfilter %}",
     "recursive": "{% for x in [1, [2, [3]]] recursive %}{{ loop(x) if x is sequence else x }}{% endfor %}",
+    "digits in a format": "{{ 'No. 123456: {}'.format(1) }}{{ 'No. 123456: %s' % 1 }}",
     "joined": "{{ 'a' ~ 1 ~ none ~ true }}{{ '%s-%5.1f' % ('x', 2.5) }}",
     "format": "{{ '{}-{:>4}'.format('a', 'b') }}{{ '%s' | format(3) }}",
     "filters": "{{ [3, 1, 2] | sort | join('-') }}{{ ' a ' | trim }}{{ 'a b' | title }}",
@@ -129,6 +130,7 @@ STOPPED = {
     "a given width": ("{{ '{:{}}'.format(1, 10**9) }}", "width"),
     "a wide %": ("{{ '%1000000000d' % 1 }}", "width"),
     "a given width of %": ("{{ '%*d' % (10**9, 1) }}", "width"),
+    "a named width of %": ("{{ '%(x)1000000000d' % {'x': 1} }}", "width"),
     "a wide filter": ("{{ 'a' | center(10**10) }}", "more than 33554432"),
     "a wide method": ("{{ 'a'.ljust(10**10) }}", "more than 33554432"),
     "a wide number": ("{{ (5).to_bytes(10**10, 'big') }}", "something small"),

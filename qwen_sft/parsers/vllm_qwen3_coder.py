@@ -10,5 +10,5 @@ PARSER = ToolParser(
     wire="qwen3_coder",
     since=(0, 33),
     before=None,
-    read=machine(trim=one_newline, nested_calls=True, exact_numbers=True),
+    read=machine(trim=one_newline, keeps_think_tags=True, nested_calls=True, exact_numbers=True),
 )

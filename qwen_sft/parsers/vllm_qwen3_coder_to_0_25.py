@@ -1,4 +1,4 @@
-"""vLLM's `qwen3_coder` in 0.24 and 0.25: as up to 0.32, but a value loses all white space around it."""
+"""vLLM's `qwen3_coder` in 0.24 and 0.25: as up to 0.29, but a value loses all white space around it."""
 
 from qwen_sft.parse_engine import machine
 from qwen_sft.parser import ToolParser
@@ -10,5 +10,5 @@ PARSER = ToolParser(
     wire="qwen3_coder",
     since=(0, 24),
     before=(0, 26),
-    read=machine(trim=str.strip, nested_calls=False, exact_numbers=False),
+    read=machine(trim=str.strip, keeps_think_tags=False, nested_calls=False, exact_numbers=False),
 )
