@@ -98,7 +98,7 @@ class Model:
 
 
 def think_block(family: Family, options: Options) -> Literal["open", "closed", "none"]:
-    """What a generation prompt does about reasoning: opens a think block, closes it again, or leaves it to the model."""
+    """What a generation prompt does about reasoning: it opens a think block, closes it again, or writes none."""
     try:
         prompt = family.generation_prompt(_PROBE, [], options).rstrip()
     except TemplateError:

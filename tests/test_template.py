@@ -2,6 +2,7 @@
 
 import time
 from contextlib import suppress
+from functools import cache
 
 import pytest
 from hypothesis import given, settings
@@ -15,6 +16,11 @@ from qwen_sft.template import Template
 NAMES = sorted(file.parent.name for file in MODELS.glob("*/tokenizer_config.json"))
 USER = [{"role": "user", "content": "Hi"}]
 QUICK = Limits(seconds=0.3)
+
+
+@cache
+def template_of(name):
+    return Template(official_template(name))
 
 
 def by_transformers(source, messages, tools, **options):
@@ -51,7 +57,7 @@ def test_real_traces_render_as_in_transformers(name):
 def test_generated_samples_render_as_in_transformers_or_fail_as_there(name, sample):
     source, tools = official_template(name), sample.get("tools", [])
     try:
-        ours = Template(source).render(sample["messages"], tools)
+        ours = template_of(name).render(sample["messages"], tools)
     except TemplateError:
         with pytest.raises(Exception):  # noqa: B017  # jinja2 lets through whatever Python raises
             by_transformers(source, sample["messages"], tools)

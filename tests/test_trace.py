@@ -1,5 +1,7 @@
 """A traced rendering prints the same text, and tells of each piece who wrote it."""
 
+from functools import cache
+
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -24,6 +26,16 @@ MESSAGES = [
 def traced(source, messages=MESSAGES, tools=(), **options):
     """Text, source and message of each piece."""
     return [tuple(piece) for piece in Tracer(Template(source)).trace(messages, tools, **options)]
+
+
+@cache
+def template_of(name):
+    return Template(official_template(name))
+
+
+@cache
+def tracer_of(name):
+    return Tracer(template_of(name))
 
 
 def data(index, *field):
@@ -159,13 +171,13 @@ def test_a_control_token_of_which_a_part_is_data_is_found_but_for_roles():
 @settings(max_examples=60, deadline=None)
 @given(sample=samples() | served_samples())
 def test_traced_text_is_the_template_s(name, sample):
-    template = Template(official_template(name))
+    tracer = tracer_of(name)
     messages, tools = sample["messages"], sample.get("tools", [])
     try:
-        text = template.render(messages, tools)
+        text = template_of(name).render(messages, tools)
     except TemplateError:
         return
-    pieces = Tracer(template).trace(messages, tools)
+    pieces = tracer.trace(messages, tools)
     assert "".join(piece.text for piece in pieces) == text
     for piece in pieces:
         if piece.source and piece.source[0] == "messages" and len(piece.source) == 3:

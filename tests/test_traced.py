@@ -2,6 +2,7 @@
 
 import importlib.util
 import re
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -77,6 +78,7 @@ def generated(spans, turn):
 # -- against the serializers -------------------------------------------------------------------------------------------
 
 
+@cache
 def family_of(name):
     return traced_family(Template(official_template(name)), stops=SPECIAL)
 
