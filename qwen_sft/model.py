@@ -58,9 +58,10 @@ class Model:
         Raises:
             TemplateError: the template rejects the messages.
         """
+        if self.family.inline_reasoning and not add_generation_prompt:
+            messages = inlined(messages)
         if self.template is not None:
-            given = inlined(messages) if self.family.inline_reasoning and not add_generation_prompt else messages
-            return self.template.render(given, tools, add_generation_prompt=add_generation_prompt, **options)
+            return self.template.render(messages, tools, add_generation_prompt=add_generation_prompt, **options)
         text = "".join([span.text for span in self.family.serialize(messages, tools, options)])
         return text + self.family.generation_prompt(messages, tools, options) if add_generation_prompt else text
 

@@ -131,10 +131,12 @@ def _served(
         # only the turn itself, from where the generation prompt stands, can be compared.
         history = render(messages[:turn], tools, False, options)
         opening = prompt.removeprefix(history)
-        start = whole.rfind(opening)
-        if opening in ("", prompt) or start < 0:
+        if opening in ("", prompt):
             return None
-        said = whole[start + len(opening) :]
+        before, _, _ = whole.rpartition(opening.partition("\n")[0])
+        if not before or not whole.startswith(opening, len(before)):
+            return None  # the turn goes on otherwise than its prompt does
+        said = whole[len(before) + len(opening) :]
     else:
         return None
     end = max((at + len(stop) for stop in stops if (at := said.rfind(stop)) >= 0), default=0)

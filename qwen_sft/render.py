@@ -17,6 +17,7 @@ import numpy.typing as npt
 from qwen_sft.control import encode_batch, is_marked, unmarked
 from qwen_sft.errors import TemplateError
 from qwen_sft.family import Family, Run
+from qwen_sft.reasoning import inlined
 from qwen_sft.request import OptionsOf
 from qwen_sft.sample import Message, Tool
 from qwen_sft.settings import Boundary
@@ -90,7 +91,8 @@ def _spans(
     messages: Sequence[Message], tools: Sequence[Tool], family: Family, run: Run, options_of: OptionsOf
 ) -> list[Span]:
     last = run.turns[-1]
-    spans = family.serialize(messages[: run.n_messages], tools, run.options)
+    shown = messages[: run.n_messages]
+    spans = family.serialize(inlined(shown) if family.inline_reasoning else shown, tools, run.options)
     if run.turns == (last,) and last and messages[last - 1].get("role") == "assistant":
         # As the last turn of the prompt the neighbour may be printed otherwise than before this turn.
         history = family.serialize(messages[:last], tools, run.options)

@@ -76,8 +76,12 @@ def view(row: Tokens, requests: Sequence[str], tools: Sequence[Tool], model: Mod
     for turn, (start, end), request in zip(row.turns, row.regions, requests, strict=True):
         said = _said(row, start, end, model.tokenizer)
         thinking = model.thinking(json.loads(request), said)
-        read = None if parser is None else parse_turn(
-            said, declared, parser=parser, thinking=thinking, reasoning_parser=model.family.reasoning_parser
+        read = (
+            None
+            if parser is None
+            else parse_turn(
+                said, declared, parser=parser, thinking=thinking, reasoning_parser=model.family.reasoning_parser
+            )
         )
         turns[turn] = Turn(turn, start, request, turn in row.straddling, read)
     return View(row, _stretches(row, model.tokenizer), turns)

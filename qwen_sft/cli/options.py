@@ -105,7 +105,7 @@ FLAGS: dict[str, Any] = {
     "serve": Annotated[
         str | None,
         typer.Option(
-            "--serve", metavar="vllm|sglang[:VERSION]", help="The server whose parsers read calls back [default: vllm]."
+            "--serve", metavar="vllm|sglang[:VERSION][/PARSER]", help="Whose parsers read calls back [default: vllm]."
         ),
     ],
     "verify": Annotated[

@@ -61,10 +61,10 @@ def show(
     shown: set[int] = set()
     views = list(_views(outcome, pipeline))
     for number, one in enumerate(views, start=1):
-        row = one.row
+        tokens = one.row
         sys.stdout.write(
-            f"\nrow {number}: {len(row.input_ids):,} tokens, {row.n_trained_tokens:,} trained, "
-            f"turns {', '.join(map(str, row.turns))}\n"
+            f"\nrow {number}: {len(tokens.input_ids):,} tokens, {tokens.n_trained_tokens:,} trained, "
+            f"turns {', '.join(map(str, tokens.turns))}\n"
         )
         _write(one, outcome.diagnostics, shown, colour)
     if html is not None:

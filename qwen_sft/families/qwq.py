@@ -12,13 +12,12 @@ from qwen_sft.tokens import Kind, Span
 
 
 def serialize(messages: Sequence[Message], tools: Sequence[Tool], _options: Options = NO_OPTIONS, /) -> list[Span]:
-    """The official template's text, as spans, for messages of which a last assistant turn carries its think block."""
-    shown = inlined(messages)
+    """The official template's text, as spans: a last turn's content up to a `</think>` is its reasoning."""
 
     def assistant(message: Message, index: int) -> list[Span]:
-        return _assistant(message, index, last=index + 1 == len(shown))
+        return _assistant(message, index, last=index + 1 == len(messages))
 
-    return _system(shown, tools) + conversation(shown, assistant)
+    return _system(messages, tools) + conversation(messages, assistant)
 
 
 def _system(messages: Sequence[Message], tools: Sequence[Tool]) -> list[Span]:
@@ -35,13 +34,18 @@ def _system(messages: Sequence[Message], tools: Sequence[Tool]) -> list[Span]:
 
 def _assistant(message: Message, index: int, *, last: bool) -> list[Span]:
     content = text_of(message, index)
-    words = content.split("</think>")[-1].lstrip("\n")
+    words = _words(content)
     spans = [Span(Kind.HEADER, index, HEADER)]
-    if last:
+    if last and len(words) < len(content):
         spans.append(Span(Kind.REASONING, index, content[: len(content) - len(words)]))
     if words:
         spans.append(Span(Kind.CONTENT, index, words))
     return [*spans, *json_calls(message, index, content), *end(index)]
+
+
+def _words(content: str) -> str:
+    """What a template prints of a turn's content once other messages follow it."""
+    return content.split("</think>")[-1].lstrip("\n")
 
 
 def plan(messages: Sequence[Message], _tools: Sequence[Tool], options_of: OptionsOf, /) -> Plan:
@@ -51,7 +55,8 @@ def plan(messages: Sequence[Message], _tools: Sequence[Tool], options_of: Option
     for index, message in enumerate(messages):
         if not index or message.get("role") != "assistant":
             continue
-        if messages[index - 1].get("role") == "assistant":
+        before = messages[index - 1]
+        if before.get("role") == "assistant" and _words(text_of(before, index - 1)) != before.get("content"):
             untrained[index] = "it follows a turn of the assistant, which its prompt shows otherwise than history does"
         elif not text_of(inlined([message])[0], index).startswith(OPEN_REASONING):
             untrained[index] = (
