@@ -268,7 +268,9 @@ def test_two_builds_are_the_same_bytes(tmp_path: Path):
         run(paths, tmp_path / "out", force=True)
         built.append(content(tmp_path / "out"))
     assert built[0] == built[1]
-    assert sorted(built[0]) == ["README.md", "data/train-00000-of-00001.parquet", "manifest.json", "rejects.jsonl"]
+    assert sorted(built[0]) == [
+        *("README.md", "data/train-00000-of-00001.parquet", "manifest.json", "qwen-sft.lock.json", "rejects.jsonl"),
+    ]
     card = built[0]["README.md"].decode()
     assert "path: data/train-*.parquet" in card
     assert "| records read | 7 |" in card

@@ -173,7 +173,7 @@ def test_hub_id_is_fetched_without_weights(folder: Path, monkeypatch: pytest.Mon
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", fetched)
     model = load_model("Qwen/Qwen3-8B", FAMILIES)
-    files = ["tokenizer.json", "tokenizer_config.json", "chat_template.jinja"]
+    files = ["tokenizer.json", "tokenizer_config.json", "generation_config.json", "chat_template.jinja"]
     assert (model.name, model.family.name) == ("Qwen/Qwen3-8B", "qwen3")
     assert asked == [("Qwen/Qwen3-8B", {"allow_patterns": files})]
 

@@ -56,7 +56,8 @@ def plan(messages: Sequence[Message], _tools: Sequence[Tool], options_of: Option
         if not index or message.get("role") != "assistant":
             continue
         before = messages[index - 1]
-        if before.get("role") == "assistant" and _words(text_of(before, index - 1)) != before.get("content"):
+        words = text_of(before, index - 1) if before.get("role") == "assistant" else ""
+        if words.startswith("\n") and "</think>" not in words:
             untrained[index] = "it follows a turn of the assistant, which its prompt shows otherwise than history does"
         elif not text_of(inlined([message])[0], index).startswith(OPEN_REASONING):
             untrained[index] = (
