@@ -33,6 +33,7 @@ test: .venv/.test ## Run the tests
 
 test-slow: .venv/.test .venv/.bench ## Run the tests that take minutes, install packages or train (installs trl and torch)
 	$(BIN)/python -m pytest -n auto -m slow
+	$(BIN)/python -m pytest -n auto tests/test_traced.py
 
 check: .venv/.test .venv/.check ## Check format, lint, types and the direction of imports
 	$(BIN)/ruff format --check .

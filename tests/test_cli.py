@@ -479,3 +479,49 @@ def test_stdout_that_cannot_print_a_character_gets_its_escape(files: Path):
     (files / "a.jsonl").write_text('{"é": 1}\n')
     ran = process("validate", "a.jsonl", "--output-format", "json", cwd=files, env=environment)
     assert "'é'" in json.loads(ran.out)["findings"][0]["says"]
+
+
+def test_locked_stops_another_model_and_lets_the_same_one_pass(run: Any, tmp_path: Path):
+    (tmp_path / "a.jsonl").write_text(json.dumps(chat()) + "\n")
+    assert run("build", "a.jsonl", "--model", "qwen3", "--out", "out").code == 0
+    assert run("validate", "a.jsonl", "--model", "qwen3", "--locked", "out").code == 0
+    other = run("validate", "a.jsonl", "--model", "qwen2_5", "--locked", "out/qwen-sft.lock.json")
+    assert (other.code, other.out) == (1, "")
+    assert other.err.startswith("error: template.sha256: locked 'a55ee1b1660128b7")
+    assert run("validate", "a.jsonl", "--model", "qwen3", "--thinking", "off", "--locked", "out").code == 1
+    nobody = run("validate", "a.jsonl", "--locked", "out")
+    assert (nobody.code, nobody.err) == (2, "qwen-sft: --locked compares a model; name one with --model\n")
+    assert run("validate", "a.jsonl", "--model", "qwen3", "--locked", "nowhere").code == 2
+
+
+def test_page_is_self_contained_and_escapes_what_traces_say(run: Any, tmp_path: Path):
+    hostile = "<script>alert(1)</script>\x1b[31m\u202e"
+    record = chat(1, hostile)
+    record["messages"][0]["content"] = f"{hostile} <img src=x onerror=alert(1)>"
+    (tmp_path / "a<b>.jsonl").write_text(json.dumps(record) + "\n")
+    shown = run("show", "a<b>.jsonl", "--model", "qwen3", "--html", "page.html")
+    assert shown.code == 0
+    page = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "<script" not in page
+    assert "<img" not in page
+    assert "\x1b" not in page
+    assert "\u202e" not in page
+    assert "a&lt;b&gt;.jsonl" in page
+    assert "default-src &#x27;none&#x27;" in page or "default-src 'none'" in page
+    assert not re.search(r"(?:src|href)\s*=|url\(|@import", page.replace("src=x", ""))
+    assert page.count("<h2>Row") == 1
+    assert "prompt: the server sends the" in page
+    assert "read back: content" in page
+    assert "> prompt       the server sends the" in shown.out
+    lost = run("show", "a<b>.jsonl", "--model", "qwen3", "--html", "no/where.html")
+    assert (lost.code, lost.err) == (
+        2,
+        "qwen-sft: cannot write 'no/where.html': No such file or directory; name another with --html\n",
+    )
+
+
+@pytest.mark.parametrize("given", ["[1]", "{", "1"])
+def test_chat_template_kwargs_that_are_no_object_stop_us(run: Any, given: str):
+    told = run("validate", "-", "--model", "qwen3", "--chat-template-kwargs", given)
+    assert told.code == 2
+    assert told.err.startswith(f"qwen-sft: --chat-template-kwargs {given!r} is no ")
