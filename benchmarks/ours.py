@@ -1,6 +1,7 @@
 """What of qwen-sft is measured, called in this process, with the collector set as the command line sets it."""
 
 import gc
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,9 +14,12 @@ from qwen_sft.pipeline import Pipeline, outcomes, tally
 from qwen_sft.reporter import Totals
 from qwen_sft.settings import Settings
 from qwen_sft.tokenizer import LOADED
-from qwen_sft.writer import writers
+from qwen_sft.vocabulary import tokenizer_json
+from qwen_sft.writer import Row, writers
 
 FAMILY = "qwen3"
+HERE = Path(__file__).resolve().parent
+OFFICIAL = HERE.parents[1] / "shared/data/models/qwen3/tokenizer_config.json"
 
 
 @contextmanager
@@ -49,6 +53,34 @@ def load() -> Pipeline:
     LOADED.clear()
     with _collector():
         return Pipeline(Settings(model=FAMILY))
+
+
+def edited(folder: Path) -> str:
+    """Makes a model folder whose chat template no family knows; returns which template that is.
+
+    It is the official one with a comment in front, which prints the same text; where that is not beside this checkout,
+    a small ChatML one.
+    """
+    folder.mkdir(parents=True)
+    if OFFICIAL.exists():
+        says, template = "the official qwen3 one with a comment", json.loads(OFFICIAL.read_text())["chat_template"]
+    else:
+        says, template = "benchmarks/chatml.jinja", (HERE / "chatml.jinja").read_text()
+    (folder / "tokenizer.json").symlink_to(tokenizer_json(FAMILY))
+    (folder / "tokenizer_config.json").write_text(json.dumps({"eos_token": "<|im_end|>"}))
+    (folder / "chat_template.jinja").write_text("{#- edited -#}" + template)
+    return says
+
+
+def pipeline(model: str | Path, verify: Literal["sample", "none"] = "sample") -> Pipeline:
+    """All stages for a family or a model folder, with the tokenizer loaded and the template compiled and probed."""
+    return Pipeline(Settings(model=str(model), verify=verify))
+
+
+def render(rows: Path, ready: Pipeline) -> list[Row]:
+    """The training rows of a file, from reading it to ids, labels and all findings; nothing is written."""
+    with _collector():
+        return [row for outcome in outcomes(expand([str(rows)]), ready.process) for row in outcome.rows]
 
 
 def validate(rows: Path) -> Totals:

@@ -14,9 +14,10 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import data
+import numpy as np
 import orjson
 import ours
 import trl_peer
@@ -133,6 +134,62 @@ def build(bench: Bench) -> Section:
     return section
 
 
+def render(bench: Bench) -> Section:
+    """Rows by a family, by tracing a template that no family knows, and by TRL; each has its model loaded before."""
+    n_rows = len(bench.rows.rows)
+    section = Section(f"render, {n_rows:,} rows", ("median s", "min s", "max s", "CPU s", "rows/s", "tokens/s"))
+    folder = bench.folder / "edited"
+    template = ours.edited(folder)
+    family, traced = f"family {ours.FAMILY}", "traced template"
+    models = {family: ours.FAMILY, traced: folder}
+    verified: tuple[Literal["sample", "none"], ...] = ("sample", "none")
+    pipelines = {
+        f"{name}, verify={verify}": ours.pipeline(model, verify)
+        for name, model in models.items()
+        for verify in verified
+    }
+    if pipelines[f"{traced}, verify=none"].encoder.model.family.name != "traced":
+        raise SystemExit(f"a family knows {template} by now, so it is not traced")
+    made = {name: ours.render(bench.file, ready) for name, ready in pipelines.items()}
+    steps: dict[str, Callable[[], object]] = {
+        name: functools.partial(ours.render, bench.file, ready) for name, ready in pipelines.items()
+    }
+    n_tokens = {name: sum(len(row.tokens.input_ids) for row in rows) for name, rows in made.items()}
+    ratios = [(f"{traced}, verify={verify}", f"{family}, verify={verify}") for verify in verified]
+    same = [
+        a.where == b.where
+        and np.array_equal(a.tokens.input_ids, b.tokens.input_ids)
+        and np.array_equal(a.tokens.labels, b.tokens.labels)
+        for a, b in zip(made[f"{family}, verify=none"], made[f"{traced}, verify=none"], strict=False)
+    ]
+    section.remarks.append(f"traced: {template}; {sum(same):,} rows have the same ids and labels as the family's")
+    for name, rows in made.items():
+        if n_lost := n_rows - len({row.where for row in rows}):
+            section.remarks.append(f"{name}: {n_lost:,} ROWS REJECTED")
+    section.numbers = {"template": template, "n_same": sum(same)}
+    single = "TRL, its default"
+    try:
+        peer = trl_peer.Peer(bench.folder / "trl-render")
+    except trl_peer.Missing as missing:
+        section.remarks.append(f"TRL: NOT MEASURED, {missing}: pip install 'qwen-sft[bench]'")
+    else:
+        dataset = peer.read(bench.file)
+        steps[single] = functools.partial(peer.prepare, dataset)
+        n_tokens[single] = sum(map(len, peer.prepare(dataset)["input_ids"]))
+        ratios += [(single, name) for name in pipelines]
+    del made
+    timed = alternate(steps, bench.rounds)
+    for name, times in timed.items():
+        rates = [f"{n / times.median:,.0f}" for n in (n_rows, n_tokens[name])]
+        section.lines.append((name, *_seconds(times), f"{times.median_cpu:.3f}", *rates))
+        section.numbers[name] = {**_rounds(times), "n_tokens": n_tokens[name]}
+    for slower, faster in ratios:
+        wall, cpu = paired_ratio(timed[slower], timed[faster]), paired_cpu_ratio(timed[slower], timed[faster])
+        section.remarks.append(f"{slower} / {faster}: {wall:.2f} times the time, {cpu:.2f} times the CPU")
+        section.numbers[f"{slower} / {faster}"] = {"wall": wall, "cpu": cpu}
+    return section
+
+
 def validate(bench: Bench) -> Section:
     """Structure-only validation beside nothing but parsing the same lines."""
     section = Section(f"validate, {bench.n_mb:.1f} MB", ("median s", "min s", "max s", "CPU s", "MB/s"))
@@ -239,17 +296,19 @@ def _versions() -> Iterator[tuple[str, str]]:
             continue
 
 
-SECTIONS = {"build": build, "validate": validate, "process": whole_process, "growth": growth}
+SECTIONS = {"build": build, "render": render, "validate": validate, "process": whole_process, "growth": growth}
 
 
 def main() -> None:
     """Measures, prints each table as soon as it is there, and writes the numbers."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="120 rows and two rounds: does it run, not how fast")
+    parser.add_argument("--rows", type=int, metavar="N", help="so many rows instead of 1,000 (120 with --quick)")
     parser.add_argument("--only", choices=SECTIONS, action="append", help="one section; can be given again")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every round's numbers to FILE")
     arguments = parser.parse_args()
-    n_rows, sizes, rounds = (120, (30, 60, 120), 2) if arguments.quick else (1000, (250, 500, 1000), 4)
+    n_rows = arguments.rows or (120 if arguments.quick else 1000)
+    sizes, rounds = (n_rows // 4, n_rows // 2, n_rows), 2 if arguments.quick else 4
     with tempfile.TemporaryDirectory(prefix="qwen-sft-bench-") as temporary:
         rows = data.rows(n_rows)
         bench = Bench(Path(temporary), rows, rows.write(Path(temporary) / "rows.jsonl"), sizes, rounds)

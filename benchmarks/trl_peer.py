@@ -12,12 +12,12 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ours import OFFICIAL
+
 from qwen_sft.vocabulary import tokenizer_json
 
 if TYPE_CHECKING:
     from datasets import Dataset
-
-OFFICIAL = Path(__file__).resolve().parents[2] / "shared/data/models/qwen3/tokenizer_config.json"
 
 
 class Missing(Exception):
