@@ -19,8 +19,8 @@ from qwen_sft.card import card
 from qwen_sft.errors import OutputError, UsageError
 from qwen_sft.finding import Diagnostic
 from qwen_sft.ingest import Input, expand
-from qwen_sft.lock import LOCK_FILE, lock_of, write_lock
 from qwen_sft.pipeline import Outcome, Pipeline, outcomes, tally
+from qwen_sft.proving.lock import LOCK_FILE, lock_of, write_lock
 from qwen_sft.reporter import Totals, finding_json
 from qwen_sft.sample import is_object
 from qwen_sft.settings import Settings

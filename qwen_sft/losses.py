@@ -6,8 +6,8 @@ from typing import Any
 from qwen_sft.control import unmarked
 from qwen_sft.model import Model
 from qwen_sft.parse import differences, parse_turn
-from qwen_sft.parse_tools import kind
 from qwen_sft.parser import Difference, ToolParser
+from qwen_sft.parsing.tools import kind
 from qwen_sft.render import Rendering
 from qwen_sft.request import OptionsOf
 from qwen_sft.sample import Path, is_object

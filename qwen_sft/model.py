@@ -161,7 +161,7 @@ def _load_model(name: str, families: Mapping[str, Family], backend: Backend) -> 
         if template.fingerprints.intersection(known.template_sha256):
             _check_controls(tokenizer, folder)
             return Model(name, known, tokenizer, template, found)
-    from qwen_sft.traced import traced_family  # only for templates that no family knows
+    from qwen_sft.tracing.traced import traced_family  # only for templates that no family knows
 
     stops = _stops(tokenizer, special)
     return Model(name, traced_family(template, stops=stops), tokenizer, template, found, stops)

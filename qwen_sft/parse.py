@@ -9,10 +9,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from qwen_sft.parse_reasoning import split_reasoning_r1
-from qwen_sft.parse_tools import kind, list_, mapping
-from qwen_sft.parse_why import ABSENT, Why, why_call, why_value, why_words
 from qwen_sft.parser import Difference, Parsed, ToolParser, Tools
+from qwen_sft.parsing.reasoning import split_reasoning_r1
+from qwen_sft.parsing.tools import kind, list_, mapping
+from qwen_sft.parsing.why import ABSENT, Why, why_call, why_value, why_words
 from qwen_sft.sample import Path, json_path
 
 

@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 import jsonschema
 import pytest
 
-from qwen_sft.battery import BATTERY
 from qwen_sft.cli import main
 from qwen_sft.family import families
+from qwen_sft.proving.battery import BATTERY
 from qwen_sft.tokenizer import load_tokenizer
 from tests.real import MODELS, needs_real_data
 from tests.test_lock import SCHEMA, tokenizer
@@ -43,7 +43,7 @@ class Ran(NamedTuple):
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path) -> Any:
     """Runs `qwen-sft template ...` in this process, in an empty folder."""
-    monkeypatch.setattr("qwen_sft.served.load_tokenizer", load_once)
+    monkeypatch.setattr("qwen_sft.proving.served.load_tokenizer", load_once)
     monkeypatch.chdir(tmp_path)
 
     def running(*arguments: str) -> Ran:

@@ -13,9 +13,9 @@ import pytest
 from qwen_sft import __version__
 from qwen_sft.errors import ModelError, OutputError, UsageError
 from qwen_sft.family import families
-from qwen_sft.fingerprint import LockedTemplate, LockedToken, locked_template, locked_tokenizer
-from qwen_sft.lock import LOCK_FILE, Lock, differences, lock_json, lock_of, make_lock, read_lock, write_lock
 from qwen_sft.model import load_model
+from qwen_sft.proving.fingerprint import LockedTemplate, LockedToken, locked_template, locked_tokenizer
+from qwen_sft.proving.lock import LOCK_FILE, Lock, differences, lock_json, lock_of, make_lock, read_lock, write_lock
 from qwen_sft.settings import Settings
 from qwen_sft.vocabulary import BYTE_CHARACTERS, tokenizer_json
 from tests.real import MODELS, needs_real_data, official_template

@@ -11,13 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import qwen_sft.parsers
-from qwen_sft.parse_reasoning import (
+from qwen_sft.parser import Parsed, ToolParser, parsers
+from qwen_sft.parsing.reasoning import (
     split_reasoning,
     split_reasoning_r1,
     split_reasoning_sglang,
     split_reasoning_to_0_23,
 )
-from qwen_sft.parser import Parsed, ToolParser, parsers
 from qwen_sft.serving import NEWEST
 
 CASES = Path(__file__).parents[2] / "shared" / "data" / "parser_cases"

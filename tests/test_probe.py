@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from qwen_sft.battery import BATTERY, Shape
 from qwen_sft.errors import TemplateError
-from qwen_sft.probe import Behaviour, Refused, Render, marked, probe
+from qwen_sft.proving.battery import BATTERY, Shape
+from qwen_sft.proving.probe import Behaviour, Refused, Render, marked, probe
 from qwen_sft.template import Template
 from tests.real import needs_real_data, official_template
 

@@ -15,7 +15,7 @@ from qwen_sft.family import families
 from qwen_sft.request import NO_OPTIONS
 from qwen_sft.template import Template
 from qwen_sft.tokens import GENERATED, Kind
-from qwen_sft.traced import traced_family
+from qwen_sft.tracing.traced import traced_family
 
 # QwQ's serializer writes reasoning into the content of the turn that is trained; its template prints none.
 WRITTEN = {name: family for name, family in families().items() if not family.inline_reasoning}

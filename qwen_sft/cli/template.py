@@ -10,9 +10,9 @@ import typer
 from qwen_sft.cli import options
 
 if TYPE_CHECKING:
-    from qwen_sft.lock import Lock
-    from qwen_sft.probe import Behaviour
-    from qwen_sft.served import Served
+    from qwen_sft.proving.lock import Lock
+    from qwen_sft.proving.probe import Behaviour
+    from qwen_sft.proving.served import Served
     from qwen_sft.settings import Settings
 
 EXAMPLES = """
@@ -55,9 +55,9 @@ def show(
     output_format: _Format = "full",
 ) -> None:
     """Show a template: its facts, then what it drops, repeats or rewrites in each message shape."""
-    from qwen_sft.battery import BATTERY
-    from qwen_sft.checklist import facts_of
-    from qwen_sft.probe import probe
+    from qwen_sft.proving.battery import BATTERY
+    from qwen_sft.proving.checklist import facts_of
+    from qwen_sft.proving.probe import probe
 
     _known(output_format)
     settings = options.settings(flags)
@@ -106,9 +106,9 @@ def diff(
     """Compare two templates: their text after one final newline, their tokenizers, and what they print."""
     import difflib
 
-    from qwen_sft.battery import BATTERY
-    from qwen_sft.lock import tokenizer_differences
-    from qwen_sft.probe import probe
+    from qwen_sft.proving.battery import BATTERY
+    from qwen_sft.proving.lock import tokenizer_differences
+    from qwen_sft.proving.probe import probe
 
     _known(output_format)
     settings = options.settings(flags)
@@ -168,9 +168,9 @@ def check(
     """
     from dataclasses import replace
 
-    from qwen_sft.checklist import Row, checklist
     from qwen_sft.family import families
-    from qwen_sft.lock import differences, read_lock
+    from qwen_sft.proving.checklist import Row, checklist
+    from qwen_sft.proving.lock import differences, read_lock
 
     _known(output_format)
     settings = options.settings(flags)
@@ -216,7 +216,7 @@ def lock(
 ) -> None:
     """Write the fingerprints of a model's template, tokenizer, tokens and options, to hold a server to."""
     from qwen_sft.errors import ModelError
-    from qwen_sft.lock import write_lock
+    from qwen_sft.proving.lock import write_lock
     from qwen_sft.terminal import printable
 
     settings = options.settings(flags)
@@ -239,15 +239,15 @@ def _known(output_format: str) -> None:
 
 def _load(name: str) -> "Served":
     from qwen_sft.family import families
-    from qwen_sft.served import load_served
+    from qwen_sft.proving.served import load_served
 
     return load_served(name, families())
 
 
 def _load_asked(name: str, settings: "Settings") -> "Served":
     """The same, and its template knows the options that it will be asked with."""
-    from qwen_sft.checklist import option_names
     from qwen_sft.errors import UsageError
+    from qwen_sft.proving.checklist import option_names
 
     served = _load(name)
     known = option_names(served)
@@ -260,8 +260,8 @@ def _load_asked(name: str, settings: "Settings") -> "Served":
 
 
 def _lock(served: "Served", settings: "Settings") -> "Lock":
-    from qwen_sft.fingerprint import locked_template
-    from qwen_sft.lock import make_lock
+    from qwen_sft.proving.fingerprint import locked_template
+    from qwen_sft.proving.lock import make_lock
 
     return make_lock(
         name=served.name,

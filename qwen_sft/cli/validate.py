@@ -79,7 +79,7 @@ def _check_lock(file: Path, pipeline: "Pipeline") -> None:
         Exit: with 1, where they differ.
     """
     from qwen_sft.errors import UsageError
-    from qwen_sft.lock import differences, lock_of, read_lock
+    from qwen_sft.proving.lock import differences, lock_of, read_lock
     from qwen_sft.terminal import printable
 
     lock = read_lock(file)

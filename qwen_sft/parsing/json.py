@@ -7,8 +7,8 @@ import json
 from collections.abc import Iterator
 from typing import Any, cast
 
-from qwen_sft.parse_tools import functions
 from qwen_sft.parser import Parsed, Tools
+from qwen_sft.parsing.tools import functions
 
 
 def between(text: str, opening: str, closing: str) -> Iterator[str]:

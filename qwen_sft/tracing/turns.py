@@ -10,7 +10,7 @@ from itertools import groupby
 from qwen_sft.errors import TemplateError
 from qwen_sft.sample import Message
 from qwen_sft.tokens import Kind, Span
-from qwen_sft.trace import Piece, described
+from qwen_sft.tracing.trace import Piece, described
 
 _OPEN, _CLOSE = "<think>", "</think>"
 

@@ -10,9 +10,9 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from qwen_sft.parse_json import blocks
-from qwen_sft.parse_tools import properties_of
 from qwen_sft.parser import Parsed, Tools
+from qwen_sft.parsing.json import blocks
+from qwen_sft.parsing.tools import properties_of
 
 Convert = Callable[[str, str, Mapping[str, Any]], Any]
 """The text of a value, its parameter's name and the schemas of all of them, to the value."""

@@ -15,10 +15,10 @@ from collections.abc import Callable, Iterator, Mapping
 from enum import Enum, auto
 from typing import Any
 
-from qwen_sft.parse_reasoning import SPECIAL
-from qwen_sft.parse_schema import as_schema_says
-from qwen_sft.parse_tools import properties_of
 from qwen_sft.parser import Parsed, Read, Tools
+from qwen_sft.parsing.reasoning import SPECIAL
+from qwen_sft.parsing.schema import as_schema_says
+from qwen_sft.parsing.tools import properties_of
 
 Trim = Callable[[str], str]
 """What is taken off the two ends of a value's text."""

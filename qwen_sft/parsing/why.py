@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from qwen_sft.parse_reasoning import SPECIAL
-from qwen_sft.parse_schema import types_of
-from qwen_sft.parse_tools import functions, kind, list_, mapping, properties_of
 from qwen_sft.parser import ToolParser, Tools, parsers
+from qwen_sft.parsing.reasoning import SPECIAL
+from qwen_sft.parsing.schema import types_of
+from qwen_sft.parsing.tools import functions, kind, list_, mapping, properties_of
 from qwen_sft.sample import Path
 
 ABSENT = object()

@@ -14,10 +14,10 @@ from jinja2.nodes import Assign, For, Name, Node, Output
 from markupsafe import Markup
 
 from qwen_sft.errors import TemplateError
-from qwen_sft.provenance import Mark, Tagged, add, blend, concat, join, tag, tagged
 from qwen_sft.sample import Message, Path, Tool, json_path
 from qwen_sft.sandbox import ChatCodeGenerator, ChatContext, ChatEnvironment
 from qwen_sft.template import Template, compile_template, new_context, run
+from qwen_sft.tracing.provenance import Mark, Tagged, add, blend, concat, join, tag, tagged
 
 
 class Piece(NamedTuple):

@@ -7,7 +7,7 @@ import json
 import math
 from typing import Any
 
-from qwen_sft.parse_tools import kind, list_, mapping
+from qwen_sft.parsing.tools import kind, list_, mapping
 
 # How schemas written by hand spell the seven types.
 _ALIASES = {

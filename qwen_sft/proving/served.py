@@ -14,7 +14,7 @@ from qwen_sft.errors import ModelError, TemplateError
 from qwen_sft.family import Family
 from qwen_sft.model import model_folder, special_tokens, template_source
 from qwen_sft.normalize import REASONING_KEYS
-from qwen_sft.probe import Encode, Refused
+from qwen_sft.proving.probe import Encode, Refused
 from qwen_sft.reasoning import inlined
 from qwen_sft.sample import Message
 from qwen_sft.template import Template

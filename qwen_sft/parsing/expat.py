@@ -14,8 +14,8 @@ from typing import Any
 from xml.parsers.expat import ExpatError, ParserCreate
 from xml.sax.saxutils import escape
 
-from qwen_sft.parse_tools import mapping, properties_of
 from qwen_sft.parser import Parsed, Tools
+from qwen_sft.parsing.tools import mapping, properties_of
 
 _STRINGS = ("string", "str", "text", "varchar", "char", "enum")
 _INTEGERS = ("int", "uint", "long", "short", "unsigned")

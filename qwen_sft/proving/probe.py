@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from itertools import chain, zip_longest
 from typing import Any, Literal
 
-from qwen_sft.battery import Shape
 from qwen_sft.errors import TemplateError
+from qwen_sft.proving.battery import Shape
 from qwen_sft.sample import Path, is_list, is_object, json_path, value_at
 
 Render = Callable[[Sequence[Any], Sequence[Any], bool, Mapping[str, Any]], str]

@@ -18,8 +18,8 @@ from qwen_sft.request import NO_OPTIONS, Options, OptionsOf
 from qwen_sft.sample import Message, Tool, is_object
 from qwen_sft.template import ARGUMENTS, Template
 from qwen_sft.tokens import Kind, Span
-from qwen_sft.trace import Piece, Tracer
-from qwen_sft.turns import spans_of
+from qwen_sft.tracing.trace import Piece, Tracer
+from qwen_sft.tracing.turns import spans_of
 
 _USER: Message = {"role": "user", "content": "Weather?"}
 _SAYS: Message = {"role": "assistant", "content": "Sunny."}

@@ -14,14 +14,14 @@ import msgspec
 
 from qwen_sft import __version__
 from qwen_sft.errors import ModelError, OutputError, UsageError
-from qwen_sft.fingerprint import (
+from qwen_sft.model import Model, special_tokens
+from qwen_sft.proving.fingerprint import (
     LockedTemplate,
     LockedToken,
     LockedTokenizer,
     locked_template,
     locked_tokenizer,
 )
-from qwen_sft.model import Model, special_tokens
 from qwen_sft.quote import quoted
 from qwen_sft.sample import is_object
 from qwen_sft.settings import Settings
