@@ -221,8 +221,10 @@ def _one(values: list[Any]) -> Any:
     return "\n".join(values) if len(values) > 1 else next(iter(values), "")
 
 
-def sample(messages: list[Message], declared: Any = None, name: str | None = None) -> Sample:
-    """A sample of these messages, with its tools and its id where there are any.
+def sample(
+    messages: list[Message], declared: Any = None, name: str | None = None, metadata: dict[str, Any] | None = None
+) -> Sample:
+    """A sample of these messages, with its tools, its id and its metadata where there are any.
 
     Args:
         declared: tools as the trace spells them (see normalize.tools).
@@ -233,4 +235,6 @@ def sample(messages: list[Message], declared: Any = None, name: str | None = Non
         made["tools"] = nested
     if name is not None:
         made["id"] = name
+    if metadata:
+        made["metadata"] = metadata
     return made

@@ -4,7 +4,7 @@ A file on the shelf `formats/` defines one `Format`. Its functions see the parse
 """
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -28,10 +28,15 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Conversation:
-    """A sample, and for each of its messages the place in the record where it came from."""
+    """A sample, and for each of its messages the place in the record where it came from.
+
+    `rebuilt` is True where messages were put together from pieces, such as the chunks of a stream: then a finding can
+    name the first piece and nothing inside it, whatever the format's `keeps_fields`.
+    """
 
     sample: Sample
     origins: list[Path]
+    rebuilt: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +63,17 @@ class Format:
     Attributes:
         name: what `--format` takes; the file's name.
         title: one line for `qwen-sft formats`.
-        recognises: True if a record has this shape; must be cheap, never raise, and be True for no other format's.
+        recognises: True if a record has this shape; must be cheap and never raise. Of all formats that are not
+            `generic`, one at most may recognise a record.
         events: the place of each event in a record, in order: counted apart from `read`, to check it.
         read: the record's samples and the fate of its events.
         keeps_fields: True if an event has the fields of our own messages, so that a finding can point into it.
+        generic: True for a shape that others refine (a list of chat messages, say): the format yields to any other that
+            recognises the record.
+        joins: for a format whose records stretch over several lines of a file, such as a session log or a stream:
+            whether a line (its value) continues the lines gathered so far; with none gathered, whether a record may
+            begin with it. Must be cheap and never raise: it is asked of every line. A record of several lines has the
+            list of their values as its data; a record of one line has that line's value.
     """
 
     name: str
@@ -70,6 +82,14 @@ class Format:
     events: Callable[[Any], list[Path]]
     read: Callable[[Any], Reading]
     keeps_fields: bool = False
+    generic: bool = False
+    joins: Callable[[Sequence[Any], Any], bool] | None = None
+
+
+def recognising(candidates: Iterable[Format], data: Any) -> list[Format]:
+    """The formats that recognise a record; a generic one only where no other does."""
+    found = [format for format in candidates if format.recognises(data)]
+    return [format for format in found if not format.generic] or found
 
 
 def unbalanced(events: list[Path], reading: Reading) -> list[str]:

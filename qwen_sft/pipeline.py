@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 
 from qwen_sft.errors import UsageError
 from qwen_sft.finding import Diagnostic, Finding, Severity
-from qwen_sft.format import Conversation, Event, Reading, formats, unbalanced
+from qwen_sft.format import Conversation, Event, Reading, formats, recognising, unbalanced
+from qwen_sft.gather import gathered
 from qwen_sft.ingest import Input, records
 from qwen_sft.record import Record
 from qwen_sft.reporter import Totals
@@ -140,7 +141,7 @@ class Pipeline:
     def _recognise(self, record: Record, outcome: Outcome) -> Source:
         wanted = self.settings.format
         candidates = [self.formats[wanted]] if wanted else list(self.formats.values())
-        recognised = [format for format in candidates if format.recognises(record.data)]
+        recognised = recognising(candidates, record.data)
         names = tuple(format.name for format in recognised)
         if len(recognised) != 1:
             return Source(record, self.settings, names)
@@ -166,6 +167,7 @@ class Pipeline:
         """The diagnostic of a finding in a sample, at the place in the record that it came from."""
         path: Path = finding.path
         keeps_fields = outcome.format is not None and self.formats[outcome.format].keeps_fields
+        keeps_fields = keeps_fields and not conversation.rebuilt
         match finding.path:
             case ("messages", int() as index, *rest) if index < len(conversation.origins):
                 path = (*conversation.origins[index], *(rest if keeps_fields else ()))
@@ -254,13 +256,16 @@ def _selected(settings: Settings) -> dict[Stage, list[Rule]]:
 
 def _stamp(rule: Rule, finding: Finding, outcome: Outcome, *, path: Path, sample_id: str | None = None) -> Diagnostic:
     record = outcome.record
+    where = record.where
+    if record.parts and path and isinstance(path[0], int):  # it was put together from lines: name the line
+        where, path = record.parts[path[0]], path[1:]
     digest = hashlib.blake2b(f"{rule.code}{json_path(path)}".encode(), digest_size=8)
     digest.update(record.raw)
     return Diagnostic(
         code=rule.code,
         name=rule.name,
         severity=finding.severity or rule.severity,
-        where=record.where,
+        where=where,
         path=path,
         sample_path=finding.path,
         says=finding.says,
@@ -274,16 +279,20 @@ Process = Callable[[Sequence[Record]], list[Outcome]]
 """What an engine runs: `Pipeline.process`."""
 
 
-def outcomes(inputs: Iterable[Input], process: Process) -> Iterator[Outcome]:
+def outcomes(inputs: Iterable[Input], process: Process, wanted: str | None = None) -> Iterator[Outcome]:
     """The outcomes of all records of some inputs, in order; memory holds one batch.
+
+    Args:
+        wanted: name of the format that every record is read as; None to recognise each by its shape.
 
     Raises:
         InputError: an input cannot be opened.
     """
+    joining = [one for one in formats().values() if one.joins and wanted in (None, one.name)]
     for source in inputs:
         batch: list[Record] = []
         size = 0
-        for record in records(source):
+        for record in gathered(records(source), joining):
             batch.append(record)
             size += len(record.raw)
             if len(batch) >= _BATCH_RECORDS or size >= _BATCH_BYTES:

@@ -27,9 +27,12 @@ class Record:
         data: the parsed JSON value; None where it could not be parsed.
         raw: the bytes in the file: a line, or a slice of a JSON array; for a Parquet row, that row as JSON.
         fault: why it could not be parsed, with the column; None where it could.
+        parts: where it was put together from several lines (a session log, a stream), the place of each: `data` is the
+            list of their values, `raw` that list as JSON.
     """
 
     where: Where
     data: Any
     raw: bytes
     fault: str | None = None
+    parts: tuple[Where, ...] = ()

@@ -60,15 +60,24 @@ class Tool(TypedDict, total=False):
 
 
 class Sample(TypedDict, total=False):
-    """One conversation. `messages` is always there; `id` is the trace's own name for it."""
+    """One conversation. `messages` is always there; `id` is the trace's own name for it.
+
+    `metadata` is what the trace says about the run as a whole, under the names of `qwen_sft.metadata`.
+    """
 
     id: str
     messages: list[Message]
     tools: list[Tool]
+    metadata: dict[str, Any]
 
 
 Path = tuple[str | int, ...]
 """A place in a JSON value: ("messages", 4, "tool_call_id")."""
+
+
+def json_pointer(path: Path) -> str:
+    """The JSON Pointer (RFC 6901) of a place: `/messages/4/tool_call_id`; "" for the whole value."""
+    return "".join("/" + str(step).replace("~", "~0").replace("/", "~1") for step in path)
 
 
 def json_path(path: Path) -> str:

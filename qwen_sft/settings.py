@@ -3,14 +3,18 @@
 An unknown key is an error: a misspelled setting would otherwise be a check that silently never runs.
 """
 
+import math
+import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 from qwen_sft.errors import UsageError
-from qwen_sft.sample import is_list, is_object, value_at
+from qwen_sft.quote import quoted
+from qwen_sft.sample import MOST_NESTED, is_list, is_object, is_too_deep, value_at
+from qwen_sft.selection import selection
 
 FailOn = Literal["error", "warning", "info", "never"]
 TrailingCalls = Literal["error", "drop-turn", "keep"]
@@ -101,10 +105,61 @@ class Settings:
             raise UsageError(f"max-length is {self.max_length}; it counts tokens and must be 1 or more")
         if self.shard_size < 1:
             raise UsageError(f"shard-size is {self.shard_size}; it counts bytes and must be 1 or more")
+        if self.model == "":
+            raise UsageError("model is ''; name a family, a folder or a hub id, see: qwen-sft models")
+        selection(self.train, trains_stops=self.train_eot != "none")
+        for key, value in self.chat_template_kwargs.items():
+            _check_option(key, value)
         if "enable_thinking" in self.chat_template_kwargs and self.thinking in ("on", "off"):
             raise UsageError(
                 f"thinking is {self.thinking!r} and chat-template-kwargs set enable_thinking; set one of them"
             )
+
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_BOOLEAN_OPTIONS = ("enable_thinking", "preserve_thinking")  # a template takes the string "false" for true
+
+
+def _check_option(key: Any, value: Any) -> None:
+    """Holds a template option to what a request and a lock can carry.
+
+    Raises:
+        UsageError: it is no JSON value, or not of the option's type.
+    """
+    if is_too_deep(value):
+        raise UsageError(f"chat-template-kwargs set {quoted(key)} to a value of more than {MOST_NESTED} levels")
+    fault = next(filter(None, map(_no_json, _parts({key: value}))), None)
+    if fault is not None:
+        raise UsageError(f"chat-template-kwargs set {quoted(key)} to {quoted(value)}; {fault}")
+    if key in _BOOLEAN_OPTIONS and not isinstance(value, bool):
+        raise UsageError(f"chat-template-kwargs set {key!r} to {quoted(value)}; it takes true or false")
+
+
+def _parts(value: Any) -> Iterator[Any]:
+    """Each key, and each value that is no object or list."""
+    waiting = [value]
+    while waiting:
+        item = waiting.pop()
+        if is_object(item):
+            yield from item
+            waiting += item.values()
+        elif is_list(item):
+            waiting += item
+        else:
+            yield item
+
+
+def _no_json(value: Any) -> str | None:
+    """Why a key or a single value is none that JSON carries everywhere; None if it is one."""
+    if value is None or isinstance(value, bool):
+        return None
+    if isinstance(value, int):
+        return None if -(1 << 63) <= value < 1 << 63 else "an integer must fit into 64 bits"
+    if isinstance(value, float):
+        return None if math.isfinite(value) else f"{value!r} is no JSON number"
+    if isinstance(value, str):
+        return "half a surrogate pair is no character" if _SURROGATE.search(value) else None
+    return f"a {type(value).__name__} is no JSON value"
 
 
 def _dashed(name: str) -> str:
@@ -137,6 +192,8 @@ def _from_file(folder: Path, file: Path | None) -> dict[str, Any]:
             table: Any = tomllib.loads(path.read_text(encoding="utf-8"))
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise UsageError(f"{path} is not TOML: {error}") from error
+        except RecursionError as error:
+            raise UsageError(f"{path} nests a value too deep to be read") from error
         if path.name == "pyproject.toml":
             table = value_at(table, ("tool", "qwen-sft"))
             if table is None and file is None:

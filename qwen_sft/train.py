@@ -21,8 +21,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from qwen_sft.errors import UsageError
 from qwen_sft.sample import Message
+from qwen_sft.selection import selection
 from qwen_sft.settings import Settings, TrainEot
 from qwen_sft.tokens import GENERATED, Kind, Tokens
 
@@ -93,21 +93,9 @@ def policy(settings: Settings) -> Policy:
     Raises:
         UsageError: a selector that there is not, or selectors that leave nothing to train.
     """
-    turns: list[str] = []
-    kinds = set(GENERATED)
-    for selector in settings.train:
-        how, _, named = selector.partition(":")
-        if selector in _SELECTORS:
-            turns.append(selector)
-        elif how in ("none-of", "only") and named and set(named.split("+")) <= _NAMES.keys():
-            these = {_NAMES[name] for name in named.split("+")}
-            kinds = kinds - these if how == "none-of" else kinds & these
-        else:
-            known = f"{', '.join(_SELECTORS)}, none-of:KINDS, only:KINDS with KINDS of {'+'.join(_NAMES)}"
-            raise UsageError(f"train is {selector!r}; it can be {known}")
-    if not kinds or (kinds == {Kind.STOP} and settings.train_eot == "none"):
-        raise UsageError(f"train {','.join(settings.train)} leaves no kind of token to train")
-    return Policy(tuple(turns) or ("assistant",), frozenset(kinds), settings.train_eot, settings.train_newline)
+    chosen = selection(settings.train, trains_stops=settings.train_eot != "none")
+    kinds = frozenset(_NAMES[name] for name in chosen.kinds)
+    return Policy(chosen.turns, kinds, settings.train_eot, settings.train_newline)
 
 
 _Selector = Callable[[Sequence[Message], list[int]], list[int]]
