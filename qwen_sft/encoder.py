@@ -27,13 +27,15 @@ from qwen_sft.transcript import Transcript
 class _Draft:
     """A sample on its way to rows; `rows` and `renderings` belong together one to one.
 
-    `messages` and `tools` are what is rendered: those of the transcript, with marks where control tokens are data.
+    `messages` and `tools` are what is rendered: `plain` and the transcript's tools, with marks where control tokens are
+    data.
     """
 
     conversation: Conversation
     transcript: Transcript
     dropped: list[Event]
     verify: bool
+    plain: Sequence[Message] = ()
     messages: Sequence[Message] = ()
     tools: Sequence[Tool] = ()
     options_of: OptionsOf = lambda _turn: NO_OPTIONS
@@ -114,23 +116,31 @@ class Encoder:
         """Sets what is rendered.
 
         Raises:
-            TemplateError: with its control tokens as text the sample would be rendered otherwise than without.
+            TemplateError: the sample holds the mark of control tokens itself.
         """
         model = self.model
         plain = model.prepared(draft.transcript.messages)
         draft.options_of = model.options_of(plain)
         draft.messages, draft.tools = plain, draft.transcript.tools
-        if self.settings.control_tokens != "as-text":
+        draft.plain = plain
+        if self.settings.control_tokens == "as-text":
+            draft.messages, draft.tools = marked(plain, draft.tools, model.tokenizer)
+
+    def _hold_to_plain(self, draft: _Draft, run: Run) -> None:
+        """Holds a row to what the template prints of the same messages without marks in their control tokens.
+
+        Raises:
+            TemplateError: it prints something else.
+        """
+        if draft.messages is draft.plain and draft.tools is draft.transcript.tools:
             return
-        draft.messages, draft.tools = marked(plain, draft.tools, model.tokenizer)
-        if draft.messages is plain or not plain:
-            return
-        options = draft.options_of(len(plain) - 1)
-        texts = [
-            model.server(messages, tools, False, options)
-            for messages, tools in ((draft.messages, draft.tools), (plain, draft.transcript.tools))
-        ]
-        if unmarked(texts[0]) != texts[1]:
+        n = run.n_messages
+        text = unmarked(self.model.server(draft.messages[:n], draft.tools, False, run.options))
+        try:
+            same = text == self.model.server(draft.plain[:n], draft.transcript.tools, False, run.options)
+        except TemplateError:
+            same = False
+        if not same:
             raise TemplateError("it reads a control token in the data as its own, which cannot be encoded as text")
 
     def _runs(self, draft: _Draft, n_messages: int) -> tuple[list[Run], dict[int, str]]:
@@ -146,6 +156,8 @@ class Encoder:
         return sorted(runs, key=lambda run: run.turns[-1]), untrained
 
     def _renderings(self, draft: _Draft, runs: Sequence[Run]) -> list[Rendering]:
+        for run in runs:
+            self._hold_to_plain(draft, run)
         return renderings(
             draft.messages,
             draft.tools,
@@ -213,7 +225,7 @@ class Encoder:
             encoded,
             rows=tuple(rows),
             unselected=not rows,
-            unshown=tuple(unshown(transcript, draft.renderings)),
+            unshown=tuple(unshown(transcript, draft.renderings, draft.plain)),
             unparsed=tuple(unparsed(transcript, draft.renderings, model, draft.options_of, self.parser)),
             unreasoned=tuple(self._unreasoned(draft)),
             expansion=_expansion(rows),

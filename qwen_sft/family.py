@@ -45,6 +45,20 @@ class Plan:
     untrained: Mapping[int, str] = field(default_factory=dict[int, str])
 
 
+NO_PROMPT = "the template prints no prompt for it"
+
+
+def mending(why: str) -> str:
+    """How to mend a turn that cannot be trained.
+
+    Args:
+        why: as in `Plan.untrained`.
+    """
+    if why.startswith(NO_PROMPT):
+        return "put the user's request before it, and a system message nowhere but first"
+    return "choose the mode that it was made in with --thinking, and give its reasoning as reasoning_content"
+
+
 def one_run(messages: Sequence[Message], _tools: Sequence[Tool], options_of: OptionsOf, /) -> Plan:
     """The plan of a template that never rewrites history: all turns share one rendering."""
     turns = tuple(i for i, message in enumerate(messages) if i and message.get("role") == "assistant")

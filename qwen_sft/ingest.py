@@ -20,7 +20,7 @@ from qwen_sft.jsontext import documents, is_lines, lines, parse
 from qwen_sft.quote import quoted
 from qwen_sft.record import Record, Where
 
-SUFFIXES = (".json", ".jsonl", ".json.gz", ".jsonl.gz", ".json.zst", ".jsonl.zst", ".parquet")
+SUFFIXES = (".json", ".jsonl", ".traj", ".traj.gz", ".traj.zst", ".json.gz", ".jsonl.gz", ".json.zst", ".jsonl.zst", ".parquet")
 """What a directory is searched for; a file that is named outright may have any suffix."""
 
 STDIN = "<stdin>"

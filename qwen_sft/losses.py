@@ -8,16 +8,22 @@ from qwen_sft.model import Model
 from qwen_sft.parse import differences, parse_turn
 from qwen_sft.parser import Difference, ToolParser
 from qwen_sft.parsing.tools import kind
+from qwen_sft.reasoning import inline_reasoning
 from qwen_sft.render import Rendering
 from qwen_sft.request import OptionsOf
-from qwen_sft.sample import Path, is_object
+from qwen_sft.sample import Message, Path, is_object
 from qwen_sft.tokens import GENERATED, Kind
 from qwen_sft.transcript import Transcript
 
 
-def unshown(transcript: Transcript, renderings: Sequence[Rendering]) -> Iterator[tuple[Path, str]]:
-    """Words of the sample that stand in no row: of a turn that is trained, in the row that trains it."""
-    messages = transcript.messages
+def unshown(
+    transcript: Transcript, renderings: Sequence[Rendering], prepared: Sequence[Message]
+) -> Iterator[tuple[Path, str]]:
+    """Words of the sample that stand in no row: of a turn that is trained, in the row that trains it.
+
+    Args:
+        prepared: the messages that were rendered: as in the transcript, or without their reasoning.
+    """
     trained = {turn for rendering in renderings for turn in rendering.turns}
     shown: dict[int, list[str]] = {}
     for rendering in renderings:
@@ -27,11 +33,19 @@ def unshown(transcript: Transcript, renderings: Sequence[Rendering]) -> Iterator
             if index >= 0 and index not in before and (index not in trained or index in rendering.turns):
                 shown.setdefault(index, []).append(span.text)
     end = max((rendering.n_messages for rendering in renderings), default=0)
-    for index, message in enumerate(messages[:end]):
+    for index, (message, left) in enumerate(zip(transcript.messages[:end], prepared[:end], strict=True)):
         text = unmarked("".join(shown.get(index, ())))
-        if not _stands_in(message.get("content", ""), text):
+        words: Any = left.get("content", "")
+        inline = inline_reasoning(left) if index not in trained and left.get("role") == "assistant" else None
+        if not _stands_in(inline[1] if inline else words, text):  # of a past turn, templates take the think block out
             yield ("messages", index, "content"), "content"
-        if index in trained and not _stands_in(message.get("reasoning_content", ""), text):
+        if index not in trained:
+            continue
+        if message.get("content", "") != words:
+            yield ("messages", index, "content"), "reasoning"
+        reasoning = message.get("reasoning_content", "")
+        stripped = left is not message and bool(_squeezed(reasoning))
+        if stripped or not _stands_in(reasoning, text):
             yield ("messages", index, "reasoning_content"), "reasoning"
 
 
@@ -73,23 +87,23 @@ def unparsed(
     options_of: OptionsOf,
     parser: ToolParser | None,
 ) -> Iterator[tuple[int, Difference]]:
-    """What the server's parser would not give back as the sample has it, of turns that make calls.
+    """What the server's parsers would not give back as the sample has it, of every trained turn.
 
     Args:
         parser: who reads; None where it is not known who would.
     """
     if parser is None:
         return
+    messages = model.prepared(transcript.messages)
     tools = [*(dict(tool) for tool in transcript.tools), *_undeclared(transcript)]
     for rendering in renderings:
-        if not any(transcript.messages[turn].get("tool_calls") for turn in rendering.turns):
+        if not any(_may_be_misread(messages[turn]) for turn in rendering.turns):
             continue
         for turn, text in said(rendering).items():
-            message = transcript.messages[turn]
-            calls = message.get("tool_calls")
-            if not calls:
+            message = messages[turn]
+            if not _may_be_misread(message):
                 continue
-            declared = [(call["function"]["name"], call["function"]["arguments"]) for call in calls]
+            reasoning, content = _declared(message, model)
             parsed = parse_turn(
                 text,
                 tools,
@@ -97,9 +111,30 @@ def unparsed(
                 thinking=model.thinking(options_of(turn), text),
                 reasoning_parser=model.family.reasoning_parser,
             )
-            content = message.get("content")
-            found = differences(declared, parsed, content=content, tools=tools, parser=parser)
+            found = differences(
+                [(call["function"]["name"], call["function"]["arguments"]) for call in message.get("tool_calls", [])],
+                parsed,
+                content=content,
+                reasoning=reasoning,
+                tools=tools,
+                parser=parser,
+            )
             yield from ((turn, difference) for difference in found)
+
+
+def _may_be_misread(message: Message) -> bool:
+    """False for words without markup: what the template writes around them is read as it is meant."""
+    if message.get("tool_calls"):
+        return True
+    return any("<" in text for text in (message.get("content"), message.get("reasoning_content")) if text)
+
+
+def _declared(message: Message, model: Model) -> tuple[str | None, Any]:
+    """A turn's reasoning, None where no server parts it from the words, and its words."""
+    content = message.get("content")
+    if model.family.reasoning_parser is None:
+        return None, content
+    return inline_reasoning(message) or (message.get("reasoning_content", ""), content)
 
 
 def _undeclared(transcript: Transcript) -> Iterator[dict[str, Any]]:

@@ -10,7 +10,8 @@ from qwen_sft.chatml import START, STOP
 from qwen_sft.errors import ModelError, TemplateError
 from qwen_sft.family import Family
 from qwen_sft.normalize import decode_json
-from qwen_sft.reasoning import inlined
+from qwen_sft.quote import quoted
+from qwen_sft.reasoning import inline_reasoning, inlined
 from qwen_sft.request import NO_OPTIONS, Options, OptionsOf
 from qwen_sft.sample import Message, Tool, is_list, is_object
 from qwen_sft.settings import Backend, Thinking
@@ -73,9 +74,10 @@ class Model:
 
     def prepared(self, messages: Sequence[Message]) -> Sequence[Message]:
         """The messages as they are rendered: without reasoning where the settings take it out."""
-        if not self.strips_reasoning or not any("reasoning_content" in message for message in messages):
+        if not self.strips_reasoning:
             return messages
-        return [_without_reasoning(message) for message in messages]
+        made = [_without_reasoning(message) for message in messages]
+        return messages if all(new is old for new, old in zip(made, messages, strict=True)) else made
 
     def thinking(self, options: Options, said: str) -> bool | None:
         """Whether the server's reasoning parser starts inside reasoning; None where a server runs no such parser.
@@ -116,10 +118,16 @@ def _reasons(message: Message) -> bool:
 
 
 def _without_reasoning(message: Message) -> Message:
-    if "reasoning_content" not in message:
+    """A message without its reasoning, wherever it stands; the same one if it has none."""
+    content = message.get("content")
+    opens = message.get("role") == "assistant" and isinstance(content, str) and content.lstrip().startswith("<think>")
+    inline = inline_reasoning(message) if opens else None
+    if inline is None and "reasoning_content" not in message:
         return message
     bare = message.copy()
-    del bare["reasoning_content"]
+    bare.pop("reasoning_content", None)
+    if inline is not None:
+        bare["content"] = inline[1]
     return bare
 
 
@@ -141,9 +149,28 @@ def load_model(
 
     Raises:
         ModelError: nothing has that name, a file is missing, the template is one that we cannot prove, or it does not
-            know an option.
+            know an option or its value.
     """
-    return _prompted(_load_model(name, families, backend), options, thinking)
+    model = _prompted(_load_model(name, families, backend), options, thinking)
+    for request in (model.bare, model.reasoned):
+        _check_request(model, request)
+    return model
+
+
+def _check_request(model: Model, options: Options) -> None:
+    """Holds the template to printing a prompt with these options; one that prints none without them is not asked.
+
+    Raises:
+        ModelError: it refuses a value.
+    """
+    try:
+        model.server(_PROBE, [], True, options)
+    except TemplateError as error:
+        try:
+            model.server(_PROBE, [], True, NO_OPTIONS)
+        except TemplateError:
+            return
+        raise ModelError(f"the chat template of {model.name} refuses {quoted(dict(options), 200)}: {error}") from error
 
 
 def _load_model(name: str, families: Mapping[str, Family], backend: Backend) -> Model:

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from qwen_sft.parser import Difference, Parsed, ToolParser, Tools
-from qwen_sft.parsing.reasoning import split_reasoning_r1
+from qwen_sft.parsing.reasoning import SPECIAL, split_reasoning_r1
 from qwen_sft.parsing.tools import kind, list_, mapping
 from qwen_sft.parsing.why import ABSENT, Why, why_call, why_value, why_words
 from qwen_sft.sample import Path, json_path
@@ -47,6 +47,7 @@ def differences(
     parsed: Parsed,
     *,
     content: str | None = None,
+    reasoning: str | None = None,
     tools: Tools = (),
     parser: ToolParser | None = None,
 ) -> list[Difference]:
@@ -57,6 +58,8 @@ def differences(
 
     Args:
         content: the turn's declared words; None where they are not compared.
+        reasoning: the turn's declared reasoning; None where it is not compared. Words are not compared where it is
+            read otherwise: they can only be so, too.
         tools: as the parser had them; they say why a value was read otherwise.
         parser: who read; it says why a value was lost.
     """
@@ -76,7 +79,9 @@ def differences(
     for n, (name, read) in enumerate(parsed.calls[len(declared) :], len(declared)):
         says = f"call {n + 1} is not declared, but the server reads {_shown(name)} with {_shown(read)}"
         found.append(_difference((), says, why_call([each for _, each in declared], parser)))
-    if isinstance(content, str) and n_read >= len(declared):
+    thought = list(_reasoning_differences(reasoning, parsed)) if reasoning is not None else []
+    found += thought
+    if isinstance(content, str) and n_read >= len(declared) and all(difference.spelling for difference in thought):
         found += _word_differences(content, parsed, parser)
     return found
 
@@ -88,6 +93,26 @@ def _word_differences(content: str, parsed: Parsed, parser: ToolParser | None) -
     if declared != read:
         says = f"content: {_parting(declared, read)}"
         yield replace(_difference((), says, why_words(declared, read, parser)), path=("content",))
+
+
+def _reasoning_differences(reasoning: str, parsed: Parsed) -> Iterator[Difference]:
+    declared, read = reasoning.strip(), (parsed.reasoning or "").strip()
+    if declared == read:
+        return
+    marks = [mark for mark in _ENDS_REASONING if mark in declared]
+    fix = f"take {marks[0]!r} out of the reasoning" if marks else "give it as reasoning_content, not inside the content"
+    says = f"reasoning: {_parting(declared, read)}"
+    yield Difference(("reasoning_content",), says, fix, spelling=_untagged(declared) == _untagged(read))
+
+
+_ENDS_REASONING = ("</think>", "<tool_call>", "<think>", *SPECIAL)
+
+
+def _untagged(text: str) -> str:
+    """A text without what a server takes out of it, and without white space."""
+    for tag in ("<think>", "</think>", *SPECIAL):
+        text = text.replace(tag, "")
+    return "".join(text.split())
 
 
 def _difference(path: Path, says: str, why: Why) -> Difference:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from qwen_sft.errors import TemplateError
-from qwen_sft.family import Plan, Run
+from qwen_sft.family import NO_PROMPT, Plan, Run
 from qwen_sft.request import Options, OptionsOf, Render
 from qwen_sft.sample import Message, Tool
 
@@ -86,7 +86,7 @@ def _view(
     try:
         prompt = render(messages[:turn], tools, True, options)
     except TemplateError as error:
-        return f"the template prints no prompt for it: {error}"
+        return f"{NO_PROMPT}: {error}"
     whole = render(messages[: turn + 1], tools, False, options)
     lone = not whole.startswith(prompt)
     if lone:

@@ -98,6 +98,23 @@ def _is_query(message: Message, _index: int) -> bool:
     )
 
 
+def inline_reasoning(message: Message) -> tuple[str, str] | None:
+    """A turn's reasoning and its words, where the content begins with a think block; None where it does not.
+
+    Nothing but white space may stand before the block. Its first tag may be missing: the prompt has opened the block,
+    and a server without a reasoning parser returns what follows. Tags in the content of a turn that has
+    `reasoning_content` are words.
+    """
+    content = message.get("content")
+    if isinstance(message.get("reasoning_content"), str) or not isinstance(content, str) or "</think>" not in content:
+        return None
+    block, _, words = content.partition("</think>")
+    before, opened, thought = block.partition("<think>")
+    if opened and before.strip():
+        return None
+    return (thought if opened else before).strip("\n"), words.lstrip("\n")
+
+
 def think_block(reasoning: str) -> str:
     """Reasoning as the model writes it in front of its answer; an empty block for none."""
     return "<think>\n{}\n</think>\n\n".format(reasoning.strip("\n"))

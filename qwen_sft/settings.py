@@ -126,6 +126,8 @@ def _check_option(key: Any, value: Any) -> None:
     Raises:
         UsageError: it is no JSON value, or not of the option's type.
     """
+    if not isinstance(key, str):
+        raise UsageError(f"chat-template-kwargs set {quoted(key)}; options are named by strings")
     if is_too_deep(value):
         raise UsageError(f"chat-template-kwargs set {quoted(key)} to a value of more than {MOST_NESTED} levels")
     fault = next(filter(None, map(_no_json, _parts({key: value}))), None)

@@ -12,7 +12,7 @@ from typing import Any
 
 from qwen_sft.chatml import HEADER, START, STOP, arguments_of, conversation, end, result, text_of, tojson
 from qwen_sft.errors import TemplateError
-from qwen_sft.family import Plan
+from qwen_sft.family import NO_PROMPT, Plan
 from qwen_sft.history import EMPTY_REASONING, OPEN_REASONING, Forms, plan_by_forms
 from qwen_sft.plan import minimal_plan
 from qwen_sft.request import NO_OPTIONS, Options, OptionsOf
@@ -297,9 +297,9 @@ def _refused(messages: Sequence[Message], turns: Sequence[int]) -> dict[int, str
     asked = next((i for i, message in enumerate(messages) if _is_query(message, i)), len(messages))
     late = _late_system(messages)
     refused = {
-        turn: "the template prints no prompt for it: no user has asked anything yet" for turn in turns if turn < asked
+        turn: f"{NO_PROMPT}: no user has asked anything yet" for turn in turns if turn < asked
     }
     if late is not None:
-        why = f"the template prints no prompt for it: messages[{late}] is a system message that does not come first"
+        why = f"{NO_PROMPT}: messages[{late}] is a system message that does not come first"
         refused |= {turn: why for turn in turns if turn > late}
     return refused

@@ -1,29 +1,23 @@
 """Every format on the shelf: its example pair, that records balance and stay as they are, and real traces."""
 
-import copy
 import json
 import os
 from collections import Counter
-from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-import jsonschema_rs
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from reading import EXAMPLES, FORMATS, example_files, fates, read_whole, recognised, records_of, samples, schema
+from real import TRACES
 
 from qwen_sft.chat import joined, message, spoken
-from qwen_sft.format import Format, formats, unbalanced
+from qwen_sft.format import Format
 from qwen_sft.markup import lift_calls, lift_results, lift_tools
 from qwen_sft.normalize import arguments, sample_id
 from qwen_sft.sample import json_path
-
-ROOT = Path(__file__).parents[1]
-EXAMPLES = ROOT / "examples" / "formats"
-TRACES = ROOT.parent / "shared" / "data" / "traces"
-FORMATS = formats()
-SCHEMA = jsonschema_rs.validator_for(json.loads((ROOT / "schemas" / "sample.schema.json").read_text()))
 
 every_format = pytest.mark.parametrize("kind", FORMATS.values(), ids=list(FORMATS))
 
@@ -32,29 +26,12 @@ def lines(path: Path) -> list[Any]:
     return [json.loads(line) for line in path.read_text().split("\n") if line.strip()]
 
 
-def conversations(kind: Format, records: list[Any]) -> list[dict[str, Any]]:
+def conversations(kind: Format, files: list[Path]) -> list[dict[str, Any]]:
     return [
-        {"line": n, "sample": found.sample, "origins": [json_path(place) for place in found.origins]}
-        for n, record in enumerate(records, start=1)
-        for found in kind.read(record).conversations
+        {"line": record.where.line, "sample": found.sample, "origins": [json_path(place) for place in found.origins]}
+        for record in records_of(*files)
+        for found in kind.read(record.data).conversations
     ]
-
-
-def read_whole(kind: Format, record: Any) -> Any:
-    """The reading of a record, once the laws are checked that hold for every reading."""
-    before = copy.deepcopy(record)
-    reading = kind.read(record)
-    assert repr(record) == repr(before)
-    if reading.refusal is None:
-        assert unbalanced(kind.events(record), reading) == []
-        assert reading.conversations
-    else:
-        assert reading.conversations == []
-        assert reading.refusal.says
-        assert reading.refusal.fix
-    for conversation in reading.conversations:
-        assert len(conversation.origins) == len(conversation.sample["messages"])
-    return reading
 
 
 def test_shelf_has_a_folder_of_examples_for_every_format():
@@ -65,7 +42,7 @@ def test_shelf_has_a_folder_of_examples_for_every_format():
 @every_format
 def test_raw_examples_become_the_samples_beside_them(kind: Format):
     golden = EXAMPLES / kind.name / "samples.jsonl"
-    made = conversations(kind, lines(EXAMPLES / kind.name / "raw.jsonl"))
+    made = conversations(kind, example_files(kind.name))
     if os.environ.get("QWEN_SFT_UPDATE_GOLDEN") == "1":
         golden.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in made))
     assert made == lines(golden)
@@ -74,9 +51,10 @@ def test_raw_examples_become_the_samples_beside_them(kind: Format):
 
 @every_format
 def test_example_is_recognised_by_its_format_alone_and_read_whole(kind: Format):
-    for record in lines(EXAMPLES / kind.name / "raw.jsonl"):
-        assert [other.name for other in FORMATS.values() if other.recognises(record)] == [kind.name]
-        assert read_whole(kind, record).refusal is None
+    for record in records_of(*example_files(kind.name)):
+        assert record.fault is None
+        assert recognised(record.data) == [kind.name]
+        assert read_whole(kind, record.data).refusal is None
 
 
 def test_example_samples_satisfy_the_schema_unless_their_trace_is_broken():
@@ -84,21 +62,12 @@ def test_example_samples_satisfy_the_schema_unless_their_trace_is_broken():
         (kind, row["line"])
         for kind in FORMATS
         for row in lines(EXAMPLES / kind / "samples.jsonl")
-        if not SCHEMA.is_valid(row["sample"])
+        if not schema().is_valid(row["sample"])
     }
     assert broken == {("sharegpt", 3)}  # a call that is no JSON
 
 
 # What becomes of what.
-
-
-def read(name: str, record: Any) -> list[Any]:
-    assert FORMATS[name].recognises(record)
-    return [found.sample for found in read_whole(FORMATS[name], record).conversations]
-
-
-def fates(name: str, record: Any) -> list[tuple[str, str, str, bool]]:
-    return [(json_path(e.path), e.fate, e.reason, e.loses) for e in FORMATS[name].read(record).aside]
 
 
 CALL = {"type": "function", "function": {"name": "f", "arguments": {"a": 1}}}
@@ -200,7 +169,7 @@ def test_sharegpt_call_that_is_none_stays_as_it_was(value: str):
 def test_sharegpt_call_joins_the_text_and_the_calls_directly_before_it():
     call = {"from": "function_call", "value": '{"name": "f", "arguments": {"a": 1}}'}
     record = {"conversations": [{"from": "human", "value": "x"}, {"from": "gpt", "value": "y"}, call, call]}
-    assert read("sharegpt", record)[0]["messages"][1] == {
+    assert samples("sharegpt", record)[0]["messages"][1] == {
         "role": "assistant",
         "content": "y",
         "tool_calls": [CALL, CALL],
@@ -280,7 +249,7 @@ def test_tools_are_lifted_only_from_exact_text(text: str, lifted: Any):
 def test_hermes_keeps_its_text_where_the_tools_have_no_exact_reading():
     system = "Tools: <tools>[{'name': 'f'}]</tools>"
     record = {"messages": [{"role": "system", "content": system}, {"role": "user", "content": "x"}], "tools": [TOOL]}
-    assert read("hermes", record) == [{"messages": record["messages"], "tools": [TOOL]}]
+    assert samples("hermes", record) == [{"messages": record["messages"], "tools": [TOOL]}]
 
 
 def item(kind: str, **fields: Any) -> dict[str, Any]:
@@ -343,7 +312,7 @@ def test_response_items_become_turns_in_their_order(items: list[Any], turns: lis
         "response": {"request": {"input": "x"}, "response": {"object": "response", "output": items}},
         "bare": [item("message", role="user", content="x"), *items, item("reasoning", summary=[])],
     }[shape]
-    assert read("responses", record)[0]["messages"] == [{"role": "user", "content": "x"}, *turns]
+    assert samples("responses", record)[0]["messages"] == [{"role": "user", "content": "x"}, *turns]
 
 
 def test_response_item_that_is_no_turn_is_dropped_with_its_reason():
@@ -362,7 +331,7 @@ def test_response_that_repeats_its_input_is_read_once():
     asked = item("message", role="user", content="x")
     again = {**asked, "id": "msg_1", "content": [{"type": "input_text", "text": "x"}]}
     record = {"responses_create_params": {"input": [asked]}, "response": {"output": [again, SAYS]}}
-    assert [turn["role"] for turn in read("responses", record)[0]["messages"]] == ["user", "assistant"]
+    assert [turn["role"] for turn in samples("responses", record)[0]["messages"]] == ["user", "assistant"]
     assert fates("responses", record) == [("$.response.output[0]", "merged", "repeats the input", False)]
 
 
@@ -444,25 +413,54 @@ records = st.one_of(
 @settings(max_examples=500, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(records)
 def test_any_json_is_recognised_by_one_format_at_most_and_read_whole(record: Any):
-    found = [kind for kind in FORMATS.values() if kind.recognises(record)]
+    found = recognised(record)
     assert len(found) <= 1
-    for kind in found:
-        read_whole(kind, record)
+    for name in found:
+        read_whole(FORMATS[name], record)
+
+
+@cache
+def example_data() -> list[Any]:
+    return [record.data for kind in FORMATS for record in records_of(*example_files(kind))]
+
+
+def damaged(data: st.DataObject, value: Any) -> Any:
+    """A copy of a value in which one place, chosen at random, is gone or holds something else."""
+    if isinstance(value, dict) and value and data.draw(st.integers(0, 9)):
+        key = data.draw(st.sampled_from(sorted(value)))
+        fate = data.draw(st.sampled_from(["inside", "inside", "gone", "other"]))
+        rest = {k: v for k, v in value.items() if k != key}
+        return rest if fate == "gone" else {**value, key: damaged(data, value[key]) if fate == "inside" else odd(data)}
+    if isinstance(value, list) and value and data.draw(st.integers(0, 9)):
+        at = data.draw(st.integers(0, len(value) - 1))
+        fate = data.draw(st.sampled_from(["inside", "inside", "inside", "gone", "twice"]))
+        if fate == "inside":
+            return [*value[:at], damaged(data, value[at]), *value[at + 1 :]]
+        return [*value[:at], *([value[at]] * 2 if fate == "twice" else []), *value[at + 1 :]]
+    return odd(data)
+
+
+def odd(data: st.DataObject) -> Any:
+    return data.draw(st.sampled_from([None, "", "x", 0, -1, 1.5, True, [], {}, [None], [[]], [{}], {"type": 3}, ["x"]]))
+
+
+@settings(max_examples=1500, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.data())
+def test_damaged_example_is_recognised_by_one_format_at_most_and_read_whole(data: st.DataObject):
+    record = data.draw(st.sampled_from(example_data()))
+    for _ in range(data.draw(st.integers(1, 3))):
+        record = damaged(data, record)
+    for kind in FORMATS.values():
+        if kind.joins:
+            kind.joins((), record)
+            kind.joins([example_data()[0]], record)
+    found = recognised(record)
+    assert len(found) <= 1
+    for name in found:
+        read_whole(FORMATS[name], record)
 
 
 # Real traces, where they lie beside the checkout.
-
-
-def real_records(source: str) -> Iterator[Any]:
-    for path in sorted((TRACES / source).rglob("*")):
-        if path.suffix not in (".json", ".jsonl") or path.name in ("dataset_info.json",):
-            continue
-        if path.suffix == ".jsonl":
-            yield from lines(path)
-            continue
-        whole = json.loads(path.read_text())
-        is_record = any(kind.recognises(whole) for kind in FORMATS.values())
-        yield from [whole] if is_record or not isinstance(whole, list) else whole
 
 
 @pytest.mark.skipif(not TRACES.is_dir(), reason="the real traces do not lie beside this checkout")
@@ -470,22 +468,35 @@ def real_records(source: str) -> Iterator[Any]:
     ("source", "counts"),
     [
         ("hermes-fc", {"unrecognised": 2}),  # few-shots in a text, no records
-        ("llama-factory", {"sharegpt": 300, "openai_chat": 50}),
-        ("mini-swe-agent", {"openai_chat": 2}),
-        ("nemo-gym", {"responses": 70, "unrecognised": 5}),  # five requests without a response
-        ("tau-bench", {"tau_bench": 29, "unrecognised": 19}),  # few-shots that are rendered text
+        ("llama-factory/glaive*", {"sharegpt": 300}),
+        ("nemo-gym/**/*rollouts*.jsonl", {"responses": 70}),
+        ("tau-bench/**/*airline*.json", {"tau_bench": 29}),
         ("tinker-cookbook", {"openai_chat": 128}),
     ],
 )
 def test_real_traces_are_read_whole_and_satisfy_the_schema(source: str, counts: dict[str, int]):
     seen: Counter[str] = Counter()
-    for record in real_records(source):
-        found = [kind for kind in FORMATS.values() if kind.recognises(record)]
-        seen.update([kind.name for kind in found] or ["unrecognised"])
-        for kind in found:
-            reading = read_whole(kind, record)
+    for record in records_of(TRACES / source):
+        found = recognised(record.data)
+        seen.update(found or ["unrecognised"])
+        for name in found:
+            reading = read_whole(FORMATS[name], record.data)
             assert reading.refusal is None
             assert not any(event.loses for event in reading.aside)
             (conversation,) = reading.conversations
-            assert [error.message for error in SCHEMA.iter_errors(conversation.sample)] == []
+            assert [error.message for error in schema().iter_errors(conversation.sample)] == []
     assert seen == counts
+
+
+@pytest.mark.skipif(not TRACES.is_dir(), reason="the real traces do not lie beside this checkout")
+@pytest.mark.parametrize("source", sorted(p.name for p in TRACES.iterdir()) if TRACES.is_dir() else [])
+def test_every_real_trace_is_recognised_by_one_format_at_most_and_read_whole(source: str):
+    seen = 0
+    for record in records_of(TRACES / source):
+        seen += 1
+        if record.fault is None:
+            found = recognised(record.data)
+            assert len(found) <= 1
+            for name in found:
+                read_whole(FORMATS[name], record.data)
+    assert seen

@@ -4,7 +4,7 @@ import inspect
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import typer
 
@@ -182,22 +182,49 @@ def settings(flags: dict[str, Any], **more: Any) -> Settings:
     Raises:
         UsageError: a value that a setting cannot take.
     """
-    from qwen_sft.errors import UsageError
-
     given = {**flags, **more}
     config = given.pop("config")
     for key in ("select", "ignore", "train"):
         if given.get(key) is not None:
-            given[key] = tuple(code for part in given[key] for code in part.split(",") if code)
+            given[key] = tuple(code for part in given[key] for each in part.split(",") if (code := each.strip()))
     options = given.get("chat_template_kwargs")
     if options is not None:
-        try:
-            given["chat_template_kwargs"] = json.loads(options)
-        except ValueError as error:
-            raise UsageError(f"--chat-template-kwargs {options!r} is no JSON: {error}") from error
-        if not isinstance(given["chat_template_kwargs"], dict):
-            raise UsageError(f"--chat-template-kwargs {options!r} is no object; write '{{\"enable_thinking\": false}}'")
-    return load_settings(given, file=config)
+        given["chat_template_kwargs"] = _object(options)
+    loaded = load_settings(given, file=config)
+    if loaded.serve != Settings().serve:
+        from qwen_sft.serving import serving  # the shelf of parsers: 0.1 s that the default need not pay
+
+        serving(loaded.serve)
+    return loaded
+
+
+def _object(text: str) -> dict[str, Any]:
+    """The value of --chat-template-kwargs.
+
+    Raises:
+        UsageError: it is no JSON object, or names a key twice.
+    """
+    from qwen_sft.errors import UsageError
+    from qwen_sft.quote import quoted
+
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        made = dict(pairs)
+        if len(made) < len(pairs):
+            names = [name for name, _ in pairs]
+            twice = next(name for name in names if names.count(name) > 1)
+            raise UsageError(f"--chat-template-kwargs name {quoted(twice)} twice; give it one value")
+        return made
+
+    said = f"--chat-template-kwargs {quoted(text, 200)}"
+    try:
+        parsed: Any = json.loads(text, object_pairs_hook=unique)
+    except RecursionError as error:
+        raise UsageError(f"{said} nests a value too deep to be read") from error
+    except ValueError as error:
+        raise UsageError(f"{said} is no JSON: {error}") from error
+    if not isinstance(parsed, dict):
+        raise UsageError(f"{said} is no object; write '{{\"enable_thinking\": false}}'")
+    return cast("dict[str, Any]", parsed)  # JSON keys are strings
 
 
 def size(text: str) -> int:

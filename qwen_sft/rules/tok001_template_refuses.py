@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from qwen_sft.family import mending
 from qwen_sft.finding import Finding
 from qwen_sft.rule import Encoded, rule
 
@@ -35,4 +36,8 @@ def check(encoded: Encoded) -> Iterator[Finding]:
     if encoded.refusal is not None:
         yield Finding((), f"the chat template refuses it: {encoded.refusal}", "mend what the template names")
     elif not (encoded.rows or encoded.too_long or encoded.unselected or encoded.rewritten):
-        yield Finding((), "no turn of it can be trained", "give it an assistant turn")
+        if not encoded.untrained:
+            yield Finding((), "no turn of it can be trained", "give it an assistant turn that answers a request")
+            return
+        turn, why = encoded.untrained[0]
+        yield Finding((), f"no turn of it can be trained; of messages[{turn}]: {why}", mending(why))

@@ -8,10 +8,11 @@ from qwen_sft.rule import Encoded, rule
 
 @rule(code="TOK004", name="call-not-read-back", severity="error", since="0.1.0", stage="tokens")
 def check(encoded: Encoded) -> Iterator[Finding]:
-    """The server would not read a turn with calls back as the sample has it.
+    """The server would not read a turn's calls back as the sample has them.
 
     What it catches: a turn that is rendered for the model and, parsed by the server's tool-call parser, comes back with
-        another call, other arguments, other types or other words beside the calls. The server is the one of `--serve`:
+        another call, other arguments, other types or other words beside the calls; also a turn without calls in which
+        the server reads one. The server is the one of `--serve`:
         its parser for JSON calls (`hermes` on vLLM, `qwen` on SGLang) or for XML calls (`qwen3_coder`), as it reads in
         that version. XML carries no types: what no schema types is read as a string. A number that is only spelled
         otherwise, such as 1.0 read as 1, is a warning, and so are other words beside the calls.
@@ -48,4 +49,6 @@ def check(encoded: Encoded) -> Iterator[Finding]:
     for turn, difference in encoded.unparsed:
         harmless = difference.spelling or difference.path[0] == "content"  # the call itself arrives as it is
         severity = Severity.WARNING if harmless else None
-        yield Finding(("messages", turn, *difference.path), difference.says, difference.fix, severity)
+        calls = difference.path[0] == "tool_calls"
+        if calls or (difference.path[0] == "content" and encoded.transcript.messages[turn].get("tool_calls")):
+            yield Finding(("messages", turn, *difference.path), difference.says, difference.fix, severity)

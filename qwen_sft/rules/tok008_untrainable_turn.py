@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from qwen_sft.family import mending
 from qwen_sft.finding import Finding
 from qwen_sft.rule import Encoded, rule
 
@@ -18,7 +19,8 @@ def check(encoded: Encoded) -> Iterator[Finding]:
     Why it matters: what the model would have had to produce there cannot be told, and a guess would be trained in
         silence.
 
-    Fix: put the user's request before the turn; or choose the mode that it was made in (`--thinking`).
+    Fix: put the user's request before the turn; or choose the mode that it was made in (`--thinking`), and give its
+        reasoning as `reasoning_content`.
 
     Bad (model=qwen3_5):
         {"messages": [
@@ -42,8 +44,4 @@ def check(encoded: Encoded) -> Iterator[Finding]:
     Source: the templates of Qwen3.5 and later raise "No user query found in messages."
     """
     for turn, why in encoded.untrained:
-        yield Finding(
-            ("messages", turn),
-            f"this turn is shown and not trained: {why}",
-            "put a request before it, or see --thinking",
-        )
+        yield Finding(("messages", turn), f"this turn is shown and not trained: {why}", mending(why))
