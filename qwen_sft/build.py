@@ -88,7 +88,7 @@ def build(
         with (out / REJECTS).open("wb") as rejects:
             pending: list[Row] = []
             n_tokens = 0
-            for outcome in outcomes(inputs, pipeline.process, settings.format):
+            for outcome in outcomes(inputs, pipeline):
                 tally(totals, outcome)
                 _count(counts, outcome)
                 if not outcome.rows:

@@ -10,10 +10,12 @@ import hashlib
 import zlib
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from qwen_sft.adjust import MERGED_USER, adjuster, carried
+from qwen_sft.dedup import marked
 from qwen_sft.errors import UsageError
 from qwen_sft.finding import Diagnostic, Finding, Severity
 from qwen_sft.format import Conversation, Event, Reading, formats, recognising, unbalanced
@@ -53,6 +55,7 @@ class Outcome:
         n_events: how many events the record has.
         n_verified: how many of its samples the oracle has seen.
         encoded: what the encoder made of each sample; None where it was not asked.
+        left_out: whether settings, or a later record, leave some of its events out.
     """
 
     record: Record
@@ -65,11 +68,12 @@ class Outcome:
     n_events: int = 0
     n_verified: int = 0
     encoded: list[Encoded] | None = None
+    left_out: bool = False
 
     @property
     def n_kept(self) -> int:
         """How many of the events are the origin of a message."""
-        read = self.conversations or (self.reading.conversations if self.reading else [])
+        read = self.conversations or (self.reading.conversations if self.reading and not self.left_out else [])
         return len({origin for conversation in read for origin in conversation.origins})
 
     @property
@@ -97,6 +101,7 @@ class Pipeline:
         self.rules = _selected(settings)
         if settings.format is not None and settings.format not in self.formats:
             raise UsageError(f"no format {settings.format!r}; formats are {', '.join(self.formats)}")
+        self.adjust = adjuster(settings)
         if settings.model is not None:
             self.encoder  # noqa: B018  # loads it now: a missing model must stop us before the first record does
 
@@ -127,13 +132,12 @@ class Pipeline:
         outcome = Outcome(record)
         source = Source(record, self.settings)
         if record.fault is None:
-            source = self._recognise(record, outcome)
+            source = self._adjusted(self._recognise(record, outcome), outcome)
         for rule in self.rules["record"]:
             for finding in rule.check(source):
                 outcome.diagnostics.append(_stamp(rule, finding, outcome, path=finding.path))
-        if outcome.reading is None or any(d.severity is Severity.ERROR for d in outcome.diagnostics):
-            return outcome
-        outcome.conversations = outcome.reading.conversations
+        if any(d.severity is Severity.ERROR for d in outcome.diagnostics):
+            outcome.conversations = []
         for conversation in outcome.conversations:
             self._check_sample(conversation, outcome)
         return outcome
@@ -154,6 +158,41 @@ class Pipeline:
         outcome.n_events = 0 if reading.refusal else len(events)
         imbalance = () if reading.refusal else tuple(unbalanced(events, reading))
         return Source(record, self.settings, names, reading, imbalance)
+
+    def conversations(self, record: Record) -> list[Conversation]:
+        """What a record holds, before any check; nothing where no format, or more than one, reads it."""
+        found = Outcome(record)
+        self._recognise(record, found)
+        return found.reading.conversations if found.reading else []
+
+    def _adjusted(self, source: Source, outcome: Outcome) -> Source:
+        """Makes the changes that settings ask for, and tells of the conversations that they leave out."""
+        if source.reading is None or source.imbalance:
+            return source
+        marks = source.record.marks
+        repeated: list[str] = []
+        filtered: list[str] = []
+        reasons: dict[Path, Event] = {}
+        for index, read in enumerate(source.reading.conversations):
+            if index in marks.repeated:
+                where = marks.repeated[index]
+                repeated.append(f"{where.file}:{where.line}")
+                gone = [Event(place, "merged", "repeated by a later record") for place in read.origins]
+            else:
+                done = self.adjust(carried(read, marks.carried.get(index, {})))
+                if done.conversation is not None:
+                    outcome.conversations.append(done.conversation)
+                    merged = set(read.origins).difference(done.conversation.origins)
+                    gone = [Event(place, "merged", MERGED_USER) for place in merged]
+                else:
+                    filtered.append(done.reason)
+                    gone = [Event(place, "dropped", done.reason) for place in read.origins]
+            reasons.update({event.path: event for event in gone})
+        if reasons:
+            outcome.left_out = True
+            kept = {place for one in outcome.conversations for place in one.origins}
+            outcome.aside += [event for place, event in reasons.items() if place not in kept]
+        return replace(source, repeated=tuple(repeated), filtered=tuple(filtered))
 
     def _check_sample(self, conversation: Conversation, outcome: Outcome) -> None:
         transcript = Transcript(conversation.sample, self.settings)
@@ -279,20 +318,23 @@ Process = Callable[[Sequence[Record]], list[Outcome]]
 """What an engine runs: `Pipeline.process`."""
 
 
-def outcomes(inputs: Iterable[Input], process: Process, wanted: str | None = None) -> Iterator[Outcome]:
+def outcomes(inputs: Iterable[Input], pipeline: Pipeline, process: Process | None = None) -> Iterator[Outcome]:
     """The outcomes of all records of some inputs, in order; memory holds one batch.
 
     Args:
-        wanted: name of the format that every record is read as; None to recognise each by its shape.
+        process: what an engine runs; the pipeline's own `process` by default.
 
     Raises:
         InputError: an input cannot be opened.
     """
-    joining = [one for one in formats().values() if one.joins and wanted in (None, one.name)]
+    settings = pipeline.settings
+    process = process or pipeline.process
+    joining = [one for one in pipeline.formats.values() if one.joins and settings.format in (None, one.name)]
     for source in inputs:
         batch: list[Record] = []
         size = 0
-        for record in gathered(records(source), joining):
+        whole = gathered(records(source), joining)
+        for record in marked(whole, pipeline.conversations) if settings.dedup_prefixes else whole:
             batch.append(record)
             size += len(record.raw)
             if len(batch) >= _BATCH_RECORDS or size >= _BATCH_BYTES:

@@ -1,6 +1,7 @@
 """One record of an input: what was read, and the place that every later message names."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 
@@ -19,6 +20,19 @@ class Where:
 
 
 @dataclass(frozen=True, slots=True)
+class Marks:
+    """What other records of the file say about the conversations of a record, by their number (see `qwen_sft.dedup`).
+
+    Attributes:
+        repeated: those that a later record repeats, and its place.
+        carried: reasoning that an earlier record has for a turn, by the number of its message.
+    """
+
+    repeated: Mapping[int, Where] = field(default_factory=dict[int, Where])
+    carried: Mapping[int, Mapping[int, str]] = field(default_factory=dict[int, Mapping[int, str]])
+
+
+@dataclass(frozen=True, slots=True)
 class Record:
     """A record as it stands in its file.
 
@@ -29,6 +43,7 @@ class Record:
         fault: why it could not be parsed, with the column; None where it could.
         parts: where it was put together from several lines (a session log, a stream), the place of each: `data` is the
             list of their values, `raw` that list as JSON.
+        marks: what other records of its file say about it.
     """
 
     where: Where
@@ -36,3 +51,4 @@ class Record:
     raw: bytes
     fault: str | None = None
     parts: tuple[Where, ...] = ()
+    marks: Marks = field(default_factory=Marks, repr=False)

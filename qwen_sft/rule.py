@@ -35,6 +35,8 @@ class Source:
         recognised: the names of the formats that recognise it, or the one that was asked for.
         reading: what that format made of it, if exactly one did.
         imbalance: sentences for events with no fate or with two.
+        repeated: for each of its conversations that a later record repeats, the place of that record.
+        filtered: for each of its conversations that settings leave out, why.
     """
 
     record: Record
@@ -42,6 +44,8 @@ class Source:
     recognised: tuple[str, ...] = ()
     reading: Reading | None = None
     imbalance: tuple[str, ...] = ()
+    repeated: tuple[str, ...] = ()
+    filtered: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,7 @@ Boundary = Literal["inference", "text"]
 RewrittenHistory = Literal["expand", "last", "error"]
 TrainEot = Literal["turn", "last", "none"]
 ControlTokens = Literal["error", "as-text", "keep"]
+Media = Literal["error", "placeholder", "drop"]
 
 _CHOICES: dict[str, tuple[str, ...]] = {
     "fail_on": get_args(FailOn),
@@ -38,6 +39,7 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "rewritten_history": get_args(RewrittenHistory),
     "train_eot": get_args(TrainEot),
     "control_tokens": get_args(ControlTokens),
+    "media": get_args(Media),
 }
 
 
@@ -51,6 +53,15 @@ class Settings:
         fail_on: the lowest severity that makes the exit code 1.
         select: rule codes or their letters to run, such as "TOL" or "TOL003"; empty for all.
         ignore: rule codes or their letters not to run.
+        where: a condition on a sample's metadata (see `qwen_sft.where`); None to keep all.
+        skip_failed: whether runs that the trace says have failed are left out.
+        dedup_prefixes: whether conversations that a later record of the file repeats are left out.
+        tools: file with the tools of samples that declare none; None for no such file.
+        infer_tools: whether tools that no one declares are derived from the calls.
+        merge_user: whether a user's consecutive turns become one.
+        regenerate_ids: whether calls get ids of their own, unique in the sample.
+        media: what to do with images, audio, video and files: reject the sample, put a word such as `[image]` in their
+            place, or leave them out.
         trailing_calls: what to do with a last assistant turn whose calls have no results.
         max_length: most tokens in a row; None for no limit.
         on_too_long: what to do with a longer row.
@@ -80,6 +91,14 @@ class Settings:
     fail_on: FailOn = "error"
     select: tuple[str, ...] = ()
     ignore: tuple[str, ...] = ()
+    where: str | None = None
+    skip_failed: bool = False
+    dedup_prefixes: bool = False
+    tools: str | None = None
+    infer_tools: bool = False
+    merge_user: bool = False
+    regenerate_ids: bool = False
+    media: Media = "error"
     trailing_calls: TrailingCalls = "error"
     max_length: int | None = None
     on_too_long: OnTooLong = "reject"
@@ -226,6 +245,9 @@ def _typed(name: str, value: Any, path: Path) -> Any:
 
 _TYPES: dict[str, tuple[type, str]] = {
     **dict.fromkeys(("max_length", "seed", "shard_size"), (int, "a whole number")),
-    "train_newline": (bool, "true or false"),
+    **dict.fromkeys(
+        ("train_newline", "skip_failed", "dedup_prefixes", "infer_tools", "merge_user", "regenerate_ids"),
+        (bool, "true or false"),
+    ),
     "chat_template_kwargs": (dict, "a table"),
 }

@@ -10,8 +10,8 @@ import pytest
 
 import qwen_sft.rules
 from qwen_sft.cli import main
-from qwen_sft.ingest import expand, records
-from qwen_sft.pipeline import Outcome, Pipeline
+from qwen_sft.ingest import expand
+from qwen_sft.pipeline import Outcome, Pipeline, outcomes
 from qwen_sft.rule import Example, Rule, rules
 from qwen_sft.settings import Settings
 from qwen_sft.tokenizer import load_tokenizer
@@ -36,6 +36,8 @@ def told(flags: dict[str, str]) -> Settings:
             continue
         kind = kinds[name]
         given[name] = (value,) if "tuple" in kind else int(value) if "int" in kind else value
+        if kind == "bool":
+            given[name] = value == "true"
     return Settings(**given)
 
 
@@ -43,12 +45,12 @@ def run(example: Example, folder: Path) -> list[Outcome]:
     """The outcomes of an example, written to a file as one line where it is one JSON value."""
     try:
         text = json.dumps(json.loads(example.text), ensure_ascii=False)
-    except ValueError:
+        path = folder / "example.jsonl"
+    except ValueError:  # it is no JSON, or it is several records
         text = example.text
-    path = folder / "example.jsonl"
+        path = folder / ("example.json" if text.count("\n{") else "example.jsonl")
     path.write_text(text + "\n", encoding="utf-8")
-    read = [record for source in expand([str(path)]) for record in records(source)]
-    return pipeline_of(told(example.flags)).process(read)
+    return list(outcomes(expand([str(path)]), pipeline_of(told(example.flags))))
 
 
 def test_flags_of_a_page_become_settings():
@@ -86,17 +88,17 @@ def test_page_has_every_section_in_few_words(rule: Rule):
 def test_bad_example_yields_the_code(rule: Rule, tmp_path: Path):
     for example in rule.page.bad:
         if example.flags.get("unit") != "yes":
-            outcomes = run(example, tmp_path)
-            assert rule.code in {d.code for o in outcomes for d in o.diagnostics}, example.text
+            made = run(example, tmp_path)
+            assert rule.code in {d.code for o in made for d in o.diagnostics}, example.text
 
 
 @every_rule
 def test_good_example_is_clean_under_every_rule(rule: Rule, tmp_path: Path):
     for example in rule.page.good:
-        outcomes = run(example, tmp_path)
-        assert [(d.code, d.json_path, d.says) for o in outcomes for d in o.diagnostics] == [], example.text
-        assert len(outcomes) >= 1
-        assert not any(outcome.rejected for outcome in outcomes)
+        made = run(example, tmp_path)
+        assert [(d.code, d.json_path, d.says) for o in made for d in o.diagnostics] == [], example.text
+        assert len(made) >= 1
+        assert not any(outcome.rejected for outcome in made)
 
 
 @every_rule

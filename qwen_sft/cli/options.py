@@ -27,6 +27,42 @@ FLAGS: dict[str, Any] = {
         str | None,
         typer.Option("--format", metavar="NAME", help="Read every record as this format [default: by its shape]."),
     ],
+    "where": Annotated[
+        str | None,
+        typer.Option("--where", metavar="CONDITION", help="Keep samples whose metadata satisfy it: 'reward > 0'."),
+    ],
+    "skip_failed": Annotated[
+        bool | None,
+        typer.Option("--skip-failed/--no-skip-failed", help="Leave runs out that the trace says failed [default: no]."),
+    ],
+    "dedup_prefixes": Annotated[
+        bool | None,
+        typer.Option(
+            "--dedup-prefixes/--no-dedup-prefixes",
+            help="Leave conversations out that a later record of the file repeats [default: no].",
+        ),
+    ],
+    "tools": Annotated[
+        str | None, typer.Option("--tools", metavar="FILE", help="The tools of samples that declare none, as JSON.")
+    ],
+    "infer_tools": Annotated[
+        bool | None,
+        typer.Option("--infer-tools/--no-infer-tools", help="Derive undeclared tools from the calls [default: no]."),
+    ],
+    "merge_user": Annotated[
+        bool | None,
+        typer.Option("--merge-user/--no-merge-user", help="Make one turn of a user's consecutive ones [default: no]."),
+    ],
+    "regenerate_ids": Annotated[
+        bool | None,
+        typer.Option("--regenerate-ids/--no-regenerate-ids", help="Give calls ids of their own [default: no]."),
+    ],
+    "media": Annotated[
+        str | None,
+        typer.Option(
+            "--media", metavar="error|placeholder|drop", help="Images, audio, video, files in turns [default: error]."
+        ),
+    ],
     "trailing_calls": Annotated[
         str | None,
         typer.Option(

@@ -61,7 +61,7 @@ def validate(
 
     def findings() -> Iterator[Diagnostic]:
         with Progress(inputs) as progress:
-            for outcome in outcomes(inputs, pipeline.process, settings.format):
+            for outcome in outcomes(inputs, pipeline):
                 tally(totals, outcome)
                 progress.advance(outcome)
                 yield from outcome.diagnostics

@@ -12,7 +12,8 @@ def check(encoded: Encoded) -> Iterator[Finding]:
 
     What it catches: a turn with `reasoning_content` whose reasoning stands in no training row. Qwen2.5, the Coders and
         Instruct-2507 print none at all. (Qwen3 prints it only after the last query of the user; for earlier turns
-        qwen-sft writes rows of their own, so nothing is lost and nothing is reported.)
+        qwen-sft writes rows of their own, so nothing is lost and nothing is reported.) With `--thinking off` also every
+        turn whose reasoning that takes out, from think tags in its content too.
 
     Why it matters: the model learns to answer without the thinking that the answer came from.
 
@@ -34,5 +35,9 @@ def check(encoded: Encoded) -> Iterator[Finding]:
     """
     for path, what in encoded.unshown:
         if what == "reasoning":
-            says = "this model's chat template prints no reasoning here; it is not trained"
+            says = (
+                "--thinking off takes the reasoning out; it is not trained"
+                if encoded.transcript.settings.thinking == "off"
+                else "this model's chat template prints no reasoning here; it is not trained"
+            )
             yield Finding(path, says, "choose a model that reasons, or ignore TOK003 if that is meant")
