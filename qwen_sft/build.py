@@ -10,18 +10,17 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import numpy as np
 import orjson
 
 from qwen_sft import __version__
 from qwen_sft.card import card
 from qwen_sft.errors import OutputError, UsageError
-from qwen_sft.finding import Diagnostic
 from qwen_sft.ingest import Input, expand
 from qwen_sft.pipeline import Outcome, Pipeline, outcomes, tally
 from qwen_sft.proving.lock import LOCK_FILE, lock_of, write_lock
-from qwen_sft.reporter import Totals, finding_json
+from qwen_sft.rejects import rejected
+from qwen_sft.reporter import Totals
 from qwen_sft.sample import is_object
 from qwen_sft.settings import Settings
 from qwen_sft.tokens import Kind
@@ -92,7 +91,7 @@ def build(
                 tally(totals, outcome)
                 _count(counts, outcome)
                 if not outcome.rows:
-                    rejects.write(orjson.dumps(_reject(outcome), option=orjson.OPT_APPEND_NEWLINE))
+                    rejects.write(rejected(outcome))
                 pending += outcome.rows
                 n_tokens += sum(len(row.tokens.input_ids) for row in outcome.rows)
                 if len(pending) >= _PENDING_ROWS or n_tokens >= _PENDING_TOKENS:
@@ -193,25 +192,6 @@ def _count(counts: Counts, outcome: Outcome) -> None:
         counts.n_trained_tokens += row.tokens.n_trained_tokens
         counts.n_trained_turns += len(row.tokens.turns)
         counts.tokens_by_kind += np.bincount(row.tokens.kinds, minlength=len(Kind))
-
-
-def _reject(outcome: Outcome) -> dict[str, Any]:
-    """A rejected record: as it stood, where it stood, and why."""
-    where = outcome.record.where
-    raw = outcome.record.raw
-    record: dict[str, Any] = (
-        {"record": orjson.Fragment(_in_one_line(raw))}
-        if outcome.record.fault is None
-        else {"text": raw.decode("utf-8", errors="backslashreplace")}
-    )
-    findings: list[Diagnostic] = outcome.diagnostics
-    place = {"file": where.file, "line": where.line, "byte": where.byte, "item": where.item}
-    return {**place, "findings": [finding_json(found) for found in findings], **record}
-
-
-def _in_one_line(raw: bytes) -> bytes:
-    """A JSON text without line breaks: as it is, or else without white space. Values stay as spelled."""
-    return msgspec.json.format(raw, indent=-1) if b"\n" in raw or b"\r" in raw else raw
 
 
 def _manifest(

@@ -52,7 +52,7 @@ class Outcome:
         conversations: its samples as they were rendered; as they were read where nothing was rendered.
         rows: its training rows; empty without a model, and for a rejected record.
         aside: events that were merged or dropped, by the format or on the way.
-        n_events: how many events the record has.
+        events: the places of the record's events; empty where nothing could be read.
         n_verified: how many of its samples the oracle has seen.
         encoded: what the encoder made of each sample; None where it was not asked.
         left_out: whether settings, or a later record, leave some of its events out.
@@ -65,10 +65,15 @@ class Outcome:
     conversations: list[Conversation] = field(default_factory=list[Conversation])
     rows: list[Row] = field(default_factory=list[Row])
     aside: list[Event] = field(default_factory=list[Event])
-    n_events: int = 0
+    events: list[Path] = field(default_factory=list[Path])
     n_verified: int = 0
     encoded: list[Encoded] | None = None
     left_out: bool = False
+
+    @property
+    def n_events(self) -> int:
+        """How many events the record has."""
+        return len(self.events)
 
     @property
     def n_kept(self) -> int:
@@ -155,7 +160,7 @@ class Pipeline:
         outcome.format = format.name
         outcome.reading = reading
         outcome.aside = list(reading.aside)
-        outcome.n_events = 0 if reading.refusal else len(events)
+        outcome.events = [] if reading.refusal else events
         imbalance = () if reading.refusal else tuple(unbalanced(events, reading))
         return Source(record, self.settings, names, reading, imbalance)
 

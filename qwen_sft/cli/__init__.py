@@ -10,6 +10,7 @@ import typer
 
 from qwen_sft import __version__
 from qwen_sft.cli.build import build
+from qwen_sft.cli.convert import convert
 from qwen_sft.cli.formats import formats
 from qwen_sft.cli.models import models
 from qwen_sft.cli.rule import rule
@@ -26,12 +27,12 @@ thresholds scan them again and again."""
 app = typer.Typer(
     name="qwen-sft",
     help="Raw agent traces in, a proven training set for Qwen models out, and a gate that stops a bad one.",
-    epilog="Exit codes: 0 clean, 1 findings, 2 could not run, 3 nothing was checked.",
+    epilog="Exit codes: 0 clean, 1 findings, 2 could not run, 3 nothing was checked or written.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # rich's boxes cut flags short and swallow [brackets] in help texts
 )
-for command in (validate, build, show, rule, formats, models):
+for command in (validate, convert, build, show, rule, formats, models):
     app.command(short_help=(command.__doc__ or "").partition("\n")[0])(command)
 app.add_typer(template, name="template")
 
