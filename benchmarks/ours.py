@@ -9,8 +9,12 @@ from typing import Any, Literal
 
 from qwen_sft.build import build as run
 from qwen_sft.cli import COLLECTOR
-from qwen_sft.ingest import expand
+from qwen_sft.convert import json_line
+from qwen_sft.gather import gathered
+from qwen_sft.ingest import expand, records
+from qwen_sft.jsontext import parse
 from qwen_sft.pipeline import Pipeline, outcomes, tally
+from qwen_sft.record import Where
 from qwen_sft.reporter import Totals
 from qwen_sft.settings import Settings
 from qwen_sft.tokenizer import LOADED
@@ -19,6 +23,7 @@ from qwen_sft.writer import Row, writers
 
 FAMILY = "qwen3"
 HERE = Path(__file__).resolve().parent
+EXAMPLES = HERE.parent / "examples" / "formats"
 OFFICIAL = HERE.parents[1] / "shared/data/models/qwen3/tokenizer_config.json"
 
 
@@ -46,6 +51,27 @@ def build(
     with _collector():
         manifest, _ = run([str(rows)], settings, out, writers()["parquet"], force=True)
     return manifest
+
+
+def examples() -> dict[str, tuple[list[bytes], list[bytes]]]:
+    """For each format the records of its example as JSON texts, and its samples as plain chat messages."""
+    pipeline = Pipeline(Settings())
+    joining = [one for one in pipeline.formats.values() if one.joins]
+    found: dict[str, tuple[list[bytes], list[bytes]]] = {}
+    for name in pipeline.formats:
+        files = expand([str(path) for path in sorted((EXAMPLES / name).glob("raw*"))])
+        read = [record for file in files for record in gathered(records(file), joining)]
+        samples = [json_line(one.sample) for record in read for one in pipeline.conversations(record)]
+        found[name] = ([record.raw for record in read], samples)
+    return found
+
+
+def read(texts: list[bytes], copies: int) -> None:
+    """Parses, recognises and reads some records so many times over."""
+    pipeline, where = Pipeline(Settings()), Where("example", 1)
+    for _ in range(copies):
+        for text in texts:
+            pipeline.conversations(parse(text, where))
 
 
 def load() -> Pipeline:

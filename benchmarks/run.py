@@ -211,6 +211,28 @@ def validate(bench: Bench) -> Section:
     return section
 
 
+def formats(bench: Bench) -> Section:
+    """Every format beside plain chat messages with the same content: its own samples, read as messages."""
+    section = Section("formats, on their examples", ("raw MB/s", "content MB/s", "as chat MB/s", "share"))
+    for name, (raw, chat) in ours.examples().items():
+        copies = max(1, 400_000 // sum(map(len, raw)))
+        steps = {
+            "raw": lambda raw=raw, n=copies: ours.read(raw, n),
+            "chat": lambda chat=chat, n=copies: ours.read(chat, n),
+        }
+        timed = alternate(steps, bench.rounds)
+        n_raw, n_chat = (copies * sum(map(len, texts)) / 1e6 for texts in (raw, chat))
+        share = 1 / paired_cpu_ratio(timed["raw"], timed["chat"])
+        rates = (n_raw / timed["raw"].median_cpu, n_chat / timed["raw"].median_cpu, n_chat / timed["chat"].median_cpu)
+        section.lines.append((name, *(f"{rate:.0f}" for rate in rates), f"{share:.2f}"))
+        section.numbers[name] = {"raw": _rounds(timed["raw"]), "chat": _rounds(timed["chat"]), "share": share}
+    lowest = min(section.numbers, key=lambda one: section.numbers[one]["share"])
+    section.remarks.append("one core, by CPU seconds: parsed, recognised among all formats, read, its events balanced")
+    section.remarks.append("share: how fast next to the same content as plain chat messages (1 is as fast)")
+    section.remarks.append(f"the slowest is {lowest} with {section.numbers[lowest]['share']:.2f}")
+    return section
+
+
 def whole_process(bench: Bench) -> Section:
     """What a user waits for at the prompt: interpreter, imports, vocabulary and all."""
     section = Section("whole process", ("median s", "min s", "max s", "CPU s"))
@@ -296,7 +318,14 @@ def _versions() -> Iterator[tuple[str, str]]:
             continue
 
 
-SECTIONS = {"build": build, "render": render, "validate": validate, "process": whole_process, "growth": growth}
+SECTIONS = {
+    "build": build,
+    "render": render,
+    "validate": validate,
+    "formats": formats,
+    "process": whole_process,
+    "growth": growth,
+}
 
 
 def main() -> None:
