@@ -1,7 +1,7 @@
 """What settings ask of a sample between reading and checking: which to leave out, and a few changes that lose nothing.
 
-The order is fixed: filters, tools, media, users' turns, ids. Without such a setting a conversation comes back as it
-is.
+The order is fixed: filters, tools, calls in text, media, users' turns, ids. Where nothing of this is wanted, or found,
+a conversation comes back as it is.
 """
 
 from collections.abc import Callable, Mapping
@@ -12,6 +12,7 @@ from typing import Any
 from qwen_sft.errors import UsageError
 from qwen_sft.format import Conversation
 from qwen_sft.infer import inferred_tools
+from qwen_sft.lift import lifted
 from qwen_sft.normalize import decode_json, is_text_part, text, tools
 from qwen_sft.sample import Message, Path, Sample, Tool, is_list, is_object
 from qwen_sft.settings import Settings
@@ -52,6 +53,8 @@ def adjuster(settings: Settings) -> Adjust:
         changed = conversation
         if supplied and not sample.get("tools"):
             changed = replace(changed, sample={**changed.sample, "tools": supplied})
+        if settings.lift_calls == "auto":
+            changed = lifted(changed)
         if settings.infer_tools and not changed.sample.get("tools"):
             changed = _with_inferred(changed)
         if settings.media != "error":

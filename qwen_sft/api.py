@@ -53,6 +53,8 @@ class Api:
         whole: the response that a stream's events come to, as if it had not been streamed, with finish_reason
             "unfinished" (or what the protocol calls it) where the stream breaks off; a finding where it comes to none.
         continues: whether an event belongs to the same answer as the events before it.
+        whole_of: as `whole`, told the request (None where there is none), for a protocol whose events mean this or that
+            by what was asked for; where given, it is asked instead of `whole`.
     """
 
     name: str
@@ -65,6 +67,7 @@ class Api:
     answered: Callable[[Any], list[Turns]]
     whole: Callable[[Sequence[Any]], Any]
     continues: Callable[[Sequence[Any], Any], bool]
+    whole_of: Callable[[Any, Sequence[Any]], Any] | None = None
 
 
 def apis() -> dict[str, Api]:

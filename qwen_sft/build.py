@@ -4,6 +4,7 @@ import hashlib
 import platform
 import re
 import shutil
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
@@ -62,6 +63,7 @@ def build(
     *,
     force: bool = False,
     each: Callable[[Outcome], None] = lambda _: None,
+    skipped: Counter[str] | None = None,
 ) -> tuple[dict[str, Any], Totals]:
     """Writes a training set and returns its manifest, and the counts of its findings.
 
@@ -69,6 +71,7 @@ def build(
         paths: files, directories, globs, or "-".
         out: a folder that does not exist, is empty, or (with `force`) holds an earlier build.
         each: is told of every record, in order.
+        skipped: counts the files of directories and archives that hold no records, by suffix.
 
     Raises:
         OutputError: the folder holds something else, an input, or an earlier build and no `force`.
@@ -76,7 +79,8 @@ def build(
     """
     if settings.model is None:
         raise UsageError("no model is named; name one with --model, see: qwen-sft models")
-    inputs = expand(paths, hashed=True)
+    skipped = Counter[str]() if skipped is None else skipped
+    inputs = expand(paths, hashed=True, skipped=skipped)
     pipeline = Pipeline(settings)
     _keep_apart(inputs, out)
     clear(out, force=force)
@@ -99,6 +103,8 @@ def build(
                     pending, n_tokens = [], 0
                 each(outcome)
             opened.write(pending)
+        for source in inputs:
+            skipped.update(source.skipped)
         files = opened.close()
         manifest = _manifest(settings, pipeline, inputs, totals, counts, files, out)
         _check(manifest)

@@ -94,6 +94,7 @@ def message(given: dict[str, Any]) -> Message:
     A role that is no string stays what it is, and so do calls that are no objects: the schema rule names them. What a
     model said beside its content (SAID) becomes a part of the content under its own type, for rules to report.
     """
+    given = _thought_apart(given)
     role: Any = given.get("role")
     role = ALIASES.get(role, role) if isinstance(role, str) else role
     made: Message = {"role": role, "content": text(given.get("content"))}
@@ -115,6 +116,24 @@ def message(given: dict[str, Any]) -> Message:
     if given.get("weight") is not None:
         made["weight"] = given["weight"]
     return made
+
+
+def _thought_apart(given: dict[str, Any]) -> dict[str, Any]:
+    """The message with reasoning that its content begins with, as Mistral's do, in a field of its own.
+
+    A part of it is {"type": "thinking", "thinking": [{"type": "text", "text"}]}; its pieces follow each other as they
+    are. Any other spelling, or reasoning behind text, stays in the content.
+    """
+    content: Any = given.get("content")
+    if not is_list(content) or _reasoning(given):
+        return given
+    thoughts: list[str] = []
+    for part in content:
+        pieces: Any = part.get("thinking") if is_object(part) and part.get("type") == "thinking" else None
+        if not is_list(pieces) or not all(is_object(one) and isinstance(one.get("text"), str) for one in pieces):
+            break
+        thoughts.append("".join(one["text"] for one in pieces))
+    return {**given, "content": content[len(thoughts) :], "reasoning": "".join(thoughts)} if thoughts else given
 
 
 def _parts(content: Any) -> list[Any]:

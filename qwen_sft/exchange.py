@@ -1,27 +1,33 @@
 """A chat API's traffic as records: a request, an answer, both, or the events of a stream; one format for each API."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 from qwen_sft.api import Api, Turns, apis
 from qwen_sft.chat import sample
+from qwen_sft.delta import failure
 from qwen_sft.finding import Finding
 from qwen_sft.format import Conversation, Event, Format, Reading
 from qwen_sft.metadata import metadata
-from qwen_sft.normalize import ID_KEYS, sample_id
+from qwen_sft.normalize import ID_KEYS, decode_json, sample_id
 from qwen_sft.sample import Path, is_list, is_object
 from qwen_sft.sse import is_events, payloads
 
 REQUESTS = ("request", "responses_create_params", "request_body", "requestBody")
 """The fields under which logs keep a request."""
 
-RESPONSES = ("response", "response_sse", "response_body", "responseBody", "response_events", "chunks")
+UNDECODED = "response_undecoded"
+"""The field of a recording that says that the answer was in a binary protocol and is not there."""
+
+RESPONSES = ("response", "response_sse", "response_body", "responseBody", "response_events", "chunks", UNDECODED)
 """The fields under which logs keep an answer: a body, the events of its stream, or their text as it was sent."""
 
 _STREAM = "a piece of the streamed answer that begins before it"
 _NO_LABELS = frozenset(
     {*ID_KEYS, *REQUESTS, *RESPONSES, "object", "uri", "url", "source_file", "interaction", "status"}
+    | {"type", "role", "system", "stream", "anthropic_version", UNDECODED, "responseId", "createTime"}
 )
 
 
@@ -32,8 +38,9 @@ class Exchange:
     Attributes:
         request: the request's body; None where there is none.
         request_at: its place. A list of messages alone stands for the request {bare: list}: `bare` is then True.
-        answer: the answer's body, a list of its stream's events, or the text of that stream.
+        answer: the answer's body, a list of its stream's events, or the text of either.
         answer_at: its place.
+        status: of the HTTP response, where the record says that it was a failure.
     """
 
     request: Any = None
@@ -41,6 +48,7 @@ class Exchange:
     bare: bool = False
     answer: Any = None
     answer_at: Path = ()
+    status: int | None = None
 
 
 def api_format(name: str, title: str, *, keeps_fields: bool = False, generic: bool = False) -> Format:
@@ -80,25 +88,33 @@ def find(api: Api, record: Any) -> Exchange | None:
         answer: Any = record[answer_key] if answer_key else None
         known = _is_answer(api, answer) if answer_key else False
         if known or (request is not None and api.is_request(request) and not _of_another(api, answer)):
+            if request is None and api.is_request(record):  # the answer lies among the fields of its request
+                request = record
             return Exchange(
                 request=request,
                 request_at=(request_key,) if request_key else (),
                 answer=answer,
                 answer_at=(answer_key,) if answer_key else (),
+                status=_failed_status(record),
             )
     if api.is_response(record):
         return Exchange(request=record if api.is_request(record) else None, answer=record)
     if api.is_request(record):
         return Exchange(request=record)
-    return Exchange(answer=[record]) if api.is_event(record) else None
+    return Exchange(answer=record) if api.is_event(record) else None
+
+
+def _failed_status(record: dict[str, Any]) -> int | None:
+    given: Any = next((record[key] for key in ("status", "status_code") if key in record), None)
+    return given if isinstance(given, int) and given >= 400 else None
 
 
 def _is_answer(api: Api, answer: Any) -> bool:
     if is_list(answer):
         return bool(answer) and api.is_event(answer[0])
     if isinstance(answer, str):
-        events = _sent(answer)
-        return bool(events) and api.is_event(events[0])
+        first = _first(answer)
+        return api.is_event(first) or api.is_response(first)
     return api.is_response(answer)
 
 
@@ -107,31 +123,51 @@ def _of_another(api: Api, answer: Any) -> bool:
     return any(_is_answer(other, answer) for other in apis().values() if other.name != api.name)
 
 
-def _sent(text: str) -> list[Any] | None:
-    if not is_events(text):
-        return None
+@lru_cache(maxsize=4)  # every API asks for it
+def _first(text: str) -> Any:
+    """The first value of a text that an answer was sent as; None where there is none."""
     try:
-        return payloads(text)
+        return next(_values(text), None)
     except ValueError:
         return None
+
+
+def sent(text: str) -> list[Any] | None:
+    """The values in the text of an answer: the events of a stream, lines of JSON (Ollama's stream), or one body.
+
+    None where the text is something else.
+    """
+    try:
+        return list(_values(text))
+    except ValueError:
+        return None
+
+
+def _values(text: str) -> Iterator[Any]:
+    if is_events(text):
+        yield from payloads(text)
+    elif text.lstrip()[:1] == "{":
+        try:
+            whole = [decode_json(text)]
+        except ValueError:
+            whole = [decode_json(line) for line in text.splitlines() if line.strip()]
+        yield from whole
 
 
 def events(api: Api, found: Exchange | None) -> list[Path]:
     """The events of an exchange: those of its request, and of its answer; of a stream, each of its events.
 
-    A stream that is one text is one event.
+    An answer that is one text is one event, and so is a stream's only event.
     """
     if found is None:
         return []
     places = [_at(found, place) for place in api.places(found.request)] if found.request is not None else []
     if is_list(found.answer):
         return [*places, *((*found.answer_at, i) for i in range(len(found.answer)))]
-    if isinstance(found.answer, str):
-        return [*places, found.answer_at]
     if api.is_response(found.answer):
         answered = [(*found.answer_at, *place) for place in api.places(found.answer)]
-        places += [place for place in answered if place not in places]
-    return places
+        return [*places, *(place for place in answered if place not in places)]
+    return [*places, found.answer_at] if found.answer is not None else places
 
 
 def _at(found: Exchange, place: Path) -> Path:
@@ -142,34 +178,49 @@ def read(api: Api, record: Any, found: Exchange | None) -> Reading:
     """One sample for each choice of the answer; one where there is no answer."""
     if found is None:
         return Reading()
-    asked = api.asked(found.request) if found.request is not None else Turns()
-    if asked.refusal:
-        return Reading(refusal=_moved(asked.refusal, _at(found, asked.refusal.path)))
-    choices = _answered(api, found)
-    if isinstance(choices, Finding):
-        return Reading(refusal=choices)
-    asked_origins = [_at(found, place) for place in asked.origins]
-    aside = {_at(found, event.path): _moved_event(event, _at(found, event.path)) for event in asked.aside}
+    said = told(api, found)
+    if isinstance(said, Finding):
+        return Reading(refusal=said)
+    asked, choices, body = said
+    aside = {event.path: event for event in asked.aside}
     labels = metadata(record, without=_NO_LABELS) if is_object(record) else {}
-    fields: list[Any] = [one for one in (record, found.request, found.answer) if is_object(one)]
+    fields: list[Any] = [one for one in (record, found.request, body) if is_object(one)]
     name = next(filter(None, map(sample_id, fields)), None)
     made: list[Conversation] = []
-    rebuilt = not is_object(found.answer) and found.answer is not None
+    rebuilt = found.answer is not None and body is not found.answer
     for choice in choices or [Turns()]:
-        if choice.refusal:
-            return Reading(refusal=choice.refusal)
         messages = [*asked.messages, *choice.messages]
         if not messages:
             continue
         declared = asked.tools if asked.tools is not None else choice.tools
         given = {**labels, **asked.metadata, **choice.metadata}
-        made.append(Conversation(sample(messages, declared, name, given), [*asked_origins, *choice.origins], rebuilt))
+        made.append(Conversation(sample(messages, declared, name, given), [*asked.origins, *choice.origins], rebuilt))
         for event in choice.aside:
             aside.setdefault(event.path, event)
     if not made:
         return Reading(refusal=Finding((), "nothing in it is a turn of a chat", "give at least one message"))
     kept = {place for conversation in made for place in conversation.origins}
     return Reading(made, [event for event in aside.values() if event.path not in kept])
+
+
+def told(api: Api, found: Exchange) -> tuple[Turns, list[Turns], Any] | Finding:
+    """What the request says and each choice of the answer, at their places in the record, and the answer's body.
+
+    A finding where one of them could not be read, or failed.
+    """
+    asked = api.asked(found.request) if found.request is not None else Turns()
+    if asked.refusal:
+        return _moved(asked.refusal, _at(found, asked.refusal.path))
+    body = _body(api, found)
+    if isinstance(body, Finding):
+        return body
+    choices = _answered(api, found, body) if body is not None else []
+    refusal = next((choice.refusal for choice in choices if choice.refusal), None)
+    if refusal:
+        return refusal
+    origins = [_at(found, place) for place in asked.origins]
+    aside = [_moved_event(event, _at(found, event.path)) for event in asked.aside]
+    return replace(asked, origins=origins, aside=aside), choices, body
 
 
 def _moved(found: Finding, place: Path) -> Finding:
@@ -180,23 +231,41 @@ def _moved_event(event: Event, place: Path) -> Event:
     return Event(place, event.fate, event.reason, event.loses)
 
 
-def _answered(api: Api, found: Exchange) -> list[Turns] | Finding:
-    """The choices of the answer, their places those of the record; none where there is no answer."""
+def _body(api: Api, found: Exchange) -> Any:
+    """The answer's body, put together where it is a stream; None where there is none; a finding where it failed."""
     answer: Any = found.answer
     if answer is None:
-        return []
-    if is_list(answer) or isinstance(answer, str):
-        sent = _sent(answer) if isinstance(answer, str) else answer
-        whole = api.whole(sent) if sent else Finding((), "the stream holds no events", "record it again")
-        if isinstance(whole, Finding):
-            return _moved(whole, found.answer_at)
-        n_events = len(answer) if is_list(answer) else 0
-        first: Path = (*found.answer_at, 0) if n_events else found.answer_at
-        pieces = [Event((*found.answer_at, i), "merged", _STREAM) for i in range(1, n_events)]
-        return [_streamed(choice, first, pieces) for choice in api.answered(whole)]
-    if not api.is_response(answer):
-        return Finding(found.answer_at, f"the request failed: {_failure(answer)}", "leave failed requests out")
-    return [_placed(choice, found.answer_at) for choice in api.answered(answer)]
+        return _failed(found, "it has no answer") if found.status else None
+    if api.is_response(answer):
+        return answer
+    if found.answer_at == (UNDECODED,):
+        return Finding(found.answer_at, "the answer was recorded undecoded", "record the events of its stream")
+    values: Any = sent(answer) if isinstance(answer, str) else answer if is_list(answer) else [answer]
+    if values is None and is_events(answer):
+        return Finding(found.answer_at, "an event of the stream is no JSON", "record it again")
+    if not values or not is_object(values[0]):
+        return _failed(found, failure(answer))
+    if len(values) == 1 and isinstance(answer, str) and api.is_response(values[0]):
+        return values[0]
+    if not any(map(api.is_event, values)):
+        return _failed(found, failure(values[0]))
+    whole = api.whole_of(found.request, values) if api.whole_of else api.whole(values)
+    return _moved(whole, found.answer_at) if isinstance(whole, Finding) else whole
+
+
+def _failed(found: Exchange, why: str) -> Finding:
+    status = f" with status {found.status}" if found.status else ""
+    return Finding(found.answer_at, f"the request failed{status}: {why}", "leave failed requests out")
+
+
+def _answered(api: Api, found: Exchange, body: Any) -> list[Turns]:
+    """The choices of the answer, their places those of the record."""
+    if body is found.answer:
+        return [_placed(choice, found.answer_at) for choice in api.answered(body)]
+    n_events = len(found.answer) if is_list(found.answer) else 0
+    first: Path = (*found.answer_at, 0) if n_events else found.answer_at
+    pieces = [Event((*found.answer_at, i), "merged", _STREAM) for i in range(1, n_events)]
+    return [_streamed(choice, first, pieces) for choice in api.answered(body)]
 
 
 def _streamed(choice: Turns, first: Path, pieces: list[Event]) -> Turns:
@@ -205,6 +274,8 @@ def _streamed(choice: Turns, first: Path, pieces: list[Event]) -> Turns:
     What the answer held and no message can (encrypted reasoning, say) is dropped at the place of an event of its own if
     the stream was a list: its last ones.
     """
+    if choice.refusal:
+        return Turns(refusal=_moved(choice.refusal, first))
     lost = [event for event in choice.aside if event.fate == "dropped"]
     if not choice.messages:
         reason = lost[0] if lost else Event(first, "dropped", "an answer without a word")
@@ -222,16 +293,9 @@ def _placed(choice: Turns, at: Path) -> Turns:
     return Turns(choice.messages, origins, aside, choice.tools, choice.metadata, refusal)
 
 
-def _failure(answer: Any) -> str:
-    """What an error body says, in short."""
-    error: Any = answer.get("error", answer) if is_object(answer) else answer
-    says: Any = error.get("message", error) if is_object(error) else error
-    text = says if isinstance(says, str) else repr(says)
-    return " ".join(text.split())[:200]
-
-
 def joins(api: Api, gathered: Sequence[Any], line: Any) -> bool:
     """Whether a line is an event of the stream that the lines before it began, or may begin one."""
     if not api.is_event(line):
         return False
-    return not gathered or api.continues(gathered, line)
+    ours = all(map(api.is_event, (*gathered[:1], *gathered[-1:])))
+    return not gathered or (ours and api.continues(gathered, line))

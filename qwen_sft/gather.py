@@ -5,6 +5,7 @@ from typing import Any
 
 from qwen_sft.format import Format
 from qwen_sft.record import Record
+from qwen_sft.sample import is_list, is_object
 
 MOST_BYTES = 256_000_000
 """A record of more bytes is not gathered: where it would go on, reading begins another, with a fault."""
@@ -13,7 +14,8 @@ MOST_BYTES = 256_000_000
 def gathered(records: Iterable[Record], joining: Sequence[Format]) -> Iterator[Record]:
     """The records of one file, those that formats join put together; memory holds one of them.
 
-    A line that cannot be parsed comes out at once, and the lines around it are joined all the same.
+    A line that cannot be parsed, or is no list and no object, comes out at once: the lines around it are joined all the
+    same.
 
     Args:
         joining: the formats that have `joins`.
@@ -23,10 +25,11 @@ def gathered(records: Iterable[Record], joining: Sequence[Format]) -> Iterator[R
     size = 0
     format: Format | None = None
     for record in records:
-        if record.fault is not None:
+        if record.fault is not None or not (is_object(record.data) or is_list(record.data)):
             yield record
             continue
-        if format is not None and format.joins is not None and format.joins(values, record.data):
+        same_file = bool(group) and group[0].where.file == record.where.file  # an archive's files are several
+        if same_file and format is not None and format.joins is not None and format.joins(values, record.data):
             if size + len(record.raw) <= MOST_BYTES:
                 group.append(record)
                 values.append(record.data)
@@ -59,4 +62,4 @@ def _whole(group: Sequence[Record], fault: str | None = None) -> Record:
     raw = b"[" + b",".join(record.raw for record in group) + b"]"
     parts = tuple(record.where for record in group)
     data: Any = [record.data for record in group]
-    return Record(group[0].where, None if fault else data, raw, fault, parts)
+    return Record(group[0].where, None if fault else data, raw, fault, parts, structs=group[0].structs)

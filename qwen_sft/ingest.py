@@ -1,32 +1,27 @@
-"""Files, directories, globs and stdin to records, one at a time, in memory that does not grow with the input.
+"""Files, directories, globs, URLs and stdin to records, one at a time, in memory that does not grow with the input.
 
 What cannot be parsed becomes a record with a fault, and reading goes on behind it; only what cannot be opened stops us.
 """
 
 import glob
-import gzip
 import hashlib
-import io
 import os
 import sys
-import zlib
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, cast
 
+from qwen_sft.container import File, containers, head, is_data, read, suffix_of, suffixes
 from qwen_sft.errors import InputError
-from qwen_sft.jsontext import documents, is_lines, lines, parse
+from qwen_sft.folder import Entry, left_out
 from qwen_sft.quote import quoted
-from qwen_sft.record import Record, Where
-
-SUFFIXES = (".json", ".jsonl", ".traj", ".traj.gz", ".traj.zst", ".json.gz", ".jsonl.gz", ".json.zst", ".jsonl.zst", ".parquet")
-"""What a directory is searched for; a file that is named outright may have any suffix."""
+from qwen_sft.record import Record
+from qwen_sft.remote import find_url, is_url, open_url
+from qwen_sft.streams import CHUNK, stream
 
 STDIN = "<stdin>"
-_CHUNK = 1 << 20
-_COMPRESSED = 1 << 13  # read at once of a zstd file: it may hold a thousand times as much text
-_BOM = b"\xef\xbb\xbf"
 
 
 @dataclass(slots=True)
@@ -35,37 +30,65 @@ class Input:
 
     Attributes:
         name: as messages call it.
-        path: where it is; None for stdin.
+        path: where it is; None for stdin and for a URL.
+        url: where it is; None for stdin and for a file on this machine.
         n_records: how many records were read.
         n_bytes: its size on disk.
         sha256: of its bytes on disk, hex; only after reading it to the end with `hashed`.
+        skipped: how many files in it, an archive, were left out because they hold no records, by suffix.
     """
 
     name: str
     path: Path | None
+    url: str | None = None
     n_records: int = 0
     n_bytes: int = 0
     sha256: str = ""
     hashed: bool = field(default=False, repr=False)
+    skipped: Counter[str] = field(default_factory=Counter[str])
+
+    @property
+    def is_text(self) -> bool:
+        """True if its records are the bytes on disk, no more and no fewer."""
+        return self.path is not None and self.name.lower().endswith((*containers()["json"].suffixes, ".sse"))
 
 
-def expand(paths: Sequence[str], *, hashed: bool = False) -> list[Input]:
-    """The input files that some paths name: files, directories (searched for SUFFIXES), globs, or "-" for stdin.
+def expand(paths: Sequence[str], *, hashed: bool = False, skipped: Counter[str] | None = None) -> list[Input]:
+    """The input files that some paths name: files, directories, globs, URLs, or "-" for stdin.
+
+    A directory gives the files that hold records at any depth, by their suffix, or by their first bytes where that says
+    nothing. A file that is named outright may have any suffix.
 
     Args:
         hashed: take each file's sha256 while it is read.
+        skipped: counts the files of directories that are left out, by suffix.
 
     Raises:
         InputError: a path that names nothing.
     """
     found: dict[str, Input] = {}
+    uncounted = Counter[str]() if skipped is None else skipped
     for path in paths:
-        for name in [STDIN] if path == "-" else _named(path):
-            file = None if name == STDIN else Path(name)
-            size = file.stat().st_size if file else 0
-            key = str(file.resolve()) if file else STDIN
-            found.setdefault(key, Input(_spelled(name), file, n_bytes=size, hashed=hashed))
+        for one in _inputs(path, uncounted):
+            one.hashed = hashed
+            found.setdefault(one.url or (str(one.path.resolve()) if one.path else STDIN), one)
     return list(found.values())
+
+
+def told_skipped(skipped: Counter[str]) -> str:
+    """What was left out, in words: "12 .md, 3 without a suffix"; "" for nothing."""
+    return ", ".join(f"{n:,} {suffix or 'without a suffix'}" for suffix, n in skipped.most_common())
+
+
+def _inputs(path: str, skipped: Counter[str]) -> list[Input]:
+    if path == "-":
+        return [Input(STDIN, None)]
+    if is_url(path):
+        listed, whole = find_url(path)
+        names = [entry.name for entry in listed] if whole else _with_records(path, listed, open_url, skipped)
+        sizes = {entry.name: entry.n_bytes for entry in listed}
+        return [Input(name, None, name, n_bytes=sizes[name]) for name in names]
+    return [Input(_spelled(name), Path(name), n_bytes=Path(name).stat().st_size) for name in _named(path, skipped)]
 
 
 def _spelled(name: str) -> str:
@@ -73,7 +96,7 @@ def _spelled(name: str) -> str:
     return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
-def _named(path: str) -> list[str]:
+def _named(path: str, skipped: Counter[str]) -> list[str]:
     here = Path(path)
     try:
         here.stat()
@@ -82,171 +105,114 @@ def _named(path: str) -> list[str]:
     except OSError as error:  # no permission, or text that is too long to be a name
         raise InputError(f"cannot open {quoted(path)}: {error.strerror}") from error
     if here.is_dir():
-        names = sorted(str(p) for p in here.rglob("*") if p.is_file() and p.name.lower().endswith(SUFFIXES))
-        if not names:
-            raise InputError(f"the directory {path!r} has no file ending in {', '.join(SUFFIXES)}")
-        return names
+        listed = [Entry(str(p), p.stat().st_size) for p in here.rglob("*") if p.is_file()]
+        return _with_records(path, listed, _open_path, skipped)
     if here.exists():
         return [path]
     names = sorted(name for name in glob.glob(path, recursive=True) if Path(name).is_file())  # noqa: PTH207  # absolute too
     if not names:
-        raise InputError(f"no file {path!r}; name a file, a directory, a glob or - for stdin")
+        hub = f"; a dataset on the Hugging Face hub is hf://datasets/{path}" if path.count("/") == 1 else ""
+        raise InputError(f"no file {path!r}; name a file, a directory, a glob, a URL or - for stdin{hub}")
     return names
+
+
+def _with_records(
+    path: str, listed: Sequence[Entry], opener: Callable[[str], IO[bytes]], skipped: Counter[str]
+) -> list[str]:
+    """Those of a directory's files that hold records, in order."""
+    aside = left_out([entry.name for entry in listed], opener)
+    names: list[str] = []
+    for name in sorted(entry.name for entry in listed):
+        if name not in aside and is_data(name, lambda name=name: _first_bytes(name, opener)):
+            names.append(name)
+        else:
+            skipped[suffix_of(name)] += 1
+    if not names:
+        raise InputError(
+            f"the directory {path!r} has no file ending in {', '.join(suffixes())}, nor these with .gz or .zst"
+        )
+    return names
+
+
+def _open_path(name: str) -> IO[bytes]:
+    return Path(name).open("rb")
+
+
+def _first_bytes(name: str, opener: Callable[[str], IO[bytes]]) -> bytes:
+    """The first bytes of what a file holds; of one that cannot be read b"{}", so that reading it says why."""
+    try:
+        with opener(name) as file:
+            return head(stream(lambda: file.read(1 << 16)), name)
+    except OSError:
+        return b"{}"
 
 
 def records(source: Input) -> Iterator[Record]:
     """The records of one input, in order.
 
     Raises:
-        InputError: it cannot be opened, or is no Parquet file though its name says so.
+        InputError: it cannot be opened, or is no Parquet or Arrow file though its name says so.
     """
-    digest = _Digest(hashlib.sha256() if source.hashed else None)
-    reader = _parquet_rows if source.name.lower().endswith(".parquet") else _text_records
-    for record in reader(source, digest):
-        source.n_records += 1
-        yield record
-    source.sha256 = digest.hexdigest()
-    if source.path is None:
-        source.n_bytes = digest.n_bytes
+    digest = _Digest()
+    raw = _opened(source)
+    try:
+        plain = _plain(source, digest, raw)
+        seekable = None if source.name == STDIN or not raw.seekable() else raw
+        for record in read(File(source.name, stream(plain), seekable, source.path, source.skipped)):
+            source.n_records += 1
+            yield record
+        if source.hashed:
+            if seekable is not None and seekable.tell() != digest.n_bytes:  # it was not read in order
+                seekable.seek(0)
+                digest.forget()
+            while plain():  # what stands behind the last record
+                pass
+            source.sha256 = digest.hexdigest()
+        if source.path is None and source.url is None:
+            source.n_bytes = digest.n_bytes
+    finally:
+        if source.name != STDIN:
+            raw.close()
+
+
+def _opened(source: Input) -> IO[bytes]:
+    if source.url is not None:
+        return open_url(source.url)
+    try:
+        return cast("IO[bytes]", sys.stdin.buffer) if source.path is None else source.path.open("rb")
+    except OSError as error:
+        raise InputError(f"cannot open {source.name!r}: {error.strerror}") from error
 
 
 class _Digest:
     """sha256 and length of the bytes that pass."""
 
-    def __init__(self, algorithm: Any) -> None:
-        self._algorithm = algorithm
+    def __init__(self) -> None:
+        self.forget()
+
+    def forget(self) -> None:
+        """Begins again."""
+        self._algorithm: Any = hashlib.sha256()
         self.n_bytes = 0
 
-    def update(self, data: bytes | memoryview) -> None:
+    def update(self, data: bytes, hashed: bool) -> None:
         self.n_bytes += len(data)
-        if self._algorithm:
+        if hashed:
             self._algorithm.update(data)
 
     def hexdigest(self) -> str:
-        return self._algorithm.hexdigest() if self._algorithm else ""
+        return self._algorithm.hexdigest()
 
 
-class _Chunks(io.RawIOBase):
-    """A readable stream over a function that gives the next bytes, b"" at the end."""
-
-    def __init__(self, following: Callable[[], bytes]) -> None:
-        self._following = following
-        self._rest = b""
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        if not self._rest:
-            self._rest = self._following()
-        n = min(len(buffer), len(self._rest))
-        buffer[:n] = self._rest[:n]
-        self._rest = self._rest[n:]
-        return n
-
-
-class _Torn(Exception):
-    """A compressed stream that ends before its end, or is damaged."""
-
-
-def _plain(source: Input, digest: _Digest, raw: "IO[bytes]") -> Callable[[], bytes]:
+def _plain(source: Input, digest: _Digest, raw: IO[bytes]) -> Callable[[], bytes]:
     """The bytes of an input as they are on disk, a piece a call."""
 
     def following() -> bytes:
         try:
-            data = raw.read(_CHUNK)
+            data = raw.read(CHUNK)
         except OSError as error:
-            raise InputError(f"cannot read {source.name!r}: {error.strerror}") from error
-        digest.update(data)
+            raise InputError(f"cannot read {source.name!r}: {error.strerror or error}") from error
+        digest.update(data, source.hashed)
         return data
 
     return following
-
-
-def _decompressed(name: str, plain: Callable[[], bytes]) -> "io.BufferedReader[Any]":
-    """The bytes of an input by its suffix; reading them may raise _Torn."""
-    opened = io.BufferedReader(_Chunks(plain), _CHUNK)
-    if name.endswith(".gz"):
-        return io.BufferedReader(_Chunks(_gzip(opened)), _CHUNK)
-    if name.endswith(".zst"):
-        return io.BufferedReader(_Chunks(_zstd(opened)), _CHUNK)
-    return opened
-
-
-def _gzip(opened: "io.BufferedReader[Any]") -> Callable[[], bytes]:
-    unzipped = gzip.GzipFile(fileobj=opened)
-
-    def following() -> bytes:
-        try:
-            return unzipped.read1(_CHUNK)  # not `read`: that one forgets what it had read before the stream broke off
-        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-            raise _Torn(f"the gzip stream is damaged or cut off: {error}") from error
-
-    return following
-
-
-def _zstd(opened: "io.BufferedReader[Any]") -> Callable[[], bytes]:
-    import zstandard
-
-    frame: Any = None
-
-    def following() -> bytes:
-        # A frame object, not `stream_reader`: that one takes a torn file for a complete one.
-        nonlocal frame
-        while True:
-            data = opened.read(_COMPRESSED) if frame is None or not frame.unused_data else frame.unused_data
-            if not data:
-                if frame is not None and not frame.eof:
-                    raise _Torn("the zstd stream is cut off")
-                return b""
-            if frame is None or frame.eof:
-                frame = zstandard.ZstdDecompressor(max_window_size=1 << 31).decompressobj()
-            try:
-                out: bytes = frame.decompress(data)
-            except zstandard.ZstdError as error:
-                raise _Torn(f"the zstd stream is damaged: {error}") from error
-            if out:
-                return out
-
-    return following
-
-
-def _text_records(source: Input, digest: _Digest) -> Iterator[Record]:
-    try:
-        raw = cast("IO[bytes]", sys.stdin.buffer) if source.path is None else source.path.open("rb")
-    except OSError as error:
-        raise InputError(f"cannot open {source.name!r}: {error.strerror}") from error
-    try:
-        plain = _plain(source, digest, raw)
-        yield from _parsed(source.name, _decompressed(source.name.lower(), plain))
-        while source.hashed and plain():  # behind a fault that ended the reading
-            pass
-    finally:
-        if source.path is not None:
-            raw.close()
-
-
-def _parsed(name: str, stream: "io.BufferedReader[Any]") -> Iterator[Record]:
-    line = 0
-    bare = name.lower().removesuffix(".gz").removesuffix(".zst")
-    try:
-        start = len(stream.read(3)) if stream.peek(3)[:3] == _BOM else 0
-        by_line = bare.endswith(".jsonl") or (not bare.endswith(".json") and is_lines(stream))
-        for record in (lines if by_line else documents)(name, stream, start):
-            line = record.where.line
-            yield record
-    except _Torn as torn:
-        yield Record(Where(name, line + 1), None, b"", f"{torn}; what stands behind this is lost")
-
-
-def _parquet_rows(source: Input, digest: _Digest) -> Iterator[Record]:
-    from qwen_sft.parquet import rows  # pyarrow: 0.15 s
-
-    if source.path is None:
-        raise InputError("Parquet cannot be read from stdin; name the file")
-    if source.hashed:
-        with source.path.open("rb") as file:
-            while data := file.read(_CHUNK):
-                digest.update(data)
-    for row in rows(source.name, source.path):
-        yield row if row.fault else parse(row.raw, row.where)

@@ -1,12 +1,14 @@
 """JSON text to records: a line each, or one value after another wherever they end; nothing is read twice.
 
 What cannot be parsed becomes a record with a fault. Behind a bad line reading goes on; inside a document nothing tells
-where the next value begins, so there it ends, and the fault says so.
+where the next value begins, so there it ends, and the fault says so. A record that is too long to hold is read over, up
+to its last bracket or the end of its line, and becomes a fault too.
 """
 
 import codecs
 import io
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,7 +17,12 @@ import msgspec
 from qwen_sft.record import Record, Where
 from qwen_sft.sample import MOST_NESTED, is_list, is_object, is_too_deep
 
+MOST_RECORD_BYTES = 64_000_000
+"""A longer record is not held: it becomes a fault, with its beginning as its bytes, and reading goes on behind it."""
+
 _CHUNK = 1 << 20
+_CUT = 1 << 20  # bytes that are kept of a record that is too long
+_LONG = 1 << 23  # a value that goes on for longer is not tried again and again: its end is looked for by its brackets
 _SPACE = b" \t\r\n"
 _decode = msgspec.json.Decoder().decode
 
@@ -31,13 +38,37 @@ def is_lines(stream: io.BufferedReader) -> bool:
     return bool(newline) and (not is_list(first) or _is_message_list(first))
 
 
-def lines(name: str, stream: io.BufferedReader, byte: int = 0) -> Iterator[Record]:
+def lines(name: str, stream: io.BufferedReader, byte: int = 0, most: int = MOST_RECORD_BYTES) -> Iterator[Record]:
     """The records of JSON Lines; blank lines are none. `byte` is where the stream stands in its file."""
-    for number, line in enumerate(stream, start=1):
+    for number, (line, n_bytes) in enumerate(limited(stream, most), start=1):
         text = line.strip(_SPACE)
-        if text:
+        if n_bytes > len(line):
+            yield too_long(line, Where(name, number, byte), most)
+        elif text:
             yield parse(text, Where(name, number, byte + line.index(text[:1])))
-        byte += len(line)
+        byte += n_bytes
+
+
+def limited(stream: io.BufferedReader, most: int = MOST_RECORD_BYTES) -> Iterator[tuple[bytes, int]]:
+    """The lines of a stream with their lengths in bytes; of one that is longer than `most`, only its beginning."""
+    piece = min(_CUT, most + 1)
+    while line := stream.readline(piece):
+        if len(line) < piece or line.endswith(b"\n"):
+            yield line, len(line)
+            continue
+        parts, n_bytes = [line], len(line)
+        while more := stream.readline(_CHUNK):
+            n_bytes += len(more)
+            parts = [*parts, more] if n_bytes <= most else parts[:1]
+            if more.endswith(b"\n"):
+                break
+        yield b"".join(parts), n_bytes
+
+
+def too_long(beginning: bytes, where: Where, most: int = MOST_RECORD_BYTES) -> Record:
+    """The record of which only the beginning was held."""
+    says = f"a record of more than {most:,} bytes, which begins at byte {where.byte:,}"
+    return Record(where, None, beginning[:_CUT], says, cut=True)
 
 
 def parse(text: bytes, where: Where) -> Record:
@@ -56,6 +87,8 @@ _TOO_DEEP = f"it is nested deeper than {MOST_NESTED} levels"
 
 def _fault(text: bytes, error: Exception) -> str:
     """Why a text is no JSON, in words that name the column."""
+    if len(text) > _LONG:  # the second reader would need many times as much memory
+        return _TOO_DEEP if isinstance(error, RecursionError) else str(error)
     try:
         value = json.loads(text.decode(), parse_constant=_no_constant)
     except UnicodeDecodeError as bad:
@@ -88,9 +121,9 @@ def _has_surrogate(value: Any) -> bool:
     return False
 
 
-def documents(name: str, stream: io.BufferedReader, byte: int = 0) -> Iterator[Record]:
+def documents(name: str, stream: io.BufferedReader, byte: int = 0, most: int = MOST_RECORD_BYTES) -> Iterator[Record]:
     """The records of JSON text that is not in lines: one value, several, or lists of records."""
-    text = _Text(name, stream, byte)
+    text = _Text(name, stream, byte, most)
     while text.skip_space():
         if text.here() != "[":
             yield text.value(None)
@@ -145,7 +178,8 @@ _RECORD_KEYS = {"messages", "conversations"}
 class _Text:
     """A cursor over JSON text that is read as it is needed."""
 
-    def __init__(self, name: str, stream: io.BufferedReader, byte: int) -> None:
+    def __init__(self, name: str, stream: io.BufferedReader, byte: int, most: int) -> None:
+        self._most = most
         self._name = name
         self._stream = stream
         # Characters for bytes that are no UTF-8, so that the bytes can be had back: `parse` names them.
@@ -246,6 +280,8 @@ class _Text:
                 _, end = self._decoder.raw_decode(self._buffer, self._at)
             except json.JSONDecodeError as error:
                 inside = error.pos < len(self._buffer) - 1024 and not error.msg.startswith("Unterminated string")
+                if not inside and len(self._buffer) - self._at > _LONG and self.here() in '{["':
+                    return self._long(where, keeps=item == 0)
                 if inside or not self._more(wanted):
                     return self._bad(where, error.msg, error.pos)
             except RecursionError:
@@ -261,9 +297,82 @@ class _Text:
         self._at = end
         return parse(raw, where)
 
+    def _long(self, where: Where, *, keeps: bool) -> Record:
+        """The value at the cursor, found by its brackets and held in bytes; moves behind it.
+
+        Args:
+            keeps: the buffer must hold it afterwards, so that `back` can reach what stands before it.
+        """
+        place, before = self.mark(), self._buffer[: self._at]
+        ends, held, n_bytes = _End(), list[bytes](), 0
+        while True:
+            end = ends.find(self._buffer, self._at)
+            piece = self._buffer[self._at : end].encode("utf-8", "surrogateescape")
+            n_bytes += len(piece)
+            held = [*held, piece] if n_bytes <= self._most else [b"".join(held)[:_CUT] or piece[:_CUT]]
+            self._at = len(self._buffer) if end is None else end
+            self._advance()
+            self._buffer, self._at, self._told = self._buffer[self._at :], 0, 0
+            if end is not None:
+                break
+            if not self._more(_CHUNK):
+                self.broken = True
+                says = f"the value that begins at byte {where.byte:,} is never closed; nothing behind it was read"
+                return Record(where, None, b"".join(held)[:_CUT], says)
+        raw = b"".join(held)
+        if n_bytes > self._most:
+            return too_long(raw, where, self._most)
+        if keeps:
+            value = raw.decode("utf-8", "surrogateescape")
+            self._buffer = before + value + self._buffer
+            self.back(place)
+            self._at += len(value)
+        return parse(raw, where)
+
     def _bad(self, where: Where, says: str, at: int) -> Record:
         self.broken = True
         line, column = self._place(at)
         raw = self._buffer[self._at : self._at + _CHUNK].encode("utf-8", "surrogateescape")
         says = f"{says.removesuffix(' at')} at line {line}, column {column}; nothing behind this place was read"
         return Record(where, None, raw, says)
+
+
+_IN_STRING = re.compile(r'(?:[^"\\]++|\\.)*+', re.DOTALL)
+_MARK = re.compile(r'["{}\[\]]')
+
+
+class _End:
+    """Finds where a JSON list, object or string ends, in text that comes in pieces, without reading what is in it."""
+
+    def __init__(self) -> None:
+        self._depth = 0
+        self._string = False
+        self._escaped = False
+
+    def find(self, text: str, at: int) -> int | None:
+        """Where it ends in a piece, looking from `at`; None if it goes on behind it."""
+        while at < len(text):
+            if self._string:
+                at += self._escaped  # by the backslash that ended the last piece
+                self._escaped = False
+                found = _IN_STRING.match(text, at)
+                at = found.end() if found else at
+                if at >= len(text):
+                    return None
+                if text[at] == "\\":
+                    self._escaped = True
+                    return None
+                self._string = False
+                at += 1
+            else:
+                found = _MARK.search(text, at)
+                if found is None:
+                    return None
+                at = found.end()
+                if found[0] == '"':
+                    self._string = True
+                    continue
+                self._depth += 1 if found[0] in "{[" else -1
+            if self._depth <= 0:
+                return at
+        return None

@@ -90,9 +90,9 @@ def unparsed(
     """What the server's parsers would not give back as the sample has it, of every trained turn.
 
     Args:
-        parser: who reads; None where it is not known who would.
+        parser: who reads calls; None where it is not known who would: then only reasoning and words are compared.
     """
-    if parser is None:
+    if parser is None and model.family.reasoning_parser is None:
         return
     messages = model.prepared(transcript.messages)
     tools = [*(dict(tool) for tool in transcript.tools), *_undeclared(transcript)]
@@ -104,6 +104,9 @@ def unparsed(
             if not _may_be_misread(message):
                 continue
             reasoning, content = _declared(message, model)
+            calls = message.get("tool_calls", [])
+            if parser is None and calls:
+                calls, content = [], None
             parsed = parse_turn(
                 text,
                 tools,
@@ -112,7 +115,7 @@ def unparsed(
                 reasoning_parser=model.family.reasoning_parser,
             )
             found = differences(
-                [(call["function"]["name"], call["function"]["arguments"]) for call in message.get("tool_calls", [])],
+                [(call["function"]["name"], call["function"]["arguments"]) for call in calls],
                 parsed,
                 content=content,
                 reasoning=reasoning,

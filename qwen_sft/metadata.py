@@ -22,6 +22,10 @@ NAMES: dict[str, str] = {
     "total_cost_usd": "cost",
     "finish_reason": "finish_reason",
     "stop_reason": "finish_reason",
+    "modelId": "model",
+    "modelVersion": "model",
+    "finishReason": "finish_reason",
+    "stopReason": "finish_reason",
 }
 """Fields of traces, and what they are called in a sample's metadata. Where two mean the same the first one counts."""
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from qwen_sft.parser import Difference, Parsed, ToolParser, Tools
-from qwen_sft.parsing.reasoning import SPECIAL, split_reasoning_r1
+from qwen_sft.parsing.reasoning import SPECIAL, behind, split_reasoning, split_reasoning_r1
 from qwen_sft.parsing.tools import kind, list_, mapping
 from qwen_sft.parsing.why import ABSENT, Why, why_call, why_value, why_words
 from qwen_sft.sample import Path, json_path
@@ -20,7 +20,7 @@ def parse_turn(
     text: str,
     tools: Tools,
     *,
-    parser: ToolParser,
+    parser: ToolParser | None,
     thinking: bool | None = None,
     reasoning_parser: str | None = "qwen3",
 ) -> Parsed:
@@ -28,18 +28,23 @@ def parse_turn(
 
     Args:
         text: what comes after the generation prompt, up to the stop token, which is left out.
+        parser: None where the server reads no calls.
         thinking: None where the server runs no reasoning parser (Qwen2.5, Qwen3-Coder); else whether the request leaves
             thinking on, as `enable_thinking` does.
         reasoning_parser: which one it runs, by vLLM's name: `qwen3`, or `deepseek_r1` (QwQ), which knows no thinking
             off; None is as `thinking` None.
     """
+    read = parser.read if parser is not None else _READ_WORDS
     if reasoning_parser is None or thinking is None:
-        return parser.read(text, tools, thinking=None)
+        return read(text, tools, thinking=None)
     if reasoning_parser != "deepseek_r1":
-        return parser.read(text, tools, thinking=thinking)
+        return read(text, tools, thinking=thinking)
     reasoning, rest = split_reasoning_r1(text)
-    parsed = Parsed(None, ()) if rest is None else parser.read(rest, tools, thinking=None)
+    parsed = Parsed(None, ()) if rest is None else read(rest, tools, thinking=None)
     return replace(parsed, reasoning=reasoning)
+
+
+_READ_WORDS = behind(split_reasoning, lambda text, _: Parsed(text, ()))
 
 
 def differences(

@@ -21,6 +21,7 @@ from qwen_sft.finding import Diagnostic, Finding, Severity
 from qwen_sft.format import Conversation, Event, Reading, formats, recognising, unbalanced
 from qwen_sft.gather import gathered
 from qwen_sft.ingest import Input, records
+from qwen_sft.nullfill import repaired, without_fillers
 from qwen_sft.record import Record
 from qwen_sft.reporter import Totals
 from qwen_sft.rule import Encoded, Rule, Source, Stage, rules
@@ -150,13 +151,17 @@ class Pipeline:
     def _recognise(self, record: Record, outcome: Outcome) -> Source:
         wanted = self.settings.format
         candidates = [self.formats[wanted]] if wanted else list(self.formats.values())
-        recognised = recognising(candidates, record.data)
+        data = without_fillers(record.data, record.structs) if record.structs else record.data
+        recognised = recognising(candidates, data)
         names = tuple(format.name for format in recognised)
         if len(recognised) != 1:
             return Source(record, self.settings, names)
         (format,) = recognised
-        events = format.events(record.data)
-        reading = format.read(record.data)
+        events = format.events(data)
+        reading = format.read(data)
+        if record.structs:
+            read = [replace(one, sample=repaired(one.sample, record.structs)) for one in reading.conversations]
+            reading = replace(reading, conversations=read)
         outcome.format = format.name
         outcome.reading = reading
         outcome.aside = list(reading.aside)
@@ -200,7 +205,7 @@ class Pipeline:
         return replace(source, repeated=tuple(repeated), filtered=tuple(filtered))
 
     def _check_sample(self, conversation: Conversation, outcome: Outcome) -> None:
-        transcript = Transcript(conversation.sample, self.settings)
+        transcript = Transcript(conversation.sample, self.settings, outcome.record.structs)
         for rule in self.rules["sample"]:
             found = [self._place(rule, f, conversation, outcome) for f in rule.check(transcript)]
             outcome.diagnostics += found

@@ -9,8 +9,9 @@ from typing import Any
 class Where:
     """The place of a record: file as the user named it, line (1-based), byte offset of its first byte.
 
-    `item` is the record's index where one JSON file is a list of records; None elsewhere. For Parquet, `line` is the
-    row's number, from 1, and `byte` is 0.
+    `item` is the record's index where one JSON file is a list of records; None elsewhere. Of a compressed file, `line`
+    and `byte` are those of the text in it. For Parquet and Arrow, `line` is the row's number, from 1, and `byte` is 0.
+    A file in an archive is `archive.zip!file.json`.
     """
 
     file: str
@@ -43,6 +44,9 @@ class Record:
         fault: why it could not be parsed, with the column; None where it could.
         parts: where it was put together from several lines (a session log, a stream), the place of each: `data` is the
             list of their values, `raw` that list as JSON.
+        cut: True if `raw` is only the beginning of a record that was too long to hold.
+        structs: for a row of Parquet or Arrow, the field names of each struct type of its file: an object with exactly
+            these keys may have nulls that no one wrote, where other rows have a value (see `qwen_sft.nullfill`).
         marks: what other records of its file say about it.
     """
 
@@ -51,4 +55,6 @@ class Record:
     raw: bytes
     fault: str | None = None
     parts: tuple[Where, ...] = ()
+    cut: bool = False
+    structs: frozenset[frozenset[str]] = field(default=frozenset(), repr=False)
     marks: Marks = field(default_factory=Marks, repr=False)

@@ -49,9 +49,9 @@ _SPELLINGS = {
 
 _ANY = "any"
 
-_MAPS = frozenset({"properties", "patternProperties", "$defs", "definitions", "dependentSchemas"})
-_LISTS = frozenset({"allOf", "anyOf", "oneOf", "prefixItems"})
-_SINGLE = frozenset(
+MAPS = frozenset({"properties", "patternProperties", "$defs", "definitions", "dependentSchemas"})
+LISTS = frozenset({"allOf", "anyOf", "oneOf", "prefixItems"})
+SINGLE = frozenset(
     {"items", "additionalItems", "unevaluatedItems", "contains", "additionalProperties", "unevaluatedProperties"}
     | {"propertyNames", "not", "if", "then", "else"}
 )
@@ -62,7 +62,7 @@ _PLAIN = frozenset(
     | {"minItems", "maxItems", "uniqueItems", "minContains", "maxContains", "minProperties", "maxProperties"}
     | {"dependentRequired", "contentEncoding", "contentMediaType", "contentSchema"}
 )
-_NEVER_NULL = _MAPS | _LISTS | _SINGLE | _PLAIN
+NEVER_NULL = MAPS | LISTS | SINGLE | _PLAIN
 """Keywords that no null can follow; `default` and `const` are not among them."""
 
 
@@ -118,17 +118,17 @@ def _spelled(given: Any, path: Path, changes: list[Change]) -> Any:
     made: dict[str, Any] = {}
     for key, value in given.items():
         place = (*path, key)
-        if value is None and key in _NEVER_NULL:
+        if value is None and key in NEVER_NULL:
             changes.append((place, "null stands for nothing here and is left out"))
         elif key == "type":
             made.update(_type(value, given, place, changes))
         elif key == "properties":
             _properties(value, given, made, place, changes)
-        elif key in _MAPS and is_object(value):
+        elif key in MAPS and is_object(value):
             made[key] = {name: _spelled(inner, (*place, name), changes) for name, inner in value.items()}
-        elif is_list(value) and (key in _LISTS or key == "items"):
+        elif is_list(value) and (key in LISTS or key == "items"):
             made[key] = [_spelled(inner, (*place, k), changes) for k, inner in enumerate(value)]
-        elif key in _SINGLE:
+        elif key in SINGLE:
             made[key] = _spelled(value, place, changes)
         else:
             made.setdefault(key, value)  # not over the `required` that properties have just made
@@ -353,7 +353,7 @@ def _schema_faults(schema: Any) -> list[Change]:
     explainer = _explainer(getattr(_jsonschema(), draft).META_SCHEMA, draft)
     found: dict[Change, None] = {}  # draft 2020-12 has eight vocabularies, which may all say the same
     for path, says in (_said(error) for error in explainer.iter_errors(schema)):
-        is_type = path[-1:] == ("type",) and not _MAPS.intersection(path[-2:-1])
+        is_type = path[-1:] == ("type",) and not MAPS.intersection(path[-2:-1])
         found[path, f"{quoted(_at(schema, path))} is no type of JSON Schema" if is_type else says] = None
     return list(found)
 

@@ -27,6 +27,7 @@ RewrittenHistory = Literal["expand", "last", "error"]
 TrainEot = Literal["turn", "last", "none"]
 ControlTokens = Literal["error", "as-text", "keep"]
 Media = Literal["error", "placeholder", "drop"]
+LiftCalls = Literal["auto", "never"]
 
 _CHOICES: dict[str, tuple[str, ...]] = {
     "fail_on": get_args(FailOn),
@@ -40,6 +41,7 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "train_eot": get_args(TrainEot),
     "control_tokens": get_args(ControlTokens),
     "media": get_args(Media),
+    "lift_calls": get_args(LiftCalls),
 }
 
 
@@ -58,6 +60,8 @@ class Settings:
         dedup_prefixes: whether conversations that a later record of the file repeats are left out.
         tools: file with the tools of samples that declare none; None for no such file.
         infer_tools: whether tools that no one declares are derived from the calls.
+        lift_calls: whether calls that stand as text become real ones, where the sample declares their tools and makes
+            no real call (see `qwen_sft.lift`).
         merge_user: whether a user's consecutive turns become one.
         regenerate_ids: whether calls get ids of their own, unique in the sample.
         media: what to do with images, audio, video and files: reject the sample, put a word such as `[image]` in their
@@ -96,6 +100,7 @@ class Settings:
     dedup_prefixes: bool = False
     tools: str | None = None
     infer_tools: bool = False
+    lift_calls: LiftCalls = "auto"
     merge_user: bool = False
     regenerate_ids: bool = False
     media: Media = "error"

@@ -4,6 +4,7 @@ Source: HTML Living Standard, section 9.2 (server-sent events).
 """
 
 import re
+from collections.abc import Iterator
 from typing import Any
 
 from qwen_sft.normalize import decode_json
@@ -11,31 +12,41 @@ from qwen_sft.normalize import decode_json
 DONE = "[DONE]"
 """What OpenAI's servers send last; it is no JSON and says nothing. DashScope sends no such thing."""
 
-_FIELD = re.compile(r"(?:\A|\n|\r)(?:data|event|id|retry)?:")
-_LINE_END = re.compile(r"\r\n|\n|\r")
+_FIELD = re.compile(r"(?:data|event|id|retry)?:")
+_LINE = re.compile(r"([^\r\n]*)(\r\n|\n|\r|\Z)")
+_BLANK = "\ufeff \r\n"
 
 
 def is_events(text: Any) -> bool:
     """True if a value is text that begins like a stream of events."""
-    return isinstance(text, str) and _FIELD.match(text.lstrip("\ufeff \r\n")) is not None
+    return isinstance(text, str) and _FIELD.match(text.lstrip(_BLANK)) is not None
 
 
-def payloads(text: str) -> list[Any]:
-    """The value of each event's data, in order; DONE is left out.
+def payloads(text: str) -> Iterator[Any]:
+    """The value of each event's data, in order, one at a time; DONE is left out.
+
+    An event that no blank line ends is discarded, as the standard has it, unless its data is whole: recordings often
+    lose the blank line, and those that were cut off have half an event at their end.
 
     Raises:
         ValueError: the data of an event is no JSON.
     """
-    values: list[Any] = []
     data: list[str] = []
-    for line in [*_LINE_END.split(text.lstrip("\ufeff")), ""]:
+    for match in _LINE.finditer(text.lstrip("\ufeff")):
+        line, end = match.groups()
         if line:
             field, _, value = line.partition(":")
             if field == "data":
                 data.append(value.removeprefix(" "))
-            continue
-        whole = "\n".join(data)
+            if end:
+                continue
+        whole, is_ended = "\n".join(data).strip(), bool(end) and not line
         data = []
-        if whole and whole != DONE:
-            values.append(decode_json(whole))
-    return values
+        if not whole or whole == DONE:
+            continue
+        try:
+            yield decode_json(whole)
+        except ValueError:
+            if is_ended:
+                raise
+            return

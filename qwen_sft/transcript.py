@@ -36,9 +36,10 @@ class Transcript:
     the first open call. Only what stays open or unmatched is paired across turns.
     """
 
-    def __init__(self, sample: Sample, settings: Settings) -> None:
+    def __init__(self, sample: Sample, settings: Settings, structs: frozenset[frozenset[str]] = frozenset()) -> None:
         self.sample = sample
         self.settings = settings
+        self.structs = structs  # see Record
         self.messages: list[Message] = sample.get("messages", [])
         self.tools: list[Tool] = sample.get("tools", [])
 

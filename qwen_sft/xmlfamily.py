@@ -296,9 +296,7 @@ def _refused(messages: Sequence[Message], turns: Sequence[int]) -> dict[int, str
     """The turns in front of which the template refuses to print what has been said, with the reason."""
     asked = next((i for i, message in enumerate(messages) if _is_query(message, i)), len(messages))
     late = _late_system(messages)
-    refused = {
-        turn: f"{NO_PROMPT}: no user has asked anything yet" for turn in turns if turn < asked
-    }
+    refused = {turn: f"{NO_PROMPT}: no user has asked anything yet" for turn in turns if turn < asked}
     if late is not None:
         why = f"{NO_PROMPT}: messages[{late}] is a system message that does not come first"
         refused |= {turn: why for turn in turns if turn > late}

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from qwen_sft.format import Conversation, formats
+from qwen_sft.format import Conversation, formats, recognising
 from qwen_sft.ingest import expand, records
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
@@ -31,9 +31,8 @@ def conversations(source: str) -> tuple[Conversation, ...]:
     made: list[Conversation] = []
     for file in expand([str(TRACES / SOURCES[source])]):
         for record in records(file):
-            for one in formats().values():
-                if record.fault is None and one.recognises(record.data):
-                    made += one.read(record.data).conversations
+            for one in recognising(formats().values(), record.data) if record.fault is None else ():
+                made += one.read(record.data).conversations
     return tuple(made)
 
 

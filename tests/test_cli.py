@@ -131,6 +131,15 @@ def test_exit_code_says_clean_findings_could_not_run_or_nothing_checked(
         (["build", "clean.jsonl", "--out", "out"], "no model is named; name one with --model"),
         (["build", "clean.jsonl", "--model", "qwen3", "--out", "o", "--shard-size", "big"], "'big' is no size"),
         (["build", "clean.jsonl", "--model", "qwen3", "--out", "clean.jsonl"], "'clean.jsonl' is a file"),
+        (["validate", "clean.jsonl", "--train", "asistant"], "train is 'asistant'; it can be assistant, last-turn,"),
+        (["validate", "clean.jsonl", "--train", ""], "train names no selector; it can be assistant, last-turn,"),
+        (["validate", "clean.jsonl", "--serve", "tgi"], "serve is 'tgi'; it names vllm or sglang"),
+        (
+            ["validate", "clean.jsonl", "--serve", "vllm:9"],
+            "serve is 'vllm:9'; the parsers of vllm are known from 0.19",
+        ),
+        (["validate", "clean.jsonl", "--model", ""], "model is ''; name a family, a folder or a hub id"),
+        (["show", "clean.jsonl", "--model", "qwen3", "--html", ""], "--html names the folder '.'; name the file of"),
         (["show", "clean.jsonl"], "no model is named; name one with --model"),
         (["show", "clean.jsonl", "--model", "qwen3", "--row", "9"], "there is no record 9; --row counts the records"),
         (["rule", "TOL999"], "no rule 'TOL999'; see: qwen-sft rule"),
@@ -259,7 +268,9 @@ def test_help_shows_examples_and_every_flag(run: Any, command: str):
 def test_help_and_version_of_the_whole(run: Any):
     assert run("--version") == Ran(0, f"qwen-sft {__version__}\n", "")
     out = run("--help").out
-    assert "Exit codes: 0 clean, 1 findings, 2 could not run, 3 nothing was checked." in out
+    assert "Exit codes: 0 clean, 1 findings, 2 could not run, 3 nothing was checked or written." in " ".join(
+        out.split()
+    )
     for command in COMMANDS:
         assert f"\n  {command} " in out
 
@@ -514,8 +525,9 @@ def test_page_is_self_contained_and_escapes_what_traces_say(run: Any, tmp_path: 
     assert "read back: content" in page
     assert "> prompt       the server sends the" in shown.out
     lost = run("show", "a<b>.jsonl", "--model", "qwen3", "--html", "no/where.html")
-    assert (lost.code, lost.err) == (
+    assert (lost.code, lost.out, lost.err) == (
         2,
+        "",
         "qwen-sft: cannot write 'no/where.html': No such file or directory; name another with --html\n",
     )
 
@@ -525,3 +537,79 @@ def test_chat_template_kwargs_that_are_no_object_stop_us(run: Any, given: str):
     told = run("validate", "-", "--model", "qwen3", "--chat-template-kwargs", given)
     assert told.code == 2
     assert told.err.startswith(f"qwen-sft: --chat-template-kwargs {given!r} is no ")
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ('{"a": NaN}', "chat-template-kwargs set 'a' to nan; nan is no JSON number"),
+        ('{"a": 1e999}', "chat-template-kwargs set 'a' to inf; inf is no JSON number"),
+        ('{"a": "\\ud800"}', "chat-template-kwargs set 'a' to '\\ud800'; half a surrogate pair is no character"),
+        ('{"a": 123456789012345678901}', "set 'a' to 123456789012345678901; an integer must fit into 64 bits"),
+        ('{"a": ' + "[" * 300 + "]" * 300 + "}", "set 'a' to a value of more than 200 levels"),
+        ('{"a": ' + "[" * 100_000, "nests a value too deep to be read"),
+        ('{"enable_thinking": "false"}', "set 'enable_thinking' to 'false'; it takes true or false"),
+        ('{"a": 1, "a": 2}', "--chat-template-kwargs name 'a' twice; give it one value"),
+        ('{"b": {"a": 1, "a": 2}}', "--chat-template-kwargs name 'a' twice; give it one value"),
+    ],
+    ids=lambda text: text[:30],
+)
+def test_chat_template_kwargs_that_no_request_could_carry_stop_us_without_a_model_too(run: Any, given: str, says: str):
+    told = run("validate", "-", "--chat-template-kwargs", given)
+    assert (told.code, told.out) == (2, "")
+    assert told.err.startswith("qwen-sft: ")
+    assert told.err.endswith(f"{says}\n")
+    assert told.err.count("\n") == 1
+
+
+@pytest.mark.usefixtures("files")
+def test_white_space_in_a_list_of_codes_or_selectors_is_nothing(run: Any):
+    ran = run("validate", "broken.jsonl", "--select", "MSG, TOL003", "--output-format", "json")
+    assert json.loads(ran.out)["totals"]["by_code"] == {"TOL003": 1, "SRC001": 1}
+    assert run("validate", "clean.jsonl", "--train", "calls, none-of:reasoning").code == 0
+
+
+NOTHING = "qwen-sft: nothing was written: no record gave a row; rejects.jsonl says why\n"
+
+
+@pytest.mark.usefixtures("files")
+@pytest.mark.parametrize(
+    ("file", "flags", "code"),
+    [
+        ("clean.jsonl", ["--train", "calls"], 3),
+        ("clean.jsonl", ["--train", "calls", "--fail-on", "warning"], 1),
+        ("torn.jsonl", [], 1),
+        ("torn.jsonl", ["--fail-on", "never"], 3),
+        ("empty.jsonl", [], 3),
+    ],
+)
+def test_build_that_writes_no_row_never_exits_with_zero(
+    run: Any, tmp_path: Path, file: str, flags: list[str], code: int
+):
+    (tmp_path / "torn.jsonl").write_text('{"torn\n')
+    ran = run("build", file, "--model", "qwen3", "--out", "out", *flags)
+    assert ran.code == code
+    assert ran.err.endswith(NOTHING)
+
+
+@pytest.mark.parametrize(("model", "code"), [("qwen3_8", 1), ("qwen3_6", 0)])
+def test_think_block_in_content_stops_a_build_where_it_would_be_the_second(
+    run: Any, tmp_path: Path, model: str, code: int
+):
+    (tmp_path / "a.jsonl").write_text(json.dumps(chat(1, "<think>\nOne is.\n</think>\n\nYes.")) + "\n")
+    told = run("validate", "a.jsonl", "--model", model, "--output-format", "concise")
+    says = "$.messages[1].content reasoning: declared 'One is.', but the server reads ''"
+    expected = f"a.jsonl:1: TOK011 {says}" if code else ""
+    assert (told.code, told.out[: len(expected)], bool(told.out)) == (code, expected, bool(code))
+
+
+def test_turn_that_cannot_be_trained_is_told_how_it_could_be(run: Any, tmp_path: Path):
+    (tmp_path / "a.jsonl").write_text(json.dumps(chat(1, "So. <think>\nOne is.\n</think>\n\nYes.")) + "\n")
+    told = run("validate", "a.jsonl", "--model", "qwen3", "--thinking", "off", "--output-format", "json")
+    why = "its prompt ends with '<think>\\n\\n</think>\\n\\n', and the template prints the turn without that"
+    fix = "choose the mode that it was made in with --thinking, and give its reasoning as reasoning_content"
+    assert told.code == 1
+    assert [(one["code"], one["says"], one["fix"]) for one in json.loads(told.out)["findings"]] == [
+        ("TOK001", f"no turn of it can be trained; of messages[1]: {why}", fix),
+        ("TOK008", f"this turn is shown and not trained: {why}", fix),
+    ]

@@ -14,10 +14,18 @@ from qwen_sft import __version__
 from qwen_sft.errors import ModelError, OutputError, UsageError
 from qwen_sft.family import families
 from qwen_sft.model import load_model
-from qwen_sft.proving.fingerprint import LockedTemplate, LockedToken, locked_template, locked_tokenizer
+from qwen_sft.proving.fingerprint import (
+    LockedTemplate,
+    LockedToken,
+    locked_loaded,
+    locked_template,
+    locked_tokenizer,
+)
 from qwen_sft.proving.lock import LOCK_FILE, Lock, differences, lock_json, lock_of, make_lock, read_lock, write_lock
+from qwen_sft.proving.official import OFFICIAL
 from qwen_sft.settings import Settings
-from qwen_sft.vocabulary import BYTE_CHARACTERS, tokenizer_json
+from qwen_sft.tokenizer import load_tokenizer
+from qwen_sft.vocabulary import BYTE_CHARACTERS, EMBEDDED, tokenizer_json
 from tests.real import MODELS, needs_real_data, official_template
 
 ROOT = Path(__file__).parents[1]
@@ -88,6 +96,24 @@ def test_lock_holds_fingerprints_tokens_options_and_versions(tmp_path: Path):
     assert list(found["versions"]) == ["jinja2", "tokenizers", "fastokens"]
 
 
+@pytest.mark.parametrize("name", sorted(EMBEDDED))
+def test_official_tokenizer_is_locked_from_memory_as_it_is_from_its_file(name: str, monkeypatch: pytest.MonkeyPatch):
+    tokenizer = load_tokenizer(tokenizer_json(name))
+    structure, tokens = from_file = locked_tokenizer(tokenizer.path)
+    assert list(structure.structure) == list(OFFICIAL[structure.sha256])
+    assert len(tokens) == len(tokenizer.added_tokens)
+    monkeypatch.setattr(Path, "read_bytes", None)  # reads nothing
+    assert locked_loaded(tokenizer) == from_file
+
+
+def test_other_tokenizer_is_locked_from_its_file(tmp_path: Path):
+    file = tmp_path / "tokenizer.json"
+    file.write_bytes(tokenizer_json("qwen3").read_bytes() + b"\n")
+    tokenizer = load_tokenizer(file, "tokenizers")
+    assert tokenizer.fingerprint not in OFFICIAL
+    assert locked_loaded(tokenizer) == locked_tokenizer(file)
+
+
 def test_lock_of_a_family_is_that_of_its_official_template_and_vocabulary():
     model = load_model("qwen3", families())
     found = lock_of(model, Settings(model="qwen3"))
@@ -125,7 +151,9 @@ def test_written_lock_reads_back_equal(locked: Lock, tmp_path: Path):
 
 
 def test_lock_that_is_not_there_or_cannot_be_written_stops_us(locked: Lock, tmp_path: Path):
-    with pytest.raises(UsageError, match=r"no lock '.*qwen-sft.lock.json' \(No such file or directory\); `qwen-sft"):
+    with pytest.raises(
+        UsageError, match=r"no lock '.*qwen-sft.lock.json' \(No such file or directory\); write one with: qwen-sft "
+    ):
         read_lock(tmp_path)
     with pytest.raises(OutputError, match=r"cannot write .*lock.json: No such file or directory"):
         write_lock(locked, tmp_path / "nowhere" / "lock.json")
@@ -135,7 +163,11 @@ def test_lock_that_is_not_there_or_cannot_be_written_stops_us(locked: Lock, tmp_
     ("content", "says"),
     [
         ("{", "is not JSON"),
-        ("[]", "has schema_version None, and this qwen-sft reads 1; write it again with: qwen-sft template lock"),
+        (
+            "[]",
+            "has schema_version None, and this qwen-sft reads 1; build the dataset again, or write its lock again "
+            "with: qwen-sft template lock MODEL --out qwen-sft.lock.json",
+        ),
         ('{"schema_version": 2}', "has schema_version 2, and"),
         ('{"schema_version": 1}', "is no lock: Object missing required field"),
     ],

@@ -1,5 +1,6 @@
 """Settings that change what a row holds: in every mode the oracle agrees, and each says what it leaves out."""
 
+import shutil
 from functools import cache
 
 import pytest
@@ -12,6 +13,7 @@ from qwen_sft.family import families
 from qwen_sft.format import Conversation
 from qwen_sft.settings import Settings
 from qwen_sft.tokens import Kind
+from qwen_sft.vocabulary import tokenizer_json
 
 SHELF = families()
 MODES = [
@@ -137,6 +139,125 @@ def test_thinking_off_takes_the_reasoning_out_and_says_so():
     ]
 
 
+INLINE = "<think>\nThought.\n</think>\n\nSaid."
+SPLIT = {"messages": [user("A?"), assistant("Said.", reasoning_content="Thought.")]}
+FORMS = {
+    "block": INLINE,
+    "block behind white space": f"\n {INLINE}",
+    "block that the prompt opened": "Thought.\n</think>\n\nSaid.",
+}
+READS_TAGS = ("qwen3", "qwen3_first_revision", "qwen3_thinking_2507", "qwen3_5", "qwen3_5_nothink", "qwen3_6")
+
+
+def misread(made):
+    return [(turn, difference.path, difference.says, difference.spelling) for turn, difference in made.unparsed]
+
+
+@pytest.mark.parametrize("content", FORMS.values(), ids=list(FORMS))
+@pytest.mark.parametrize(
+    "mode",
+    [{}, {"thinking": "as-is"}, {"thinking": "as-is", "chat_template_kwargs": {"enable_thinking": False}}],
+    ids=str,
+)
+def test_think_block_in_content_is_refused_where_the_template_prints_it_behind_another(mode, content):
+    made = encoded({"messages": [user("A?"), assistant(content)]}, model="qwen3_8", **mode)
+    says = "reasoning: declared 'Thought.', but the server reads ''"
+    assert misread(made) == [(1, ("reasoning_content",), says, False)]
+    assert misread(encoded(SPLIT, model="qwen3_8")) == []
+
+
+@pytest.mark.parametrize("content", FORMS.values(), ids=list(FORMS))
+@pytest.mark.parametrize("name", READS_TAGS)
+def test_think_block_in_content_is_reasoning_where_the_template_reads_it(name, content):
+    made = encoded({"messages": [user("A?"), assistant(content)]}, model=name)
+    assert (misread(made), made.unshown, made.disagreements) == ([], (), ())
+    assert texts(made.rows[0], model=name) == texts(encoded(SPLIT, model=name).rows[0], model=name)
+
+
+@pytest.mark.parametrize("name", ["qwen2_5", "qwen3_instruct_2507", "qwen3_coder", "qwen3_coder_next"])
+def test_think_block_is_words_where_no_server_parts_it_from_them(name):
+    made = encoded({"messages": [user("A?"), assistant(INLINE)]}, model=name)
+    assert (misread(made), made.unshown) == ([], ())
+    assert texts(made.rows[0], model=name).endswith(f"<|im_start|>assistant\n{INLINE}<|im_end|>\n")
+
+
+UNKNOWN = (
+    "{% for m in messages %}<|im_start|>{{ m.role }}\n{% if m.role == 'assistant' %}<think>\n"
+    "{{ m.reasoning_content | default('') }}\n</think>\n\n{% endif %}{{ m.content }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n<think>\n{% endif %}"
+)
+
+
+def test_think_block_in_content_is_refused_under_a_template_that_nobody_knows_and_that_has_no_calls(tmp_path):
+    shutil.copy(tokenizer_json("qwen3"), tmp_path / "tokenizer.json")
+    (tmp_path / "chat_template.jinja").write_text(UNKNOWN)
+    made = encoded({"messages": [user("A?"), assistant(INLINE)]}, model=str(tmp_path))
+    assert misread(made) == [
+        (1, ("reasoning_content",), "reasoning: declared 'Thought.', but the server reads ''", False)
+    ]
+    made = encoded(SPLIT, model=str(tmp_path))
+    assert (misread(made), [row.turns for row in made.rows]) == ([], [(1,)])
+
+
+@pytest.mark.parametrize(
+    ("reasoning", "says", "spelling"),
+    [
+        ("It is </think>, I see.", "declared 'It is </think>, I see.', but the server reads 'It is'", False),
+        (
+            "So <tool_call> it is.",
+            "declared 'So <tool_call> it is.', but the server reads 'So'",
+            False,
+        ),
+        ("A <think> tag.", "declared 'A <think> tag.', but the server reads 'A  tag.'", True),
+    ],
+)
+def test_reasoning_that_the_server_ends_elsewhere_is_refused(reasoning, says, spelling):
+    sample = {"messages": [user("A?"), assistant("a", reasoning_content=reasoning)]}
+    for name in ("qwen3", "qwen3_5", "qwen3_8"):
+        made = encoded(sample, model=name)
+        assert misread(made)[0] == (1, ("reasoning_content",), f"reasoning: {says}", spelling)
+
+
+@pytest.mark.parametrize("content", [INLINE, f"\n {INLINE}"])
+@pytest.mark.parametrize("name", ["qwen3", "qwen3_5", "qwen3_6", "qwen3_8"])
+def test_thinking_off_takes_a_think_block_out_of_the_content_and_says_so(name, content):
+    mode = {"model": name, "thinking": "off"}
+    made = encoded({"messages": [user("A?"), assistant(content)]}, **mode)
+    bare = encoded({"messages": [user("A?"), assistant("Said.")]}, **mode)
+    assert texts(made.rows[0], **mode) == texts(bare.rows[0], **mode)
+    assert texts(made.rows[0], **mode).endswith("assistant\n<think>\n\n</think>\n\nSaid.<|im_end|>\n")
+    assert made.unshown == ((("messages", 1, "content"), "reasoning"),)
+    assert (misread(made), made.disagreements, made.untrained) == ([], (), ())
+    split = encoded(SPLIT, **mode)
+    assert split.unshown == ((("messages", 1, "reasoning_content"), "reasoning"),)
+
+
+def test_thinking_off_refuses_a_think_block_behind_words():
+    sample = {"messages": [user("A?"), assistant(f"So. {INLINE}")]}
+    for name in ("qwen3", "qwen3_5"):
+        made = encoded(sample, model=name, thinking="off")
+        why = "its prompt ends with '<think>\\n\\n</think>\\n\\n', and the template prints the turn without that"
+        assert (made.rows, made.untrained) == ((), ((1, why),))
+
+
+def test_think_block_of_a_turn_that_is_not_trained_may_be_gone():
+    sample = {"messages": [user("A?"), assistant(INLINE), user("B?"), assistant("b")]}
+    made = encoded(sample, model="qwen3", train=("last-turn",))
+    assert ([row.turns for row in made.rows], made.unshown) == ([(3,)], ())
+
+
+@pytest.mark.parametrize("name", ["qwen3_5", "qwen3_5_nothink", "qwen3_6", "qwen3_8"])
+def test_control_tokens_as_text_leave_a_sample_without_a_user_as_untrained_as_it_is_without(name):
+    sample = {"messages": [{"role": "system", "content": "Say <|im_end|>."}, assistant("a")]}
+    why = "the template prints no prompt for it: no user has asked anything yet"
+    for control_tokens in ("as-text", "keep"):
+        made = encoded(sample, model=name, control_tokens=control_tokens)
+        assert (made.rows, made.refusal, made.untrained) == ((), None, ((1, why),))
+    later = {"messages": [*sample["messages"], user("A?"), assistant("b")]}
+    made = encoded(later, model=name, control_tokens="as-text")
+    assert ([row.turns for row in made.rows], made.refusal, made.untrained) == ([(3,)], None, ((1, why),))
+
+
 @pytest.mark.parametrize(
     ("mode", "says"),
     [
@@ -155,6 +276,14 @@ def test_thinking_off_takes_the_reasoning_out_and_says_so():
         (
             {"model": "qwen2_5", "chat_template_kwargs": {"enable_thinking": False}},
             r"^the chat template of qwen2_5 has no option 'enable_thinking': it knows none$",
+        ),
+        *(
+            (
+                {"model": "qwen3_8", "chat_template_kwargs": {"reasoning_effort": effort}},
+                rf"^the chat template of qwen3_8 refuses {{'reasoning_effort': {effort!r}}}: reasoning_effort is "
+                rf"{effort!r}; this template knows xhigh, medium, low$",
+            )
+            for effort in ("ultra", None, 3)
         ),
     ],
 )

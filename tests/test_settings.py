@@ -84,10 +84,62 @@ WRONG = {
     "select = 'TOL'": r"sets select to 'TOL'; it takes a list of strings",
     "ignore = [3]": r"sets ignore to \[3\]; it takes a list of strings",
     "max-length = 0": r"max-length is 0; it counts tokens and must be 1 or more",
+    "model = ''": r"model is ''; name a family, a folder or a hub id, see: qwen-sft models",
+    "train = []": r"train names no selector; it can be assistant, last-turn, last-run, calls, final-answers, none-of:",
+    "train = ['']": r"train is ''; it can be assistant, ",
+    "train = ['asistant']": r"train is 'asistant'; it can be assistant, ",
+    "train = ['none-of:reasoning', 'only:reasoning']": r"train none-of:reasoning,only:reasoning leaves no kind of",
     "shard-size = 0": r"shard-size is 0; it counts bytes and must be 1 or more",
     "fail-on =": r"qwen-sft\.toml is not TOML: ",
     **{f"{key} = 'x'": rf"{key} is 'x'; it can be {', '.join(values)}" for key, values in CHOICES.items()},
 }
+
+
+# By the value of [chat-template-kwargs] in TOML: what a request, a lock or a template could not take.
+WRONG_OPTIONS = {
+    "x = nan": r"chat-template-kwargs set 'x' to nan; nan is no JSON number$",
+    "x = inf": r"chat-template-kwargs set 'x' to inf; inf is no JSON number$",
+    "x = {y = [1, -inf]}": r"chat-template-kwargs set 'x' to {'y': \[1, -inf\]}; -inf is no JSON number$",
+    "x = 1979-05-27": r"chat-template-kwargs set 'x' to datetime\.date\(1979, 5, 27\); a date is no JSON value$",
+    "x = [07:32:00]": r"chat-template-kwargs set 'x' to \[datetime\.time\(7, 32\)\]; a time is no JSON value$",
+    "x = 9223372036854775808": r"set 'x' to 9223372036854775808; an integer must fit into 64 bits$",
+    f"x = {'[' * 201}{']' * 201}": r"set 'x' to a value of more than 200 levels$",
+    "enable_thinking = 'false'": r"set 'enable_thinking' to 'false'; it takes true or false$",
+    "enable_thinking = 0": r"set 'enable_thinking' to 0; it takes true or false$",
+    "preserve_thinking = []": r"set 'preserve_thinking' to \[\]; it takes true or false$",
+}
+
+
+@pytest.mark.parametrize(("text", "says"), WRONG_OPTIONS.items(), ids=[text[:40] for text in WRONG_OPTIONS])
+def test_template_option_that_cannot_be_sent_or_locked_stops_us(tmp_path: Path, text: str, says: str):
+    with pytest.raises(UsageError, match=says):
+        loaded(tmp_path, f"[chat-template-kwargs]\n{text}\n")
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"x": "a\ud800"}, r"set 'x' to 'a\\ud800'; half a surrogate pair is no character$"),
+        ({"x": {"\udfff": 1}}, r"set 'x' to {'\\udfff': 1}; half a surrogate pair is no character$"),
+        ({"\ud800": 1}, r"set '\\ud800' to 1; half a surrogate pair is no character$"),
+        ({"x": (1, 2)}, r"set 'x' to \(1, 2\); a tuple is no JSON value$"),
+        ({3: True}, r"set 3; options are named by strings$"),
+        ({"enable_thinking": None}, r"set 'enable_thinking' to None; it takes true or false$"),
+    ],
+)
+def test_template_option_of_a_caller_is_held_to_the_same(options: Any, says: str):
+    with pytest.raises(UsageError, match=f"^chat-template-kwargs {says}"):
+        Settings(chat_template_kwargs=options)
+
+
+def test_template_options_may_be_any_json():
+    options = {"enable_thinking": False, "x": [None, True, -(1 << 63), 1.5, "é\U0001f600", {"y": []}]}
+    assert Settings(chat_template_kwargs=options).chat_template_kwargs == options
+
+
+def test_value_that_toml_cannot_nest_stops_us(tmp_path: Path):
+    with pytest.raises(UsageError, match=r"qwen-sft\.toml nests a value too deep to be read$"):
+        loaded(tmp_path, f"[chat-template-kwargs]\nx = {'[' * 100_000}\n")
 
 
 @pytest.mark.parametrize(("text", "says"), WRONG.items(), ids=list(WRONG))

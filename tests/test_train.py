@@ -9,8 +9,10 @@ from qwen_sft.errors import UsageError
 from qwen_sft.family import families
 from qwen_sft.model import load_model
 from qwen_sft.render import encode, renderings
+from qwen_sft.selection import KINDS, TURNS
 from qwen_sft.settings import Settings
-from qwen_sft.train import policy, weight_of
+from qwen_sft.tokens import GENERATED
+from qwen_sft.train import _SELECTORS, policy, weight_of
 
 
 @cache
@@ -144,16 +146,22 @@ def test_selector_that_there_is_not_stops_us(selector):
     with pytest.raises(
         UsageError, match=r"it can be assistant, last-turn, last-run, calls, final-answers, none-of:KINDS"
     ):
-        policy(Settings(train=(selector,)))
+        Settings(train=(selector,))
 
 
 @pytest.mark.parametrize(
     "settings",
     [
-        Settings(train=("only:call", "none-of:call")),
-        Settings(train=("only:stop",), train_eot="none"),
+        {"train": ("only:call", "none-of:call")},
+        {"train": ("only:stop",), "train_eot": "none"},
     ],
 )
 def test_selectors_that_leave_no_kind_stop_us(settings):
     with pytest.raises(UsageError, match=r"leaves no kind of token to train$"):
-        policy(settings)
+        Settings(**settings)
+
+
+def test_every_selector_that_is_known_without_numpy_has_its_turns_and_kinds():
+    assert tuple(_SELECTORS) == TURNS
+    assert {kind.name.lower() for kind in GENERATED} == set(KINDS)
+    assert Settings().train == policy(Settings()).turns == TURNS[:1]

@@ -7,17 +7,16 @@ or empty, arguments are null, an object or missing, parallel calls share one ind
 from collections.abc import Sequence
 from typing import Any
 
-import msgspec
-
 from qwen_sft.api import Api, Turns
 from qwen_sft.chat import Dialogue, dialogue, message
+from qwen_sft.delta import Pieces, failure, is_under_way
 from qwen_sft.finding import Finding
 from qwen_sft.metadata import metadata
-from qwen_sft.normalize import ID_KEYS, find_key
+from qwen_sft.normalize import ID_KEYS, REASONING_KEYS, find_key
 from qwen_sft.sample import Path, is_list, is_object
 
 _TOOL_KEYS = ("tools", "functions")
-_TEXTS = ("content", "reasoning_content", "reasoning", "thinking", "refusal")
+_SAID = ("content", "tool_calls", "function_call", *REASONING_KEYS)
 _NO_LABELS = frozenset({*ID_KEYS, "object", "role", "service_tier", "system_fingerprint"})
 
 
@@ -38,12 +37,13 @@ def is_response(body: Any) -> bool:
 
 
 def is_event(value: Any) -> bool:
-    """A chunk: choices with a delta, or none and only usage."""
+    """A chunk: choices with a delta, or none and only usage (or, Azure's first one, the prompt's filter results)."""
     if not is_object(value) or not is_list(value.get("choices")) or "output" in value:
         return False
     choices: list[Any] = value["choices"]
     if not choices:
-        return value.get("object") == "chat.completion.chunk" or is_object(value.get("usage"))
+        is_chunk = value.get("object") == "chat.completion.chunk" or "prompt_filter_results" in value
+        return is_chunk or is_object(value.get("usage"))
     return is_object(choices[0]) and "delta" in choices[0] and "message" not in choices[0]
 
 
@@ -85,92 +85,55 @@ def answered(body: Any) -> list[Turns]:
 
 
 def continues(gathered: Sequence[Any], event: Any) -> bool:
-    """A chunk with the id of those before it, or with none; one with another id begins another answer."""
-    first: Any = gathered[0].get("id")
+    """A chunk with the id of those before it; without ids, one that adds nothing to a choice that has finished.
+
+    Azure's first chunk has an empty id: the second one's counts too.
+    """
     given: Any = event.get("id")
-    return not given or not first or given == first
+    known: Any = next((chunk["id"] for chunk in gathered[:2] if chunk.get("id")), None)
+    if given and known:
+        return given == known
+    listed = [choice for chunk in gathered[-2:] for choice in chunk["choices"] if is_object(choice)]
+    finished = [_index(choice) for choice in listed if not is_under_way(choice.get("finish_reason"))]
+    return not any(_says(choice) and _index(choice) in finished for choice in event["choices"] if is_object(choice))
+
+
+def _says(choice: dict[str, Any]) -> bool:
+    delta: Any = choice.get("delta")
+    return is_object(delta) and any(delta.get(key) for key in _SAID)
 
 
 def whole(events: Sequence[Any]) -> Any:
     """The response that some chunks come to."""
-    choices: dict[int, dict[str, Any]] = {}
+    choices: dict[int, Pieces] = {}
     body: dict[str, Any] = {}
-    for event in events:
-        if not is_object(event):
-            continue
-        if not is_list(event.get("choices")):
-            if event.get("error"):
-                return Finding(
-                    (), f"the stream ends in an error: {event['error']!r}"[:200], "leave failed requests out"
-                )
-            continue
+    for event in filter(is_object, events):
+        if event.get("error"):
+            return Finding((), f"the stream ends in an error: {failure(event)}", "leave failed requests out")
+        if event.get("id") and body.get("id") and event["id"] != body["id"]:
+            return Finding((), "the stream holds chunks of several answers", "split it by the chunks' id")
         for key in ("id", "model"):
             if event.get(key) and not body.get(key):
                 body[key] = event[key]
-        for choice in event["choices"]:
-            if is_object(choice):
-                _add(choices.setdefault(_index(choice, 0), {"texts": {}, "calls": []}), choice)
+        listed: Any = event.get("choices")
+        for choice in filter(is_object, listed if is_list(listed) else []):
+            pieces = choices.setdefault(_index(choice), Pieces())
+            pieces.add(choice.get("delta"), choice.get("finish_reason"))
     if not choices:
         return Finding((), "the stream holds no answer", "record it again")
-    return {**body, "choices": [_choice(index, choices[index]) for index in sorted(choices)]}
+    fault = next((pieces.fault for pieces in choices.values() if pieces.fault), None)
+    if fault:
+        return Finding((), fault, "record the calls with an id or an index of their own")
+    said = sorted(choices.items())
+    return {
+        **body,
+        "choices": [{"index": i, "message": p.message(), "finish_reason": p.finish_reason} for i, p in said],
+    }
 
 
-def _index(piece: dict[str, Any], default: int) -> int:
-    index: Any = piece.get("index")
-    return index if isinstance(index, int) else default
-
-
-def _add(state: dict[str, Any], choice: dict[str, Any]) -> None:
-    if choice.get("finish_reason") not in (None, "", "null"):
-        state["finish_reason"] = choice["finish_reason"]
-    delta: Any = choice.get("delta")
-    if not is_object(delta):
-        return
-    for key in _TEXTS:
-        if isinstance(delta.get(key), str):
-            state["texts"].setdefault(key, []).append(delta[key])
-    pieces: Any = delta.get("tool_calls")
-    for piece in pieces if is_list(pieces) else []:
-        if is_object(piece):
-            _add_call(state["calls"], piece)
-    if is_object(delta.get("function_call")):
-        _add_call(state["calls"], {"index": 0, "function": delta["function_call"]})
-
-
-def _add_call(calls: list[dict[str, Any]], piece: dict[str, Any]) -> None:
-    """Adds a piece to the call it belongs to: the last one of its index, unless it brings an id of its own."""
-    function: Any = piece.get("function")
-    function = function if is_object(function) else {}
-    index = _index(piece, -1)
-    own: Any = piece.get("id")
-    same = [call for call in calls if call["index"] == index] if index >= 0 else calls[-1:]
-    if index < 0 and own:
-        same = [call for call in calls if call["id"] == own]
-    call: dict[str, Any] | None = same[-1] if same else None
-    if call is None or (own and call["id"] and own != call["id"] and function.get("name")):
-        call = {"index": index, "id": None, "name": None, "arguments": []}
-        calls.append(call)
-    call["id"] = call["id"] or own
-    call["name"] = call["name"] or function.get("name")
-    given: Any = function.get("arguments")
-    if is_object(given):
-        given = msgspec.json.encode(given).decode()
-    if isinstance(given, str):
-        call["arguments"].append(given)
-
-
-def _choice(index: int, state: dict[str, Any]) -> dict[str, Any]:
-    said: dict[str, Any] = {"role": "assistant", **{key: "".join(texts) for key, texts in state["texts"].items()}}
-    if state["calls"]:
-        said["tool_calls"] = [
-            {
-                "id": call["id"],
-                "type": "function",
-                "function": {"name": call["name"], "arguments": "".join(call["arguments"])},
-            }
-            for call in state["calls"]
-        ]
-    return {"index": index, "message": said, "finish_reason": state.get("finish_reason", "unfinished")}
+def _index(choice: dict[str, Any]) -> int:
+    index: Any = choice.get("index")
+    return index if isinstance(index, int) else 0
 
 
 API = Api(

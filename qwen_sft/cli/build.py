@@ -1,6 +1,7 @@
 """`qwen-sft build`: traces to a training set."""
 
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -40,8 +41,9 @@ def build(
     size = None if shard_size is None else options.size(shard_size)
     settings = options.settings(flags, shard_size=size)
     writer = writers()["parquet"]
+    skipped = Counter[str]()
     with Progress(expand(paths)) as progress:
-        manifest, totals = run(paths, settings, out, writer, force=force, each=progress.advance)
+        manifest, totals = run(paths, settings, out, writer, force=force, each=progress.advance, skipped=skipped)
     records, rows, verified = manifest["records"], manifest["rows"], manifest["verified"]
     sys.stderr.write(
         f"{records['read']:,} records read, {records['written']:,} written, {records['rejected']:,} rejected"
@@ -49,8 +51,13 @@ def build(
         f"{rows['n_rows']:,} rows, {rows['n_tokens']:,} tokens, {rows['n_trained_tokens']:,} of them trained; "
         f"{verified['n_samples']:,} samples verified against {verified['against']}\n"
     )
+    options.tell_skipped(skipped)
     sys.stdout.write(f"{printable(str(out))}\n")
-    raise typer.Exit(exit_code(totals, settings.fail_on))
+    code = exit_code(totals, settings.fail_on)
+    if not rows["n_rows"]:
+        sys.stderr.write("qwen-sft: nothing was written: no record gave a row; rejects.jsonl says why\n")
+        code = code or 3
+    raise typer.Exit(code)
 
 
 def _codes(manifest: dict[str, Any]) -> str:

@@ -2,6 +2,8 @@
 
 import inspect
 import json
+import sys
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, cast
@@ -13,7 +15,8 @@ from qwen_sft.settings import Settings, load_settings
 Paths = Annotated[
     list[str],
     typer.Argument(
-        help="Files, directories, globs, or - for stdin: .json, .jsonl, also .gz and .zst; .parquet.",
+        help="Files, directories, globs, URLs (hf://, s3://, https://) or - for stdin: .json, .jsonl, event streams, "
+        "also .gz and .zst; .zip, .eval, .tar; .parquet, .arrow.",
         show_default=False,
     ),
 ]
@@ -48,6 +51,14 @@ FLAGS: dict[str, Any] = {
     "infer_tools": Annotated[
         bool | None,
         typer.Option("--infer-tools/--no-infer-tools", help="Derive undeclared tools from the calls [default: no]."),
+    ],
+    "lift_calls": Annotated[
+        str | None,
+        typer.Option(
+            "--lift-calls",
+            metavar="auto|never",
+            help="Make real calls of those that stand as text, where tools are declared [default: auto].",
+        ),
     ],
     "merge_user": Annotated[
         bool | None,
@@ -232,6 +243,18 @@ def settings(flags: dict[str, Any], **more: Any) -> Settings:
 
         serving(loaded.serve)
     return loaded
+
+
+def tell_skipped(skipped: Counter[str]) -> None:
+    """Says on stderr which files of directories and archives were left out."""
+    from qwen_sft.ingest import told_skipped
+    from qwen_sft.terminal import one_line
+
+    n_files = skipped.total()
+    if n_files:
+        what = "1 file was" if n_files == 1 else f"{n_files:,} files were"
+        says = f"{what} left out, as not holding records: {told_skipped(skipped)}"
+        sys.stderr.write(f"qwen-sft: {one_line(says)}; name a file outright to read it\n")
 
 
 def _object(text: str) -> dict[str, Any]:

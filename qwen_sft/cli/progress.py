@@ -14,7 +14,7 @@ class Progress:
 
     def __init__(self, inputs: Sequence[Input]) -> None:
         self._total = sum(i.n_bytes for i in inputs)
-        self._known = all(i.path is not None and not i.name.endswith((".gz", ".zst", ".parquet")) for i in inputs)
+        self._known = all(i.is_text for i in inputs)
         self._n_records = self._n_rejected = 0
         self._bar: Any = None
         self._task: Any = None

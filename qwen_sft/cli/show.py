@@ -46,6 +46,8 @@ def show(
     from qwen_sft.reporter import Totals, reporters
     from qwen_sft.terminal import in_colour, one_line
 
+    if html is not None and html.is_dir():  # as '' is, for a path
+        raise UsageError(f"--html names the folder {str(html)!r}; name the file of the page")
     settings = options.settings(flags, verify="all")
     if settings.model is None:
         raise UsageError("no model is named; name one with --model, see: qwen-sft models")
@@ -57,9 +59,11 @@ def show(
     (outcome,) = pipeline.process([record])
     colour = in_colour(sys.stdout)
     place = f"{one_line(record.where.file)}:{record.where.line}"
+    views = list(_views(outcome, pipeline))
+    if html is not None:
+        _save(html, place, views, outcome.diagnostics)
     sys.stdout.write(f"{place}: {outcome.format or 'no format'}, {len(outcome.rows)} training rows\n")
     shown: set[int] = set()
-    views = list(_views(outcome, pipeline))
     for number, one in enumerate(views, start=1):
         tokens = one.row
         sys.stdout.write(
@@ -67,8 +71,6 @@ def show(
             f"turns {', '.join(map(str, tokens.turns))}\n"
         )
         _write(one, outcome.diagnostics, shown, colour)
-    if html is not None:
-        _save(html, place, views, outcome.diagnostics)
     if not outcome.rows:
         for conversation in outcome.conversations:
             _write_messages(conversation.sample, outcome.diagnostics, shown, colour)

@@ -1,6 +1,7 @@
 """`qwen-sft validate`: the gate."""
 
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -53,7 +54,8 @@ def validate(
     if output_format not in shelf:
         raise UsageError(f"no output format {output_format!r}; it can be {', '.join(shelf)}")
     settings = options.settings(flags)
-    inputs = expand(paths)
+    skipped = Counter[str]()
+    inputs = expand(paths, skipped=skipped)
     pipeline = Pipeline(settings)
     if locked is not None:
         _check_lock(locked, pipeline)
@@ -67,6 +69,9 @@ def validate(
                 yield from outcome.diagnostics
 
     shelf[output_format].report(findings(), totals, sys.stdout, max_findings)
+    for source in inputs:
+        skipped.update(source.skipped)
+    options.tell_skipped(skipped)
     raise typer.Exit(exit_code(totals, settings.fail_on))
 
 

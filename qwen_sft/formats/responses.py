@@ -1,198 +1,280 @@
-"""OpenAI Responses items: a request's input and a response's output, as rollouts and logs keep them."""
+"""OpenAI Responses traffic: requests, responses, pairs, streams, rollouts of NeMo-Gym, lists of items.
 
-from dataclasses import dataclass
+A request may name the response, or the conversation, that it continues; its input is then only what is new. Records of
+one file that continue each other are one conversation; where several continue the same one, each end is a sample.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
-from qwen_sft.chat import ITEM_TYPES, dialogue, joined, message, sample
+from qwen_sft import exchange
+from qwen_sft.api import Turns, apis
+from qwen_sft.exchange import Exchange, api_format
 from qwen_sft.finding import Finding
-from qwen_sft.format import Conversation, Event, Format, Reading
-from qwen_sft.normalize import call, sample_id, text
-from qwen_sft.sample import Message, Path, is_list, is_object, value_at
+from qwen_sft.format import Conversation, Reading
+from qwen_sft.items import has_items, placed, turns
+from qwen_sft.metadata import metadata
+from qwen_sft.normalize import sample_id
+from qwen_sft.sample import Message, Path, is_list, is_object
+from qwen_sft.sse import is_events, payloads
+from qwen_sft.story import Story
 
-_REQUESTS: tuple[Path, ...] = (("responses_create_params",), ("request",), ())
-_RESPONSES: tuple[Path, ...] = (("response",), ())
-_LISTS: tuple[Path, ...] = ((), ("items",), ("messages",), ("conversations",))
-_CALLS = {"function_call": "arguments", "custom_tool_call": "input"}
-_RESULTS = ("function_call_output", "custom_tool_call_output")
-_GIST = ("role", "name", "arguments", "input", "call_id", "output", "summary")
-
-Item = tuple[Path, Any]
-"""An item and its place; a prompt that is one string is the item {role, content} at its place."""
+_API = apis()["responses"]
+_PARAMS = "responses_create_params"
+_LISTS = ("items", "messages", "conversations")
+_NO_LABELS = frozenset({"id", "object", "uri", "url", "source_file", "interaction", "status", "status_code"})
 
 
 @dataclass(frozen=True, slots=True)
-class _Record:
-    """What a record holds: `prompt` and `given` went to the model; `states` are its outputs, nearly always one."""
+class _Leg:
+    """A request and its response: the record, or the line of it at `at`."""
 
-    prompt: list[Item]
-    given: list[Item]
-    states: list[list[Item]]
-    tools: Any
-    name: str | None
+    at: Path
+    record: Any
+    found: Exchange
+
+    @property
+    def previous(self) -> str:
+        """The id of the response that it continues; "" for none."""
+        bodies = [body for body in (self.found.request, self.found.answer) if is_object(body)]
+        return next(filter(None, (_text(body.get("previous_response_id")) for body in bodies)), "")
+
+    @property
+    def conversation(self) -> str:
+        """The id of the conversation that the provider keeps; "" for none."""
+        given: Any = self.found.request.get("conversation") if is_object(self.found.request) else None
+        return _text(given.get("id") if is_object(given) else given)
+
+    @property
+    def answer_id(self) -> str:
+        """The id of the response, or of the one that its stream tells of last; "" for none."""
+        answer: Any = self.found.answer
+        if isinstance(answer, str):
+            try:
+                answer = payloads(answer) if is_events(answer) else None
+            except ValueError:
+                return ""
+        told: list[Any] = (
+            [event.get("response") for event in answer if is_object(event)] if is_list(answer) else [answer]
+        )
+        return next(filter(None, (_text(body.get("id")) for body in reversed(told) if is_object(body))), "")
+
+    @property
+    def source(self) -> Any:
+        """The file that the record says it was taken from: ids need not be unique beyond it."""
+        return self.record.get("source_file") if is_object(self.record) else None
 
 
-def recognises(record: Any) -> bool:
-    """A response with a list of output, with or without its request, or a list of items; no list of chat messages."""
-    return _record(record) is not None
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""
 
 
-def _record(record: Any) -> _Record | None:
-    if dialogue(record) is not None:
-        return None
-    for where in _RESPONSES:
-        response = value_at(record, where)
-        if not is_object(response) or not is_list(response.get("output")):
-            continue
-        request = next((path for path in _REQUESTS if is_object(value_at(record, path))), ())
-        if request == _REQUESTS[0] or response.get("object") == "response" or _has_items(response["output"]):
-            output = (*where, "output")
-            nested = bool(response["output"]) and all(is_list(state) for state in response["output"])
-            roots: list[Path] = [(*output, i) for i in range(len(response["output"]))] if nested else [output]
-            states = [_items(root, value_at(record, root), "assistant") for root in roots]
-            return _laid_out(record, (request, where), (*request, "input"), states)
-    for where in _LISTS:
-        items = value_at(record, where)
-        if is_list(items) and _has_items(items):
-            return _laid_out(record, ((),), where, [])
+def _legs(record: Any) -> list[_Leg]:
+    """The exchanges of a record: one, or those of its lines if each after the first continues one before it."""
+    found = _find(record)
+    if found is not None:
+        return [_Leg((), record, found)]
+    legs: list[_Leg] = []
+    for i, line in enumerate(record if is_list(record) and len(record) > 1 else []):
+        leg = _leg(line, (i,))
+        if leg is None or (legs and _parent(legs, leg) is None):
+            return []
+        legs.append(leg)
+    return legs
+
+
+def _leg(line: Any, at: Path = ()) -> _Leg | None:
+    found = _find(line) if is_object(line) else None
+    return _Leg(at, line, found) if found and found.request is not None and found.answer else None
+
+
+def _parent(legs: Sequence[_Leg], leg: _Leg) -> int | None:
+    """Which of the exchanges before it one continues: the last that fits."""
+    previous, conversation = leg.previous, leg.conversation
+    for i in reversed(range(len(legs) if previous or conversation else 0)):
+        fits = legs[i].answer_id == previous if previous else legs[i].conversation == conversation
+        if fits and legs[i].source == leg.source:
+            return i
     return None
 
 
-def _has_items(listed: list[Any]) -> bool:
-    if listed and all(is_list(state) for state in listed):
-        return any(_has_items(state) for state in listed)
-    objects = [item for item in listed if is_object(item)]
-    return any(isinstance(o.get("role"), str) or _kind(o) in ITEM_TYPES for o in objects)
+def _find(record: Any) -> Exchange | None:
+    """The exchange of a record; a list of items counts as a request."""
+    if is_object(record) and is_object(record.get(_PARAMS)) and "input" in record[_PARAMS]:
+        return Exchange(record[_PARAMS], (_PARAMS,), answer=record.get("response"), answer_at=("response",))
+    found = exchange.find(_API, record)
+    if found is not None or not is_object(record):
+        return found
+    key = next((key for key in _LISTS if has_items(record.get(key))), None)
+    bare = {_API.bare: record[key]} if key else None
+    return Exchange(bare, (key,), bare=True) if key and _API.is_request(bare) else None
 
 
-def _kind(item: dict[str, Any]) -> str:
-    kind: Any = item.get("type", "message" if "role" in item else "")
-    return kind if isinstance(kind, str) else repr(kind)
+def recognises(record: Any) -> bool:
+    """An exchange of this API, a list of items, or the lines of a conversation that the provider keeps."""
+    return bool(_legs(record))
 
 
-def _laid_out(record: Any, holders: tuple[Path, ...], given: Path, states: list[list[Item]]) -> _Record:
-    """The first of the holders that has tools, or instructions, gives them: the response only echoes its request."""
-    held = [(path, fields) for path in holders if is_object(fields := value_at(record, path))]
-    prompts = [_items((*path, "instructions"), fields.get("instructions"), "system") for path, fields in held]
-    names = [sample_id(fields) for fields in (record, *(fields for _, fields in held)) if is_object(fields)]
-    return _Record(
-        prompt=next(filter(None, prompts), list[Item]()),
-        given=_items(given, value_at(record, given), "user"),
-        states=states,
-        tools=next((fields["tools"] for _, fields in held if fields.get("tools")), None),
-        name=next(filter(None, names), None),
-    )
-
-
-def _items(place: Path, value: Any, role: str) -> list[Item]:
-    if is_list(value):
-        return [((*place, i), item) for i, item in enumerate(value)]
-    if isinstance(value, str):
-        return [(place, {"role": role, "content": value})] if value else []
-    return [] if value is None else [(place, value)]
+def joins(gathered: Sequence[Any], line: Any) -> bool:
+    """Whether a line goes on with a stream, or continues an exchange; a record may begin with either."""
+    if _API.is_event(line):
+        return exchange.joins(_API, gathered, line) and (not gathered or _API.is_event(gathered[0]))
+    leg = _leg(line)
+    if leg is None or not gathered:
+        return leg is not None
+    if not (leg.previous or leg.conversation):
+        return False
+    before = [_leg(value) for value in gathered]
+    return _parent([found for found in before if found], leg) is not None
 
 
 def events(record: Any) -> list[Path]:
-    """Each item of the instructions, the input and the output is an event."""
-    found = _record(record)
-    lists = [found.prompt, found.given, *found.states] if found else []
-    return [place for items in lists for place, _ in items]
-
-
-def read(record: Any) -> Reading:
-    """One sample; the reasoning, text and calls between two inputs to the model are one assistant turn.
-
-    Whitespace-only text of the assistant is left out: it is what a server's parser leaves of the template's own line
-    breaks between reasoning and calls. An output that begins with the whole input, or with the whole output before it
-    (aviary's list of lists), repeats it: the repetition is merged.
-    """
-    found = _record(record)
-    if found is None:
-        return Reading()
-    said: list[Item] = []
-    aside: list[Event] = []
-    for state in found.states:
-        if not _repeats(state, said):
-            fix = "keep only the output that the model was shown last"
-            return Reading(
-                refusal=Finding(state[0][0] if state else (), "an output does not continue the one before", fix)
-            )
-        aside += [Event(place, "merged", "repeated by the output after it") for place, _ in said]
-        said = state
-    if found.given and _repeats(said, found.given):
-        aside += [Event(place, "merged", "repeats the input") for place, _ in said[: len(found.given)]]
-        said = said[len(found.given) :]
-    messages: list[Message] = []
-    origins: list[Path] = []
-    for place, item in (*found.prompt, *found.given, *said):
-        if not is_object(item):
-            fault = Finding(place, f"an item is {type(item).__name__}, not an object", "write {type, role, content}")
-            return Reading(refusal=fault)
-        made = _message(place, item)
-        if isinstance(made, Event):
-            aside.append(made)
-            continue
-        whole = joined(messages[-1], made) if messages else None
-        if whole:
-            messages[-1] = whole
-            aside.append(Event(place, "merged", "part of the assistant turn that begins before it"))
-        else:
-            messages.append(made)
-            origins.append(place)
-    if not messages:
-        return Reading(refusal=Finding((), "no item is a turn of a chat", "give at least one message"))
-    return Reading([Conversation(sample(messages, found.tools, found.name), origins)], aside)
-
-
-def _repeats(items: list[Item], start: list[Item]) -> bool:
-    """True if the items begin with those of `start`, whatever ids and status they carry."""
-    return [_gist(item) for _, item in items[: len(start)]] == [_gist(item) for _, item in start]
-
-
-def _gist(item: Any) -> Any:
-    return [_kind(item), text(item.get("content")), *(item.get(key) for key in _GIST)] if is_object(item) else item
-
-
-def _message(place: Path, item: dict[str, Any]) -> Message | Event:
-    """The message that an item is, or is a part of; an event where it is none."""
-    kind = _kind(item)
-    if kind in _CALLS:
-        made = call(item.get("name"), item.get(_CALLS[kind]), item.get("call_id") or item.get("id"))
-        return {"role": "assistant", "content": "", "tool_calls": [made]}
-    if kind in _RESULTS:
-        return message({"role": "tool", "content": item.get("output"), "tool_call_id": item.get("call_id")})
-    if kind == "reasoning":
-        thought = _thought(item)
-        if thought:
-            return {"role": "assistant", "content": "", "reasoning_content": thought}
-        hidden = bool(item.get("encrypted_content"))
-        return Event(
-            place, "dropped", "reasoning that is encrypted" if hidden else "reasoning without text", loses=hidden
+    """Each item of the instructions, the input and the output; of a stream, each of its events."""
+    made: list[Path] = []
+    for leg in _legs(record):
+        echoed = (
+            [place for place, _ in _echoed(leg.found, leg.found.answer)] if _API.is_response(leg.found.answer) else []
         )
-    if kind != "message":
-        return Event(place, "dropped", f"an item of type {kind!r} has no place in a chat", loses=True)
-    made = message(item)
-    content: Any = made.get("content")
-    said_nothing = isinstance(content, str) and not content.strip() and set(made) == {"role", "content"}
-    if made.get("role") == "assistant" and said_nothing:
-        return Event(place, "dropped", "text of the assistant that is only whitespace")
+        made += [(*leg.at, *place) for place in (*echoed, *exchange.events(_API, leg.found))]
     return made
 
 
-def _thought(item: dict[str, Any]) -> str:
-    """The text of a reasoning item: `content` if it has any, else `summary`, which is the whole of it in vLLM's."""
-    for key in ("content", "summary"):
-        parts: Any = item.get(key)
-        listed: list[Any] = parts if is_list(parts) else [{"text": parts}]
-        texts = [part["text"] for part in listed if is_object(part) and isinstance(part.get("text"), str)]
-        if any(texts):
-            return "\n".join(texts)
-    return ""
+def _echoed(found: Exchange, body: Any) -> list[tuple[Path, Any]]:
+    """The instructions that only the response tells of; of a stream, at the place of its first event."""
+    if not is_object(body) or (is_object(found.request) and found.request.get("instructions")):
+        return []
+    if body is found.answer:
+        return placed((*found.answer_at, "instructions"), body.get("instructions"), "system")
+    first: Path = (*found.answer_at, 0) if is_list(found.answer) else found.answer_at
+    return [(first, item) for _, item in placed((), body.get("instructions"), "system")]
 
 
-FORMAT = Format(
-    name="responses",
-    title="OpenAI Responses items: NeMo-Gym rollouts, logged responses, lists of items",
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """What an exchange says, at the places of the record: its instructions, its input, its output."""
+
+    leg: _Leg
+    prompt: Turns
+    asked: Turns
+    answered: Turns
+
+
+def read(record: Any) -> Reading:
+    """One sample; of exchanges that continue each other one for each that none continues."""
+    legs = _legs(record)
+    told: list[_Told] = []
+    for leg in legs:
+        made = _told(leg)
+        if isinstance(made, Finding):
+            return Reading(refusal=Finding((*leg.at, *made.path), made.says, made.fix, made.severity))
+        told.append(made)
+    absent = _absent(told[0]) if told else None
+    if absent or not told:
+        return Reading(refusal=absent)
+    parents = [_parent(legs[:i], leg) for i, leg in enumerate(legs)]
+    chains: list[list[_Told]] = []
+    for end in [i for i in range(len(legs)) if i not in parents]:
+        path = [end]
+        while (parent := parents[path[0]]) is not None:
+            path.insert(0, parent)
+        chains.append([told[i] for i in path])
+    stories = [(_story(chain), chain) for chain in chains]
+    made_of = [_conversation(story, chain) for story, chain in stories if story.messages]
+    if not made_of:
+        lost = next((f": {event.reason}" for story, _ in stories for event in story.aside if event.loses), "")
+        return Reading(refusal=Finding((), f"no item is a turn of a chat{lost}", "give at least one message"))
+    kept = {place for conversation in made_of for place in conversation.origins}
+    aside = {event.path: event for story, _ in stories for event in story.aside if event.path not in kept}
+    return Reading(made_of, list(aside.values()))
+
+
+def _told(leg: _Leg) -> _Told | Finding:
+    said = exchange.told(_API, leg.found)
+    if isinstance(said, Finding):
+        return said
+    asked, choices, body = said
+    at = len(leg.found.request_at)
+    n_prompt = 0 if leg.found.bare else sum(origin[at : at + 1] == ("instructions",) for origin in asked.origins)
+    prompt = Turns(asked.messages[:n_prompt], asked.origins[:n_prompt])
+    echoed = turns(_echoed(leg.found, body))
+    rest = replace(asked, messages=asked.messages[n_prompt:], origins=asked.origins[n_prompt:])
+    parts = (prompt if prompt.messages else echoed, rest, choices[0] if choices else Turns())
+    return _Told(leg, *(_moved(part, leg.at) for part in parts))
+
+
+def _moved(said: Turns, at: Path) -> Turns:
+    origins = [(*at, *place) for place in said.origins]
+    return replace(said, origins=origins, aside=[replace(event, path=(*at, *event.path)) for event in said.aside])
+
+
+def _absent(first: _Told) -> Finding | None:
+    """Why an exchange that continues none of the record cannot be read; None where it is a beginning."""
+    previous, conversation = first.leg.previous, first.leg.conversation
+    starts = next((turn.get("role") for turn in first.asked.messages), None)
+    if not previous and not (conversation and starts == "tool"):
+        return None
+    what = f"the response {previous!r}" if previous else f"the conversation {conversation!r}"
+    says = f"it continues {what}, which no record before it holds"
+    return Finding(first.leg.at, says, "put the records of a conversation into one file, in their order")
+
+
+def _story(chain: Sequence[_Told]) -> Story:
+    """Exchanges that continue each other, as one conversation under the instructions of the last."""
+    story = Story()
+    prompt = next(told.prompt for told in chain if told.prompt.messages == chain[-1].prompt.messages)
+    for place, message in zip(prompt.origins, prompt.messages, strict=True):
+        story.keep(place, message)
+    for told in chain:
+        for place in told.prompt.origins:
+            if told.prompt.messages == prompt.messages:
+                story.merge(place, "repeats the instructions of the request before it")
+            else:
+                story.drop(place, "instructions that a later request replaces", loses=True)
+        n_repeated = _n_repeated(told)
+        _tell(story, told.asked, 0)
+        for place in told.answered.origins[:n_repeated]:
+            story.merge(place, "repeats the input")
+        _tell(story, told.answered, n_repeated)
+    return story
+
+
+def _n_repeated(told: _Told) -> int:
+    """How many turns of the output repeat the input: all of it or none."""
+    given: list[Message] = told.asked.messages
+    return len(given) if given and told.answered.messages[: len(given)] == given else 0
+
+
+def _tell(story: Story, said: Turns, start: int) -> None:
+    pairs = list(zip(said.origins, said.messages, strict=True))[start:]
+    for i, (place, message) in enumerate(pairs):
+        (story.keep if i else story.join)(place, message)
+    for event in said.aside:
+        if event.fate == "merged":
+            story.merge(event.path, event.reason)
+        else:
+            story.drop(event.path, event.reason, loses=event.loses)
+
+
+def _conversation(story: Story, chain: Sequence[_Told]) -> Conversation:
+    """The conversation with the tools, the labels and the name of its last exchange."""
+    last = chain[-1]
+    record, found = last.leg.record, last.leg.found
+    bodies = (found.request, found.answer)
+    labels = {} if any(record is body for body in bodies) else metadata(record, without=_NO_LABELS)
+    fields = [one for one in (record, found.request, found.answer) if is_object(one)]
+    name = next(filter(None, map(sample_id, fields)), None) or last.leg.answer_id or None
+    declared = next((told for told in (last.asked, last.answered) if told.tools), last.asked)
+    said = {key: value for key, value in last.answered.metadata.items() if key in ("model", "finish_reason")}
+    given = {**labels, **last.answered.metadata, **last.asked.metadata, **said}
+    rebuilt = any(told.leg.found.answer is not None and not is_object(told.leg.found.answer) for told in chain)
+    return story.conversation(declared.tools, name, given, rebuilt=rebuilt)
+
+
+FORMAT = replace(
+    api_format("responses", "OpenAI Responses requests, responses, pairs, streams and items; NeMo-Gym rollouts"),
     recognises=recognises,
     events=events,
     read=read,
+    joins=joins,
 )

@@ -15,7 +15,9 @@ import orjson
 
 from qwen_sft.errors import ModelError
 from qwen_sft.family import Family, families
+from qwen_sft.proving.official import OFFICIAL
 from qwen_sft.sample import is_list, is_object
+from qwen_sft.tokenizer import Tokenizer
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +73,20 @@ def locked_template(source: str | None, family: Family | None) -> LockedTemplate
             if sha256 in either:
                 return LockedTemplate(sha256, known.name)
     return LockedTemplate(either[0], None)
+
+
+def locked_loaded(tokenizer: Tokenizer) -> tuple[LockedTokenizer, tuple[LockedToken, ...]]:
+    """A tokenizer that is loaded, and its added tokens; an official one is not read again.
+
+    Raises:
+        ModelError: as `locked_tokenizer`.
+    """
+    structure = OFFICIAL.get(tokenizer.fingerprint)
+    if structure is None:
+        return locked_tokenizer(tokenizer.path)
+    added = sorted(tokenizer.added_tokens.values(), key=lambda token: token.id)
+    tokens = tuple(LockedToken(one.id, one.content, one.special) for one in added)
+    return LockedTokenizer(tokenizer.fingerprint, dict(structure)), tokens
 
 
 def locked_tokenizer(file: Path) -> tuple[LockedTokenizer, tuple[LockedToken, ...]]:

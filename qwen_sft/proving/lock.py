@@ -19,16 +19,20 @@ from qwen_sft.proving.fingerprint import (
     LockedTemplate,
     LockedToken,
     LockedTokenizer,
+    locked_loaded,
     locked_template,
     locked_tokenizer,
 )
 from qwen_sft.quote import quoted
 from qwen_sft.sample import is_object
 from qwen_sft.settings import Settings
+from qwen_sft.tokenizer import Tokenizer
 
 LOCK_FILE = "qwen-sft.lock.json"
 SCHEMA_VERSION = 1
 _VERSIONED = ("jinja2", "tokenizers", "fastokens")
+_COMMAND = f"qwen-sft template lock MODEL --out {LOCK_FILE}"
+_AGAIN = f"build the dataset again, or write its lock again with: {_COMMAND}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +114,7 @@ def lock_of(model: Model, settings: Settings) -> Lock:
         tokenizer_file=file,
         special_tokens=_special_tokens_beside(file) if model.template else None,
         settings=settings,
+        loaded=model.tokenizer,
     )
 
 
@@ -120,13 +125,21 @@ def make_lock(
     tokenizer_file: Path | None,
     special_tokens: Mapping[str, str] | None,
     settings: Settings,
+    loaded: Tokenizer | None = None,
 ) -> Lock:
     """The lock of what was found under a name; without a tokenizer, or without a tokenizer_config.json, in part.
+
+    Args:
+        loaded: the tokenizer of that file, where it is loaded.
 
     Raises:
         ModelError: the tokenizer.json cannot be read.
     """
-    tokenizer, added = (None, ()) if tokenizer_file is None else locked_tokenizer(tokenizer_file)
+    tokenizer, added = None, ()
+    if loaded is not None:
+        tokenizer, added = locked_loaded(loaded)
+    elif tokenizer_file is not None:
+        tokenizer, added = locked_tokenizer(tokenizer_file)
     roles = ("bos_token", "eos_token", "pad_token")
     return Lock(
         schema_version=SCHEMA_VERSION,
@@ -186,21 +199,18 @@ def read_lock(path: Path) -> Lock:
     try:
         content = file.read_bytes()
     except OSError as error:
-        raise UsageError(f"no lock {str(file)!r} ({error.strerror}); `qwen-sft template lock` writes one") from error
+        raise UsageError(f"no lock {str(file)!r} ({error.strerror}); write one with: {_COMMAND}") from error
     try:
         data: Any = msgspec.json.decode(content)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise ModelError(f"{file} is not JSON ({error}); write it again with: qwen-sft template lock") from error
+        raise ModelError(f"{file} is not JSON ({error}); {_AGAIN}") from error
     found: Any = data.get("schema_version") if is_object(data) else None
     if found != SCHEMA_VERSION:
-        raise ModelError(
-            f"{file} has schema_version {found!r}, and this qwen-sft reads {SCHEMA_VERSION}; "
-            "write it again with: qwen-sft template lock"
-        )
+        raise ModelError(f"{file} has schema_version {found!r}, and this qwen-sft reads {SCHEMA_VERSION}; {_AGAIN}")
     try:
         return msgspec.convert(data, Lock)
     except msgspec.ValidationError as error:
-        raise ModelError(f"{file} is no lock: {error}; write it again with: qwen-sft template lock") from error
+        raise ModelError(f"{file} is no lock: {error}; {_AGAIN}") from error
 
 
 # -- comparing --------------------------------------------------------------------------------------------------------

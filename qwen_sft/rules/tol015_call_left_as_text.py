@@ -17,9 +17,10 @@ def check(transcript: Transcript) -> Iterator[Finding]:
     Why it matters: a call as text is printed as it stands, in its own dialect: JSON in a row for a model that calls
         in XML, or the other way round. Its arguments are not checked, and its result answers no call.
 
-    Fix: move the call to `tool_calls`, or read the record with a format that takes calls out of the text.
+    Fix: move the call to `tool_calls`, or let `--lift-calls auto` do that: it takes calls to declared tools out of the
+        text of samples that make no real call.
 
-    Bad:
+    Bad (lift_calls=never):
         {"messages": [
           {"role": "user", "content": "Weather in Oslo?"},
           {"role": "assistant",

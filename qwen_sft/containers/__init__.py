@@ -1,0 +1,1 @@
+"""A shelf: every file here is one kind of file that holds records."""

@@ -1,0 +1,78 @@
+"""Calls and results that stand as text become real ones, where a dialect reads them exactly and tools are declared."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from qwen_sft.dialect import Dialect, dialects
+from qwen_sft.format import Conversation
+from qwen_sft.sample import Message, Path, Sample, Tool, ToolCall, is_list, is_object
+
+
+def lifted(conversation: Conversation) -> Conversation:
+    """The conversation with the calls of its text taken out, and the results behind them as tool messages.
+
+    Only a sample that declares tools and makes no real call is touched: one with real calls comes from a server that
+    took them out of the text, and what it left there it could not read. A turn is read by the one dialect that reads it
+    exactly, naming declared tools alone; all others stay text, for the rules to report.
+    """
+    sample = conversation.sample
+    declared = _names(sample)
+    if not declared or any("tool_calls" in message for message in sample.get("messages", [])):
+        return conversation
+    messages: list[Message] = []
+    origins: list[Path] = []
+    asked: tuple[Dialect, int] | None = None
+    n_lifted = 0
+    for place, message in zip(conversation.origins, sample.get("messages", []), strict=True):
+        made: list[Message] = [message]
+        found = _calls(message, sample.get("tools", []), declared)
+        if found is not None:
+            dialect, text, calls = found
+            made = [{**message, "content": text, "tool_calls": calls}]
+            n_lifted += 1
+            asked = dialect, len(calls)
+        elif asked is not None:
+            made = _results(message, *asked)
+            if message.get("role") != "tool":
+                asked = None
+        messages += made
+        origins += [place] * len(made)
+    if not n_lifted:
+        return conversation
+    return Conversation({**sample, "messages": messages}, origins, rebuilt=True)
+
+
+def _names(sample: Sample) -> set[str]:
+    names: set[str] = set()
+    for tool in sample.get("tools", []) if is_list(sample.get("tools")) else []:
+        function: Any = tool.get("function") if is_object(tool) else None
+        if is_object(function) and isinstance(function.get("name"), str):
+            names.add(function["name"])
+    return names
+
+
+def _calls(message: Message, tools: Sequence[Tool], declared: set[str]) -> tuple[Dialect, str, list[ToolCall]] | None:
+    """The calls in an assistant's turn, if exactly one dialect reads it."""
+    text: Any = message.get("content")
+    if message.get("role") != "assistant" or not isinstance(text, str):
+        return None
+    found: list[tuple[Dialect, str, list[ToolCall]]] = []
+    for dialect in dialects().values():
+        if any(mark in text for mark in dialect.marks):
+            made = dialect.calls(text, tools)
+            if made is not None and all(call["function"]["name"] in declared for call in made[1]):
+                found.append((dialect, *made))
+    return found[0] if len(found) == 1 else None
+
+
+def _results(message: Message, dialect: Dialect, n_calls: int) -> list[Message]:
+    """The results that a turn behind calls holds: a user's only if the dialect reads it and there are not too many."""
+    text: Any = message.get("content")
+    if not isinstance(text, str) or message.get("role") not in ("user", "tool"):
+        return [message]
+    results = dialect.results(text)
+    if results is None or len(results) > n_calls:
+        return [message]
+    if message.get("role") == "tool" and len(results) == 1:
+        return [{**message, "content": results[0]}]
+    return [{"role": "tool", "content": result} for result in results]
