@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from qwen_sft.chat import sample
-from qwen_sft.format import Conversation, Event
+from qwen_sft.format import Conversation, Event, Reading
+from qwen_sft.metadata import metadata
 from qwen_sft.sample import Message, Path
-from qwen_sft.story import Story
+from qwen_sft.story import Story, refused
 
 UNANSWERED = "a prompt that was never answered"
 
@@ -22,7 +23,7 @@ class Turn:
 
     Attributes:
         parent: the turn before it; None for a root.
-        restarts: True for a root that follows on what was there before, with a history of its own (a compaction).
+        restarts: True for one that follows on what was there before, with another history (a compaction).
         story: its messages.
         labels: what holds for a sample that ends with it, such as its finish_reason.
     """
@@ -40,10 +41,21 @@ class Turn:
 
 @dataclass(eq=False, slots=True)
 class Thread:
-    """One conversation of a session while it is read: the turns so far, and the one that was said last (`tip`)."""
+    """One conversation of a session while it is read, its own or a sub-agent's.
 
+    Attributes:
+        name: of its samples.
+        turns: what was said so far, in order.
+        tip: the turn that was said last.
+        linked: True once a line of it has a parent that is known.
+        labels: metadata of its samples.
+    """
+
+    name: str | None = None
     turns: list[Turn] = field(default_factory=list[Turn])
     tip: Turn | None = None
+    linked: bool = False
+    labels: dict[str, Any] = field(default_factory=dict[str, Any])
     _restarts: bool = False
     _steps: set[Turn] = field(default_factory=set[Turn])
 
@@ -76,6 +88,66 @@ class Thread:
         return turn
 
 
+class Tree:
+    """A session whose lines name themselves (`uuid`) and their parents (`parentUuid`), and its sub-agents.
+
+    A sub-agent's lines have an `agentId`, or `isSidechain` and a parent that has it.
+
+    Args:
+        name: of the session.
+    """
+
+    def __init__(self, name: str | None) -> None:
+        self._name = name
+        self._threads: dict[str | None, Thread] = {}
+        self._lines: dict[str, tuple[Thread, Turn | None]] = {}
+
+    def thread(self, line: dict[str, Any]) -> Thread:
+        """The conversation that a line belongs to."""
+        agent: Any = line.get("agentId") if line.get("isSidechain") else line.get("parent_tool_use_id")
+        if not isinstance(agent, str):
+            agent = self._beside(line) if line.get("isSidechain") is True else None
+        if agent not in self._threads:
+            self._threads[agent] = Thread("/".join(filter(None, (self._name, agent))) or None)
+        return self._threads[agent]
+
+    def _beside(self, line: dict[str, Any]) -> str:
+        """The name of the sub-agent of a line that has none: its parent's, or the last one where that is not there."""
+        above: Any = line.get("parentUuid")
+        side = [name for name in self._threads if name is not None]
+        thread, _ = self._lines.get(above, (None, None)) if isinstance(above, str) else (None, None)
+        found = next((name for name in side if self._threads[name] is thread), side[-1] if above and side else None)
+        return found or f"sidechain-{len(side) + 1}"
+
+    def parent(self, line: dict[str, Any], thread: Thread, *, is_prompt: bool) -> Turn | None:
+        """The turn that a line follows: the last one where it names none, or one of a line that is not there.
+
+        Only a prompt begins a conversation anew by naming none, and only where other lines do name their parents.
+        """
+        above: Any = line.get("parentUuid")
+        if isinstance(above, str) and above in self._lines and self._lines[above][0] is thread:
+            thread.linked = True
+            return self._lines[above][1]
+        return None if is_prompt and "parentUuid" in line and above is None and thread.linked else thread.tip
+
+    def told(self, line: dict[str, Any], thread: Thread, turn: Turn | None) -> None:
+        """Lines whose parent is this one follow that turn."""
+        if isinstance(line.get("uuid"), str):
+            self._lines[line["uuid"]] = (thread, turn)
+
+    def reading(self, aside: list[Event], labels: Sequence[Any] = ()) -> Reading:
+        """The samples of all conversations; `aside` is what became of the lines that are in none, `labels` theirs."""
+        made: list[Conversation] = []
+        aside = list(aside)
+        for thread in self._threads.values():
+            found, rest = conversations(thread.turns, thread.name, metadata(thread.labels, *labels))
+            made += found
+            aside += rest
+        if not made:
+            return refused((), "no line of the session is a model's answer", "leave the session out")
+        return Reading(made, aside)
+
+
 @dataclass(frozen=True, slots=True)
 class Branch:
     """A way from a root to a leaf; `abandoned` if the user left it for another one."""
@@ -86,14 +158,12 @@ class Branch:
 
 def branches(turns: Sequence[Turn]) -> list[Branch]:
     """The ways from the roots to the leaves, in the order in which the leaves were said."""
-    last_child: dict[Turn | None, Turn] = {}
-    for turn in turns:
-        if not turn.restarts:
-            last_child[turn.parent] = turn
+    last_child = {turn.parent: turn for turn in turns if not turn.restarts}
     order = {turn: number for number, turn in enumerate(turns)}
+    parents = {turn.parent for turn in turns}
     found: list[Branch] = []
     for leaf in turns:
-        if leaf in last_child:
+        if leaf in parents:
             continue
         way: list[Turn] = []
         turn: Turn | None = leaf
@@ -102,13 +172,13 @@ def branches(turns: Sequence[Turn]) -> list[Branch]:
             turn = turn.parent
         way.reverse()
         newest = last_child.get(None, way[0])
-        left = order[newest] > order[way[0]] or any(last_child[one.parent] is not one for one in way[1:])
-        found.append(Branch(way, left))
+        left = any(not one.restarts and last_child[one.parent] is not one for one in way[1:])
+        found.append(Branch(way, left or order[newest] > order[way[0]]))
     return found
 
 
 def conversations(
-    turns: Sequence[Turn], name: str | None, metadata: dict[str, Any]
+    turns: Sequence[Turn], name: str | None, given: dict[str, Any]
 ) -> tuple[list[Conversation], list[Event]]:
     """A sample for each branch with an answer of its own, and the fate of the events that are no message.
 
@@ -132,7 +202,7 @@ def conversations(
             messages += map(_untrained, turn.story.messages) if turn in told else turn.story.messages
             origins += turn.story.origins
         told.update(own)
-        labels = {**metadata, **branch.turns[-1].labels, **({"branch": "abandoned"} if branch.abandoned else {})}
+        labels = {**given, **branch.turns[-1].labels, **({"branch": "abandoned"} if branch.abandoned else {})}
         made.append(Conversation(sample(messages, None, name, labels), origins))
     made.reverse()
     for number, conversation in enumerate(made[1:], start=2):

@@ -11,12 +11,10 @@ for the model to read (`isMeta`: the text of a skill, say) is a user's turn, as 
 from dataclasses import dataclass, field
 from typing import Any
 
-from qwen_sft.branches import Thread, Turn, conversations
-from qwen_sft.format import Conversation, Event, Reading
-from qwen_sft.metadata import metadata
+from qwen_sft.branches import Thread, Tree, Turn
+from qwen_sft.format import Event, Reading
 from qwen_sft.normalize import call, text
 from qwen_sft.sample import Message, Path, is_list, is_object
-from qwen_sft.story import refused
 
 SPEAKERS = ("user", "assistant")
 SESSION = ("sessionId", "session_id")
@@ -70,7 +68,7 @@ class _Answer:
         story = self.turn.story
         called: dict[Any, Message] = {}
         for place, piece in self.pieces:
-            name = next((one.get("id") for one in piece.get("tool_calls", [])), None)
+            name = _call_id(piece)
             if name is not None and called.get(name) == piece:
                 story.merge(place, "repeats a call")
             else:
@@ -86,112 +84,69 @@ class _Answer:
             answered[name] = result
 
 
-@dataclass(eq=False, slots=True)
-class _Chain:
-    """One conversation of a session, its own or a sub-agent's; `linked` once a line of it has a known parent."""
-
-    name: str | None
-    thread: Thread = field(default_factory=Thread)
-    linked: bool = False
-    answers: dict[Any, _Answer] = field(default_factory=dict[Any, _Answer])
-    calls: dict[Any, _Answer] = field(default_factory=dict[Any, _Answer])
-    labels: dict[str, Any] = field(default_factory=dict[str, Any])
-
-
 class Log:
     """The lines of a session while they are sorted into conversations."""
 
     def __init__(self, lines: list[tuple[Path, Any]]) -> None:
         self._lines = lines
         self._local = _local_commands(lines)
-        self._name = next((name for _, line in lines if (name := session(line))), None)
-        self._aside: list[Event] = []
-        self._chains: dict[Any, _Chain] = {}
-        self._turns: dict[str, tuple[_Chain, Turn | None]] = {}  # of each line's uuid
+        self._tree = Tree(next((name for _, line in lines if (name := session(line))), None))
+        self._answers: dict[tuple[Thread, Any], _Answer] = {}
+        self._calls: dict[tuple[Thread, Any], _Answer] = {}
         self._said: dict[str, Any] = {}
+        self._aside: list[Event] = []
         self._labels: list[dict[str, Any]] = []
 
     def read(self) -> Reading:
+        """The samples, and the fate of every block."""
         for at, line in self._lines:
-            if is_object(line):
-                self._line(at, line)
-            else:
+            if not is_object(line):
                 self._drop(at, line, "a line that is no object")
-        made: list[Conversation] = []
-        for chain in self._chains.values():
-            for answer in chain.answers.values():
-                answer.tell()
-            found, aside = conversations(chain.thread.turns, chain.name, metadata(chain.labels, *self._labels))
-            made += found
-            self._aside += aside
-        if not made:
-            return refused((), "no line of the session is a model's answer", "leave the session out")
-        return Reading(made, self._aside)
+            elif self._repeats(line):
+                self._aside += [Event(place, "merged", "repeats a line") for place, _ in blocks(at, line)]
+            else:
+                self._line(at, line)
+        for answer in self._answers.values():
+            answer.tell()
+        return self._tree.reading(self._aside, self._labels)
+
+    def _repeats(self, line: dict[str, Any]) -> bool:
+        uuid: Any = line.get("uuid")
+        if not isinstance(uuid, str) or not is_message(line):
+            return False
+        repeats = self._said.get(uuid) == line["message"]
+        self._said[uuid] = line["message"]
+        return repeats
 
     def _drop(self, at: Path, line: Any, reason: str, *, loses: bool = False) -> None:
         self._aside += [Event(place, "dropped", reason, loses) for place, _ in blocks(at, line)]
 
     def _line(self, at: Path, line: dict[str, Any]) -> None:
-        uuid: Any = line.get("uuid")
-        if not isinstance(uuid, str):
-            uuid = None
-        elif is_message(line):
-            if self._said.get(uuid) == line["message"]:
-                self._aside += [Event(place, "merged", "repeats a line") for place, _ in blocks(at, line)]
-                return
-            self._said[uuid] = line["message"]
-        chain = self._chain(line)
-        parent = self._parent(line, chain)
+        thread = self._tree.thread(line)
+        parent = self._tree.parent(line, thread, is_prompt=_is_prompt(line))
         if not is_message(line):
-            turn = self._note(at, line, chain)
+            turn = self._note(at, line, thread)
         elif at in self._local:
             turn = self._drop(at, line, "a local command, which the model is told to leave aside")
         elif line["type"] == "assistant":
-            turn = self._answer(at, line, chain)
+            turn = self._answer(at, line, thread)
         else:
-            turn = self._user(at, line, chain, parent)
-        if uuid is not None:
-            self._turns[uuid] = (chain, turn or parent)
+            turn = self._user(at, line, thread, parent)
+        self._tree.told(line, thread, turn or parent)
 
-    def _chain(self, line: dict[str, Any]) -> _Chain:
-        """The conversation that a line belongs to: a sub-agent's lines name it, or have a parent that does."""
-        above: Any = line.get("parentUuid")
-        known = self._turns.get(above) if isinstance(above, str) else None
-        agent: Any = line.get("agentId") if line.get("isSidechain") else line.get("parent_tool_use_id")
-        if not isinstance(agent, str) and line.get("isSidechain") is True:
-            side = [chain for key, chain in self._chains.items() if key is not None]
-            if known and known[0] in side:
-                return known[0]
-            if above is not None and side:
-                return side[-1]
-            agent = f"sidechain-{len(side) + 1}"
-        agent = agent if isinstance(agent, str) else None
-        if agent not in self._chains:
-            self._chains[agent] = _Chain("/".join(filter(None, (self._name, agent))) or None)
-        return self._chains[agent]
-
-    def _parent(self, line: dict[str, Any], chain: _Chain) -> Turn | None:
-        """The turn that a line follows: the last one where it names none, or one of a line that is not there."""
-        above: Any = line.get("parentUuid")
-        if isinstance(above, str) and above in self._turns and self._turns[above][0] is chain:
-            chain.linked = True
-            return self._turns[above][1]
-        is_first = "parentUuid" in line and above is None and chain.linked and _is_prompt(line)
-        return None if is_first else chain.thread.tip
-
-    def _note(self, at: Path, line: dict[str, Any], chain: _Chain) -> Turn | None:
+    def _note(self, at: Path, line: dict[str, Any], thread: Thread) -> Turn | None:
         """A line that is no message: only what a user said meanwhile is a turn."""
         kind = line.get("type")
         given: Any = line.get("attachment")
         if kind == "attachment" and is_object(given):
             if given.get("type") == "queued_command" and given.get("prompt"):
-                turn = chain.thread.go_on()
+                turn = thread.go_on()
                 turn.story.keep(at, {"role": "user", "content": text(given["prompt"])})
                 return turn
             loses = isinstance(given.get("type"), str) and given["type"] in _SHOWN
             self._drop(at, line, f"an attachment of type {given.get('type')!r} that the program added", loses=loses)
         elif kind == "system" and line.get("subtype") == "compact_boundary":
-            chain.thread.restart()
+            thread.restart()
             details: Any = line.get("compactMetadata")
             loses = is_object(details) and bool(details.get("preservedSegment"))
             self._drop(at, line, "a compaction: what follows is a conversation of its own", loses=loses)
@@ -204,17 +159,17 @@ class Log:
             self._drop(at, line, f"a line of type {kind!r} is no turn", loses="tool_call" in line)
         return None
 
-    def _answer(self, at: Path, line: dict[str, Any], chain: _Chain) -> Turn | None:
+    def _answer(self, at: Path, line: dict[str, Any], thread: Thread) -> Turn | None:
         """A message of the model, or a further piece of one."""
         said: dict[str, Any] = line["message"]
         if line.get("isApiErrorMessage") or said.get("model") == "<synthetic>":
             return self._drop(at, line, "words of the program in the model's place, such as an error of the API")
         name: Any = said.get("id") if isinstance(said.get("id"), str) else at
-        answer = chain.answers.get(name) or _Answer(chain.thread.go_on())
-        chain.answers[name] = answer
-        _label(chain, line)
+        answer = self._answers.get((thread, name)) or _Answer(thread.go_on())
+        self._answers[thread, name] = answer
+        _label(thread, line)
         if isinstance(said.get("model"), str):
-            chain.labels.setdefault("model", said["model"])
+            thread.labels.setdefault("model", said["model"])
         if isinstance(said.get("stop_reason"), str):
             answer.turn.labels["finish_reason"] = said["stop_reason"]
         for place, block in blocks(at, line):
@@ -223,11 +178,11 @@ class Log:
                 self._aside.append(Event(place, "dropped", piece, not piece.startswith("text")))
                 continue
             answer.pieces.append((place, piece))
-            for one in piece.get("tool_calls", []):
-                chain.calls[str(one.get("id"))] = answer
+            if _call_id(piece) is not None:
+                self._calls[thread, _call_id(piece)] = answer
         return answer.turn
 
-    def _user(self, at: Path, line: dict[str, Any], chain: _Chain, parent: Turn | None) -> Turn | None:
+    def _user(self, at: Path, line: dict[str, Any], thread: Thread, parent: Turn | None) -> Turn | None:
         """Results, each of which goes behind the message that calls, or words for the model."""
         if line.get("isVisibleInTranscriptOnly") and not line.get("isCompactSummary"):
             return self._drop(at, line, "text that only the screen shows")
@@ -241,32 +196,38 @@ class Log:
             wanted: Any = block.get("tool_use_id")
             if isinstance(wanted, str) and wanted:
                 message["tool_call_id"] = wanted
-            answer = chain.calls.get(wanted) if isinstance(wanted, str) else None
+            answer = self._calls.get((thread, wanted)) if isinstance(wanted, str) else None
             if answer:
                 answer.results.append((place, message))
                 turn = answer.turn
             else:
-                turn = chain.thread.go_on()
+                turn = thread.go_on()
                 turn.story.keep(place, message)
         content = text([block for _, block in words] if words and words[0][0] != at else words[0][1] if words else None)
         if content in ("", []):
             self._aside += [Event(place, "dropped", "text of a user that is empty") for place, _ in words]
             return turn
-        if line.get("isCompactSummary") and chain.thread.tip:
-            chain.thread.restart()
+        if line.get("isCompactSummary") and thread.tip:
+            thread.restart()
         asks = _is_prompt(line) and turn is None and not line.get("isCompactSummary")
-        turn = chain.thread.ask(parent) if asks else chain.thread.go_on(step=False)
+        turn = thread.ask(parent) if asks else thread.go_on(step=False)
         turn.story.keep(words[0][0], {"role": "user", "content": content})
         for place, _ in words[1:]:
             turn.story.merge(place, "a part of the turn that begins before it")
-        _label(chain, line)
+        _label(thread, line)
         return turn
 
 
-def _label(chain: _Chain, line: dict[str, Any]) -> None:
+def _call_id(piece: Message) -> str | None:
+    """The id of the call that a piece is."""
+    found: Any = next((one.get("id") for one in piece.get("tool_calls", [])), None)
+    return found if isinstance(found, str) else None
+
+
+def _label(thread: Thread, line: dict[str, Any]) -> None:
     for key in _LABELS:
         if key in line:
-            chain.labels.setdefault("sessionId" if key in SESSION else key, line[key])
+            thread.labels.setdefault("sessionId" if key in SESSION else key, line[key])
 
 
 def _opening(line: Any) -> str:

@@ -65,7 +65,7 @@ def said(fields: dict[str, Any]) -> tuple[list[int], list[Message]]:
 
     def end_text() -> None:
         if run:
-            pieces.append({"role": "assistant", "content": text(run) if is_list(content) else text(run[0])})
+            pieces.append({"role": "assistant", "content": text(list(run)) if is_list(content) else text(run[0])})
             run.clear()
 
     for k, block in enumerate(blocks):

@@ -23,6 +23,8 @@ BIN = Path(sys.executable).parent
 NOT_SHOWN = {
     "SRC004": "no record has the shapes of two of the formats that we bring",
     "SRC007": "is qwen-sft's own fault, which no record shows",
+    "SRC008": "is asked for with --dedup-prefixes",
+    "SRC009": "is asked for with --where or --skip-failed",
 }
 """Rules that have no line in broken.jsonl, and why; token rules need a model, and are shown on their own pages."""
 

@@ -166,7 +166,9 @@ def test_kinds_are_all_there_and_trained_as_the_code_has_it() -> None:
 def test_settings_block_has_every_key_with_its_default(tmp_path: Path) -> None:
     (block,) = blocks("toml")
     (tmp_path / "qwen-sft.toml").write_text(block.text, encoding="utf-8")
-    given = replace(Settings(), model="qwen3", format="openai_chat", max_length=32768)
+    given = replace(
+        Settings(), model="qwen3", format="openai_chat", max_length=32768, where="reward > 0", tools="tools.json"
+    )
     assert load_settings({}, folder=tmp_path) == given
     keys = [line.partition(" ")[0].replace("-", "_") for line in block.text.splitlines()]
     assert sorted(keys) == sorted(Settings.__dataclass_fields__)

@@ -153,26 +153,22 @@ class _Streamed:
 
 def whole(events: Sequence[Any]) -> Any:
     """The response that some events come to."""
-    body: dict[str, Any] = {
-        "object": "response",
-        "status": "incomplete",
-        "incomplete_details": {"reason": "unfinished"},
-    }
+    body: dict[str, Any] = {"object": "response"}
     items: dict[int, _Streamed] = {}
+    ended = False
     for event in events:
         if not is_object(event):
             continue
         given: Any = event.get("type")
-        response: Any = event.get("response")
         if given in ("error", "response.failed"):
             return Finding((), f"the stream ends in an error: {_failure(event)}"[:200], "leave failed requests out")
+        ended = ended or given in _ENDS
+        response: Any = event.get("response")
         if is_object(response):
-            ends = given in _ENDS
-            echoed = {
-                key: value for key, value in response.items() if ends or key not in ("status", "incomplete_details")
-            }
-            body |= {key: value for key, value in echoed.items() if key != "output" or value}
+            body |= {key: value for key, value in response.items() if key != "output" or value}
         _add(items, event)
+    if not ended:
+        body |= {"status": "incomplete", "incomplete_details": {"reason": "unfinished"}}
     rebuilt = [made for index in sorted(items) if (made := _item(items[index]))]
     if not is_list(body.get("output")):
         body["output"] = rebuilt

@@ -10,6 +10,7 @@ from typing import Any
 
 from qwen_sft import exchange
 from qwen_sft.api import Turns, apis
+from qwen_sft.chat import dialogue
 from qwen_sft.exchange import Exchange, api_format
 from qwen_sft.finding import Finding
 from qwen_sft.format import Conversation, Reading
@@ -107,8 +108,7 @@ def _find(record: Any) -> Exchange | None:
     if found is not None or not is_object(record):
         return found
     key = next((key for key in _LISTS if has_items(record.get(key))), None)
-    bare = {_API.bare: record[key]} if key else None
-    return Exchange(bare, (key,), bare=True) if key and _API.is_request(bare) else None
+    return Exchange({_API.bare: record[key]}, (key,), bare=True) if key and dialogue(record) is None else None
 
 
 def recognises(record: Any) -> bool:

@@ -59,7 +59,8 @@ def _labels(record: dict[str, Any]) -> dict[str, Any]:
     """The reward, which is 1 for success and 0 for failure, and the labels of the episode and its `info`."""
     reward: Any = record.get("reward")
     is_number = isinstance(reward, int | float) and not isinstance(reward, bool)
-    return metadata({"success": abs(reward - 1) < 1e-6} if is_number else {}, record, record.get("info"), without=("id",))
+    success = {"success": abs(reward - 1) < 1e-6} if is_number else {}
+    return metadata(success, record, record.get("info"), without=("id", "source"))
 
 
 FORMAT = Format(
