@@ -59,12 +59,18 @@ def tell(story: Story, role: Any, blocks: Sequence[Block]) -> None:
 
     A model's blocks keep their order: reasoning, text and calls are one turn as far as one turn can hold them, a result
     is a turn of its own. Texts of a model that stand side by side are one text, which an API cuts where a citation
-    begins. In anyone else's message the results come first, and all that is left is one turn behind them.
+    begins; an empty one is left out, unless it is all that the message has. In anyone else's message the results come
+    first, and all that is left is one turn behind them.
     """
     for block in blocks:
         if block.kind == "dropped":
             story.drop(block.place, block.value, loses=block.loses)
     if role == "assistant":
+        if all(block.kind == "text" and not block.value for block in blocks):
+            story.join(blocks[0].place, {"role": "assistant", "content": ""})
+            for block in blocks[1:]:
+                story.merge(block.place, JOINED)
+            return
         for is_text, run in groupby(blocks, lambda block: block.kind == "text"):
             _speak(story, list(run), is_text=is_text)
         return

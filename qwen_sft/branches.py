@@ -12,7 +12,7 @@ from qwen_sft.chat import sample
 from qwen_sft.format import Conversation, Event, Reading
 from qwen_sft.metadata import metadata
 from qwen_sft.sample import Message, Path
-from qwen_sft.story import Story, refused
+from qwen_sft.story import JOINED, Story, refused
 
 UNANSWERED = "a prompt that was never answered"
 
@@ -37,6 +37,42 @@ class Turn:
     def answers(self) -> bool:
         """True if a model speaks in it."""
         return any(message.get("role") == "assistant" for message in self.story.messages)
+
+
+@dataclass(eq=False, slots=True)
+class Answer:
+    """One answer of a model whose pieces, and the results of its calls, stand in a log in any order."""
+
+    turn: Turn
+    pieces: list[tuple[Path, Message]] = field(default_factory=list[tuple[Path, Message]])
+    results: list[tuple[Path, Message]] = field(default_factory=list[tuple[Path, Message]])
+
+    def tell(self, reason: str = JOINED) -> None:
+        """Makes the turn of it: the pieces joined, and behind them the results."""
+        story = self.turn.story
+        called: dict[str | None, Message] = {}
+        for place, piece in self.pieces:
+            name = call_id(piece)
+            if name is not None and called.get(name) == piece:
+                story.merge(place, "repeats a call")
+            else:
+                story.join(place, piece, reason)
+            called[name] = piece
+        answered: dict[str | None, Message] = {}
+        for place, result in self.results:
+            name = result.get("tool_call_id")
+            if name is not None and answered.get(name) == result:
+                story.merge(place, "repeats a result")
+            else:
+                story.keep(place, result)
+            answered[name] = result
+        self.pieces, self.results = [], []
+
+
+def call_id(piece: Message) -> str | None:
+    """The id of the first call of a turn."""
+    found: Any = next((one.get("id") for one in piece.get("tool_calls", [])), None)
+    return found if isinstance(found, str) else None
 
 
 @dataclass(eq=False, slots=True)
@@ -72,6 +108,11 @@ class Thread:
         while between is not None and between is not parent and between not in self._steps:
             between = between.parent
         return self._grow(self.tip if between is parent else parent, step=True)
+
+    def say(self, parent: Turn | None, *, restarts: bool = False) -> Turn:
+        """A new turn behind the one that the log names."""
+        self._restarts = restarts
+        return self._grow(parent, step=True)
 
     def restart(self) -> None:
         """What is said next has a history of its own."""
@@ -178,7 +219,7 @@ def branches(turns: Sequence[Turn]) -> list[Branch]:
 
 
 def conversations(
-    turns: Sequence[Turn], name: str | None, given: dict[str, Any]
+    turns: Sequence[Turn], name: str | None, given: dict[str, Any], declared: Any = None
 ) -> tuple[list[Conversation], list[Event]]:
     """A sample for each branch with an answer of its own, and the fate of the events that are no message.
 
@@ -199,11 +240,11 @@ def conversations(
         messages: list[Message] = []
         origins: list[Path] = []
         for turn in branch.turns:
-            messages += map(_untrained, turn.story.messages) if turn in told else turn.story.messages
+            messages += map(untrained, turn.story.messages) if turn in told else turn.story.messages
             origins += turn.story.origins
         told.update(own)
         labels = {**given, **branch.turns[-1].labels, **({"branch": "abandoned"} if branch.abandoned else {})}
-        made.append(Conversation(sample(messages, None, name, labels), origins))
+        made.append(Conversation(sample(messages, declared, name, labels), origins))
     made.reverse()
     for number, conversation in enumerate(made[1:], start=2):
         if name is not None:
@@ -211,5 +252,6 @@ def conversations(
     return made, list(aside.values())
 
 
-def _untrained(message: Message) -> Message:
+def untrained(message: Message) -> Message:
+    """The message as a part of what the model reads, which is trained elsewhere."""
     return {**message, "train": False} if message.get("role") == "assistant" else message

@@ -98,7 +98,7 @@ def message(given: dict[str, Any]) -> Message:
     role: Any = given.get("role")
     role = ALIASES.get(role, role) if isinstance(role, str) else role
     made: Message = {"role": role, "content": text(given.get("content"))}
-    said: list[Any] = [{"type": key, key: given[key]} for key in SAID if given.get(key)]
+    said: list[Any] = [{"type": key, key: given[key]} for key in SAID if not _is_blank(given.get(key))]
     if said:
         made["content"] = [*_parts(text(given.get("content"))), *said]
     if role == "assistant":
@@ -116,6 +116,11 @@ def message(given: dict[str, Any]) -> Message:
     if given.get("weight") is not None:
         made["weight"] = given["weight"]
     return made
+
+
+def _is_blank(value: Any) -> bool:
+    """True for nothing, and for an object of nothing: servers written in Go send every field, {"name": "", ...}."""
+    return not (any(value.values()) if is_object(value) else value)
 
 
 def _thought_apart(given: dict[str, Any]) -> dict[str, Any]:
@@ -188,7 +193,7 @@ def calls(given: dict[str, Any]) -> Any:
         return listed
     made = [_call(item) for item in listed]
     older: Any = given.get("function_call")
-    if older:
+    if not _is_blank(older):
         functions = [item["function"] for item in made if is_object(item) and "function" in item]
         only = _call(older)
         if not is_object(only) or only.get("function") not in functions:

@@ -8,10 +8,9 @@ file or in one of its own), and so is what follows on a compaction, which begins
 for the model to read (`isMeta`: the text of a skill, say) is a user's turn, as the model saw it.
 """
 
-from dataclasses import dataclass, field
 from typing import Any
 
-from qwen_sft.branches import Thread, Tree, Turn
+from qwen_sft.branches import Answer, Thread, Tree, Turn, call_id
 from qwen_sft.format import Event, Reading
 from qwen_sft.normalize import call, text
 from qwen_sft.sample import Message, Path, is_list, is_object
@@ -55,35 +54,6 @@ def blocks(at: Path, line: Any) -> list[tuple[Path, Any]]:
     return [(at, content)]
 
 
-@dataclass(eq=False, slots=True)
-class _Answer:
-    """One API message while its pieces are found, and the results of its calls."""
-
-    turn: Turn
-    pieces: list[tuple[Path, Message]] = field(default_factory=list[tuple[Path, Message]])
-    results: list[tuple[Path, Message]] = field(default_factory=list[tuple[Path, Message]])
-
-    def tell(self) -> None:
-        """Makes the turn of it: the pieces joined, and behind them the results."""
-        story = self.turn.story
-        called: dict[Any, Message] = {}
-        for place, piece in self.pieces:
-            name = _call_id(piece)
-            if name is not None and called.get(name) == piece:
-                story.merge(place, "repeats a call")
-            else:
-                story.join(place, piece, "a piece of the message that begins before it")
-            called[name] = piece
-        answered: dict[Any, Message] = {}
-        for place, result in self.results:
-            name = result.get("tool_call_id")
-            if answered.get(name) == result:
-                story.merge(place, "repeats a result")
-            else:
-                story.keep(place, result)
-            answered[name] = result
-
-
 class Log:
     """The lines of a session while they are sorted into conversations."""
 
@@ -91,8 +61,8 @@ class Log:
         self._lines = lines
         self._local = _local_commands(lines)
         self._tree = Tree(next((name for _, line in lines if (name := session(line))), None))
-        self._answers: dict[tuple[Thread, Any], _Answer] = {}
-        self._calls: dict[tuple[Thread, Any], _Answer] = {}
+        self._answers: dict[tuple[Thread, Any], Answer] = {}
+        self._calls: dict[tuple[Thread, Any], Answer] = {}
         self._said: dict[str, Any] = {}
         self._aside: list[Event] = []
         self._labels: list[dict[str, Any]] = []
@@ -107,7 +77,7 @@ class Log:
             else:
                 self._line(at, line)
         for answer in self._answers.values():
-            answer.tell()
+            answer.tell("a piece of the message that begins before it")
         return self._tree.reading(self._aside, self._labels)
 
     def _repeats(self, line: dict[str, Any]) -> bool:
@@ -165,7 +135,7 @@ class Log:
         if line.get("isApiErrorMessage") or said.get("model") == "<synthetic>":
             return self._drop(at, line, "words of the program in the model's place, such as an error of the API")
         name: Any = said.get("id") if isinstance(said.get("id"), str) else at
-        answer = self._answers.get((thread, name)) or _Answer(thread.go_on())
+        answer = self._answers.get((thread, name)) or Answer(thread.go_on())
         self._answers[thread, name] = answer
         _label(thread, line)
         if isinstance(said.get("model"), str):
@@ -178,8 +148,8 @@ class Log:
                 self._aside.append(Event(place, "dropped", piece, not piece.startswith("text")))
                 continue
             answer.pieces.append((place, piece))
-            if _call_id(piece) is not None:
-                self._calls[thread, _call_id(piece)] = answer
+            if call_id(piece) is not None:
+                self._calls[thread, call_id(piece)] = answer
         return answer.turn
 
     def _user(self, at: Path, line: dict[str, Any], thread: Thread, parent: Turn | None) -> Turn | None:
@@ -216,12 +186,6 @@ class Log:
             turn.story.merge(place, "a part of the turn that begins before it")
         _label(thread, line)
         return turn
-
-
-def _call_id(piece: Message) -> str | None:
-    """The id of the call that a piece is."""
-    found: Any = next((one.get("id") for one in piece.get("tool_calls", [])), None)
-    return found if isinstance(found, str) else None
 
 
 def _label(thread: Thread, line: dict[str, Any]) -> None:

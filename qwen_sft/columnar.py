@@ -66,7 +66,7 @@ def rows(name: str, schema: Any, batches: Iterable[Any]) -> Iterator[Record]:
             yield _record(row, Where(name, number), structs)
 
 
-def _record(row: Any, where: Where, structs: frozenset[frozenset[str]]) -> Record:
+def _record(row: Any, where: Where, structs: frozenset[tuple[str, frozenset[str]]]) -> Record:
     if isinstance(row, Exception):
         return Record(where, None, b"", f"the row has no JSON form: {row}")
     try:
@@ -111,20 +111,18 @@ def _value(text: Any) -> Any:
 # -- types -------------------------------------------------------------------------------------------------------------
 
 
-def _structs(schema: Any) -> Iterator[frozenset[str]]:
-    """The names of the columns, and those of the fields of each struct type in them."""
-    yield frozenset(schema.names)
-    types = list(schema.types)
+def _structs(schema: Any) -> Iterator[tuple[str, frozenset[str]]]:
+    """The row itself and each struct type in it: the name that it stands under, and those of its fields."""
+    yield "", frozenset(schema.names)
+    types = list(zip(schema.names, schema.types, strict=True))
     while types:
-        one = types.pop()
+        name, one = types.pop()
         if pa.types.is_struct(one):
             fields = [one.field(i) for i in range(one.num_fields)]
-            yield frozenset(field.name for field in fields)
-            types += [field.type for field in fields]
+            yield name, frozenset(field.name for field in fields)
+            types += [(field.name, field.type) for field in fields]
         elif _is_list(one):
-            types.append(one.value_type)
-        elif pa.types.is_map(one):
-            types += [one.key_type, one.item_type]
+            types.append((name, one.value_type))
 
 
 def _is_list(one: Any) -> bool:

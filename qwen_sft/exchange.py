@@ -7,13 +7,13 @@ from typing import Any
 
 from qwen_sft.api import Api, Turns, apis
 from qwen_sft.chat import sample
-from qwen_sft.delta import failure
+from qwen_sft.delta import UNFINISHED, failure
 from qwen_sft.finding import Finding
 from qwen_sft.format import Conversation, Event, Format, Reading
 from qwen_sft.metadata import metadata
 from qwen_sft.normalize import ID_KEYS, decode_json, sample_id
 from qwen_sft.sample import Path, is_list, is_object
-from qwen_sft.sse import is_events, payloads
+from qwen_sft.sse import is_done, is_events, payloads
 
 REQUESTS = ("request", "responses_create_params", "request_body", "requestBody")
 """The fields under which logs keep a request."""
@@ -26,7 +26,7 @@ RESPONSES = ("response", "response_sse", "response_body", "responseBody", "respo
 
 _STREAM = "a piece of the streamed answer that begins before it"
 _NO_LABELS = frozenset(
-    {*ID_KEYS, *REQUESTS, *RESPONSES, "object", "uri", "url", "source_file", "interaction", "status"}
+    {*ID_KEYS, *REQUESTS, *RESPONSES, "object", "created", "uri", "url", "source_file", "interaction", "status"}
     | {"type", "role", "system", "stream", "anthropic_version", UNDECODED, "responseId", "createTime"}
 )
 
@@ -265,7 +265,14 @@ def _answered(api: Api, found: Exchange, body: Any) -> list[Turns]:
     n_events = len(found.answer) if is_list(found.answer) else 0
     first: Path = (*found.answer_at, 0) if n_events else found.answer_at
     pieces = [Event((*found.answer_at, i), "merged", _STREAM) for i in range(1, n_events)]
-    return [_streamed(choice, first, pieces) for choice in api.answered(body)]
+    choices = [_streamed(choice, first, pieces) for choice in api.answered(body)]
+    return list(map(_ended, choices)) if isinstance(found.answer, str) and is_done(found.answer) else choices
+
+
+def _ended(choice: Turns) -> Turns:
+    """A choice of a stream that the server ended: it is whole, though some servers name no reason (OpenRouter)."""
+    labels = {key: value for key, value in choice.metadata.items() if (key, value) != ("finish_reason", UNFINISHED)}
+    return replace(choice, metadata=labels)
 
 
 def _streamed(choice: Turns, first: Path, pieces: list[Event]) -> Turns:

@@ -77,7 +77,8 @@ def expand(paths: Sequence[str], *, hashed: bool = False, skipped: Counter[str] 
 
 def told_skipped(skipped: Counter[str]) -> str:
     """What was left out, in words: "12 .md, 3 without a suffix"; "" for nothing."""
-    return ", ".join(f"{n:,} {suffix or 'without a suffix'}" for suffix, n in skipped.most_common())
+    counts = sorted(skipped.items(), key=lambda item: (-item[1], item[0]))
+    return ", ".join(f"{n:,} {suffix or 'without a suffix'}" for suffix, n in counts)
 
 
 def _inputs(path: str, skipped: Counter[str]) -> list[Input]:

@@ -4,10 +4,9 @@ What the provider runs itself (web search, code interpreter, MCP) has no exact r
 items are left out, and so are the results of calls that are left out.
 """
 
+import json
 from collections.abc import Sequence
 from typing import Any
-
-import msgspec
 
 from qwen_sft.api import Turns
 from qwen_sft.chat import ITEM_TYPES, message
@@ -218,4 +217,4 @@ def output_text(value: Any) -> Any:
     """What a model saw of a tool's output that a log keeps as an object: its `content`, or the object as JSON."""
     if not is_object(value):
         return value
-    return value["content"] if "content" in value else msgspec.json.encode(value).decode()
+    return value["content"] if "content" in value else json.dumps(value, ensure_ascii=False)

@@ -28,19 +28,34 @@ _decode = msgspec.json.Decoder().decode
 
 
 def is_lines(stream: io.BufferedReader) -> bool:
-    """True if the first line is a whole record: then the text is read line by line."""
-    head = stream.peek(_CHUNK)
-    line, newline, _ = head.lstrip(_SPACE).partition(b"\n")
+    """True if the first line is a whole record: then the text is read line by line.
+
+    Or if it is garbage: no JSON that could go on as the second line does, which is a whole record.
+    """
+    first, newline, rest = stream.peek(_CHUNK).lstrip(_SPACE).partition(b"\n")
     try:
-        first = _decode(line)
+        value = _decode(first)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return not first.rstrip(_SPACE).endswith((b":", b",", b"[", b"{")) and _is_record(rest.partition(b"\n")[0])
+    return bool(newline) and (not is_list(value) or _is_message_list(value))
+
+
+def _is_record(line: bytes) -> bool:
+    try:
+        return line.startswith(b"{") and is_object(_decode(line))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return False
-    return bool(newline) and (not is_list(first) or _is_message_list(first))
 
 
 def lines(name: str, stream: io.BufferedReader, byte: int = 0, most: int = MOST_RECORD_BYTES) -> Iterator[Record]:
     """The records of JSON Lines; blank lines are none. `byte` is where the stream stands in its file."""
-    for number, (line, n_bytes) in enumerate(limited(stream, most), start=1):
+    piece = _piece(most)
+    number = 0
+    while line := stream.readline(piece):
+        number += 1
+        n_bytes = len(line)
+        if n_bytes == piece:
+            line, n_bytes = _whole(stream, line, most)
         text = line.strip(_SPACE)
         if n_bytes > len(line):
             yield too_long(line, Where(name, number, byte), most)
@@ -51,18 +66,22 @@ def lines(name: str, stream: io.BufferedReader, byte: int = 0, most: int = MOST_
 
 def limited(stream: io.BufferedReader, most: int = MOST_RECORD_BYTES) -> Iterator[tuple[bytes, int]]:
     """The lines of a stream with their lengths in bytes; of one that is longer than `most`, only its beginning."""
-    piece = min(_CUT, most + 1)
+    piece = _piece(most)
     while line := stream.readline(piece):
-        if len(line) < piece or line.endswith(b"\n"):
-            yield line, len(line)
-            continue
-        parts, n_bytes = [line], len(line)
-        while more := stream.readline(_CHUNK):
-            n_bytes += len(more)
-            parts = [*parts, more] if n_bytes <= most else parts[:1]
-            if more.endswith(b"\n"):
-                break
-        yield b"".join(parts), n_bytes
+        yield _whole(stream, line, most) if len(line) == piece else (line, len(line))
+
+
+def _piece(most: int) -> int:
+    return min(_CUT, most + 1)
+
+
+def _whole(stream: io.BufferedReader, beginning: bytes, most: int) -> tuple[bytes, int]:
+    """A long line from its beginning on, or only that if the line is too long, and its length in bytes."""
+    parts, n_bytes, last = [beginning], len(beginning), beginning
+    while not last.endswith(b"\n") and (last := stream.readline(_CHUNK)):
+        n_bytes += len(last)
+        parts = [*parts, last] if n_bytes <= most else parts[:1]
+    return b"".join(parts), n_bytes
 
 
 def too_long(beginning: bytes, where: Where, most: int = MOST_RECORD_BYTES) -> Record:

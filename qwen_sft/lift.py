@@ -16,35 +16,37 @@ def lifted(conversation: Conversation) -> Conversation:
     exactly, naming declared tools alone; all others stay text, for the rules to report.
     """
     sample = conversation.sample
+    given = sample.get("messages", [])
     declared = _names(sample)
-    if not declared or any("tool_calls" in message for message in sample.get("messages", [])):
+    if not declared or any("tool_calls" in message for message in given):
         return conversation
     messages: list[Message] = []
     origins: list[Path] = []
-    asked: tuple[Dialect, int] | None = None
-    n_lifted = 0
-    for place, message in zip(conversation.origins, sample.get("messages", []), strict=True):
+    asked: Dialect | None = None
+    n_open = 0  # calls that no result has answered yet
+    for place, message in zip(conversation.origins, given, strict=True):
         made: list[Message] = [message]
         found = _calls(message, sample.get("tools", []), declared)
         if found is not None:
-            dialect, text, calls = found
+            asked, text, calls = found
             made = [{**message, "content": text, "tool_calls": calls}]
-            n_lifted += 1
-            asked = dialect, len(calls)
+            n_open = len(calls)
         elif asked is not None:
-            made = _results(message, *asked)
-            if message.get("role") != "tool":
+            made = results(message, asked, n_open)
+            n_open -= len(made)
+            if made[0].get("role") != "tool":
                 asked = None
         messages += made
         origins += [place] * len(made)
-    if not n_lifted:
+    if not any("tool_calls" in message for message in messages):
         return conversation
     return Conversation({**sample, "messages": messages}, origins, rebuilt=True)
 
 
 def _names(sample: Sample) -> set[str]:
     names: set[str] = set()
-    for tool in sample.get("tools", []) if is_list(sample.get("tools")) else []:
+    declared: Any = sample.get("tools")
+    for tool in declared if is_list(declared) else []:
         function: Any = tool.get("function") if is_object(tool) else None
         if is_object(function) and isinstance(function.get("name"), str):
             names.add(function["name"])
@@ -65,14 +67,18 @@ def _calls(message: Message, tools: Sequence[Tool], declared: set[str]) -> tuple
     return found[0] if len(found) == 1 else None
 
 
-def _results(message: Message, dialect: Dialect, n_calls: int) -> list[Message]:
-    """The results that a turn behind calls holds: a user's only if the dialect reads it and there are not too many."""
+def results(message: Message, dialect: Dialect, n_open: int) -> list[Message]:
+    """The results that a turn behind calls holds, one tool message each; the turn itself where it is not exactly that.
+
+    Args:
+        n_open: calls that are not answered yet: a turn with more results is left as it is.
+    """
     text: Any = message.get("content")
     if not isinstance(text, str) or message.get("role") not in ("user", "tool"):
         return [message]
-    results = dialect.results(text)
-    if results is None or len(results) > n_calls:
+    found = dialect.results(text)
+    if not found or len(found) > n_open:
         return [message]
-    if message.get("role") == "tool" and len(results) == 1:
-        return [{**message, "content": results[0]}]
-    return [{"role": "tool", "content": result} for result in results]
+    if message.get("role") == "tool" and len(found) == 1:
+        return [{**message, "content": found[0]}]
+    return [{"role": "tool", "content": result} for result in found]

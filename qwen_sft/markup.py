@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from qwen_sft.normalize import arguments, call, decode_json, tools
+from qwen_sft.pyliteral import literal
 from qwen_sft.sample import ToolCall, is_list, is_object
 
 Tag = Literal["tool_call", "tool_response", "tools"]
@@ -53,6 +54,19 @@ def json_call(inner: str) -> tuple[str, dict[str, Any]] | None:
         value = decode_json(inner.strip())
     except ValueError:
         return None
+    return _named(value)
+
+
+def _python_call(inner: str) -> tuple[str, dict[str, Any]] | None:
+    """As json_call, of a call written as Python prints it: `{'name': ..., 'arguments': {...}}`, which Hermes 2 learnt."""
+    try:
+        value = literal(inner.strip())
+    except ValueError:
+        return None
+    return _named(value)
+
+
+def _named(value: Any) -> tuple[str, dict[str, Any]] | None:
     if not is_object(value) or set(value) != {"name", "arguments"} or not isinstance(value["name"], str):
         return None
     given = arguments(value["arguments"])
@@ -75,14 +89,15 @@ def declares_tools(messages: list[Any], role: str, content: str) -> bool:
 def lift_calls(text: str) -> tuple[str, list[ToolCall]] | None:
     """The text before the calls, without the newlines between, and the calls; None where there is no exact reading.
 
-    Exact means: every block is whole and holds one call, and nothing but whitespace stands between or after them.
+    Exact means: every block is whole and holds one call, as JSON or as Python prints it, and nothing but whitespace
+    stands between or after them.
     """
     found = blocks(text, "tool_call")
     if not found or not _only_whitespace(text, found):
         return None
     made: list[ToolCall] = []
     for block in found:
-        parsed = json_call(block.inner) if block.opened and block.closed else None
+        parsed = (json_call(block.inner) or _python_call(block.inner)) if block.opened and block.closed else None
         if parsed is None:
             return None
         made.append(call(*parsed))
@@ -116,7 +131,7 @@ _HOW_TO_CALL = re.compile(
             r"Here are the available tools:",
             rf"Use the following pydantic model json schema for each tool call you will make:\s*{_OBJECT}",
             r"For each function call,? return a json object with function name and arguments within "
-            r"<tool_call>\s*</tool_call>(?: XML)? tags[^:\n<]*:\s*<tool_call>.*?</tool_call>",
+            r"<tool_call>\s*</tool_call>(?: XML)? tags[^:\n<]*:\s*<tool_call>(?:[^<]|<(?!/?tool_call>))*+</tool_call>",
         )
     )
     + r")\s*",
@@ -128,9 +143,9 @@ _HOW_TO_CALL = re.compile(
 def lift_tools(text: str) -> tuple[list[Any], str] | None:
     """The tools of a system text's one `<tools>` block, and the rest of the text; None where that is no exact reading.
 
-    The block holds a JSON list, or JSON objects one per line, each of them named. Out of the rest go the sentences that
-    tell how to call (_HOW_TO_CALL), because a template that prints the tools says that again. All else stays verbatim,
-    "You are a function calling AI model." included, less the whitespace at both ends.
+    The block holds a JSON list, JSON objects one per line, or a list as Python prints it, each of them named. Out of
+    the rest go the sentences that tell how to call (_HOW_TO_CALL), because a template that prints the tools says that
+    again. All else stays verbatim, "You are a function calling AI model." included, less the whitespace at both ends.
     """
     full = [block for block in blocks(text, "tools") if block.inner.strip()]
     if len(full) != 1 or not full[0].opened or not full[0].closed:
@@ -142,10 +157,18 @@ def lift_tools(text: str) -> tuple[list[Any], str] | None:
     return declared, "".join(_HOW_TO_CALL.sub("", part) for part in around).strip()
 
 
+def _python_list(inner: str) -> list[Any] | None:
+    try:
+        value = literal(inner)
+    except ValueError:
+        return None
+    return value if is_list(value) else None
+
+
 def _listed(inner: str) -> list[Any] | None:
     declared: Any = tools(inner)
     if not is_list(declared):
-        declared = tools([line for line in inner.split("\n") if line.strip()])
+        declared = tools(_python_list(inner) or [line for line in inner.split("\n") if line.strip()])
     named = (
         is_object(d) and is_object(d.get("function")) and isinstance(d["function"].get("name"), str) for d in declared
     )

@@ -5,7 +5,7 @@ tool's schema, null after most keywords is no JSON Schema. In a call's arguments
 admits no null and does not require the property, the arguments that were stored break it, and those without the null
 keep to it. Every other null stays as it is, for TOL022 to report.
 
-An object is looked at only if its keys are exactly the fields of one of the file's struct types: what a row holds as
+An object is looked at only if one of the file's struct types has exactly its keys, under its name: what a row holds as
 JSON text came with the nulls that it has.
 """
 
@@ -15,8 +15,8 @@ from typing import Any
 from qwen_sft.sample import MOST_NESTED, Path, Sample, is_list, is_object
 from qwen_sft.schema import LISTS, MAPS, NEVER_NULL, SINGLE, normalised_function
 
-Structs = frozenset[frozenset[str]]
-"""The field names of each struct type of a file."""
+Structs = frozenset[tuple[str, frozenset[str]]]
+"""The struct types of a file: the name of the field that holds one, or a list of them, and those of its fields."""
 
 METADATA_KEY = "n_nulls_removed"
 """Where a sample's metadata says how many nulls were taken out of its calls and tools."""
@@ -30,15 +30,15 @@ _MOST_STEPS = 20  # of $ref to $ref
 # -- records -----------------------------------------------------------------------------------------------------------
 
 
-def without_fillers(value: Any, structs: Structs) -> Any:
+def without_fillers(value: Any, structs: Structs, name: str = "") -> Any:
     """A row without the nulls in the objects around its messages and calls, and their arguments as they are."""
     if is_list(value):
-        return [without_fillers(item, structs) for item in value]
+        return [without_fillers(item, structs, name) for item in value]
     if not is_object(value):
         return value
-    filled = value.keys() in structs
+    filled = (name, frozenset(value)) in structs
     return {
-        key: inner if key in _OPAQUE and is_object(inner) else without_fillers(inner, structs)
+        key: inner if key in _OPAQUE and is_object(inner) else without_fillers(inner, structs, key)
         for key, inner in value.items()
         if inner is not None or not filled or key in _SAYING
     }
@@ -112,18 +112,32 @@ def _without(value: Any, nulls: set[Path], structs: Structs, count: list[int], a
         return [_without(item, nulls, structs, count, (*at, i)) for i, item in enumerate(value)]
     if not is_object(value):
         return value
-    filled = value.keys() in structs
-    gone = {key for key in value if filled and (*at, key) in nulls}
+    gone = {key for key in value if (*at, key) in nulls} if _is_struct(value, at, structs) else set[str]()
     count[0] += len(gone)
     return {k: _without(inner, nulls, structs, count, (*at, k)) for k, inner in value.items() if k not in gone}
 
 
+def _is_struct(value: dict[str, Any], at: Path, structs: Structs, *, or_part: bool = False) -> bool:
+    """True if an object in some arguments has the keys of a struct, or (`or_part`) no others.
+
+    Formats call the arguments themselves by another name than the file may, so for these every name counts but those of
+    a schema's properties, which have the same keys.
+    """
+    name = next((step for step in reversed(at) if isinstance(step, str)), None)
+    keys = frozenset(value)
+    return any(
+        (keys <= fields if or_part else keys == fields)
+        for own, fields in structs
+        if (own not in MAPS if name is None else own == name)
+    )
+
+
 def may_be_filled(arguments: Any, path: Path, structs: Structs) -> bool:
-    """True if the null at a place of some arguments stands in an object that a struct may have filled."""
+    """True if the null at a place of some arguments, others perhaps taken out, stands in what a struct has held."""
     holder = arguments
     for step in path[:-1]:
         holder = holder[step]
-    return not structs or holder.keys() in structs
+    return not structs or _is_struct(holder, path[:-1], structs, or_part=True)
 
 
 # -- tools -------------------------------------------------------------------------------------------------------------
@@ -138,43 +152,58 @@ def _tool(tool: Any, structs: Structs, count: list[int]) -> Any:
     if is_object(function):
         function = _kept(function, structs, count)
         if "parameters" in function:
-            function["parameters"] = _schema(function["parameters"], structs, count)
+            function["parameters"] = _schema(function["parameters"], None, structs, count)
         made["function"] = function
     return made
 
 
 def _kept(value: dict[str, Any], structs: Structs, count: list[int]) -> dict[str, Any]:
-    filled = value.keys() in structs
+    filled = _has_fields(value, None, structs)
     made = {key: inner for key, inner in value.items() if inner is not None or not filled}
     count[0] += len(value) - len(made)
     return made
 
 
-def _schema(schema: Any, structs: Structs, count: list[int]) -> Any:
+def _has_fields(value: dict[str, Any], name: str | None, structs: Structs) -> bool:
+    """True if a struct of that name, or of any, has exactly the keys of an object."""
+    keys = frozenset(value)
+    return any(keys == fields for own, fields in structs if name in (None, own))
+
+
+def _schema(schema: Any, name: str | None, structs: Structs, count: list[int]) -> Any:
+    """A schema without the nulls that are no JSON Schema; `name` is the key it stands under, None for the whole."""
     if not is_object(schema):
         return schema
-    filled = schema.keys() in structs
+    filled = _has_fields(schema, name, structs)
     made: dict[str, Any] = {}
     for key, value in schema.items():
-        if value is None and filled and (key in NEVER_NULL or (key == "const" and not admits_null(schema, schema))):
+        if value is None and filled and (key in NEVER_NULL or (key == "const" and not _may_be_only_null(schema))):
             count[0] += 1
         elif key in MAPS and is_object(value):
-            made[key] = _schemas(value, schema, structs, count)
+            made[key] = _schemas(key, value, schema, structs, count)
         elif is_list(value) and (key in LISTS or key == "items"):
-            made[key] = [_schema(inner, structs, count) for inner in value]
+            made[key] = [_schema(inner, key, structs, count) for inner in value]
         elif key in SINGLE:
-            made[key] = _schema(value, structs, count)
+            made[key] = _schema(value, key, structs, count)
         else:
             made[key] = value
     return made
 
 
-def _schemas(named: dict[str, Any], outer: dict[str, Any], structs: Structs, count: list[int]) -> dict[str, Any]:
+def _may_be_only_null(schema: dict[str, Any]) -> bool:
+    """False if a schema says by another keyword that it is for other values too, so that no one wrote `const: null`."""
+    others = any(schema.get(key) is not None for key in ("anyOf", "oneOf", "allOf", "$ref", "enum"))
+    return not others and schema.get("type") in (None, "null", ["null"])
+
+
+def _schemas(
+    key: str, named: dict[str, Any], outer: dict[str, Any], structs: Structs, count: list[int]
+) -> dict[str, Any]:
     """Schemas by name, without the names of other tools' properties; one that is required stays, for TOL012."""
     required: Any = outer.get("required")
     demanded: list[Any] = required if is_list(required) else []
-    filled = named.keys() in structs
-    made = {k: _schema(v, structs, count) for k, v in named.items() if v is not None or not filled or k in demanded}
+    filled = _has_fields(named, key, structs)
+    made = {k: _schema(v, k, structs, count) for k, v in named.items() if v is not None or not filled or k in demanded}
     count[0] += len(named) - len(made)
     return made
 

@@ -45,8 +45,9 @@ class Record:
         parts: where it was put together from several lines (a session log, a stream), the place of each: `data` is the
             list of their values, `raw` that list as JSON.
         cut: True if `raw` is only the beginning of a record that was too long to hold.
-        structs: for a row of Parquet or Arrow, the field names of each struct type of its file: an object with exactly
-            these keys may have nulls that no one wrote, where other rows have a value (see `qwen_sft.nullfill`).
+        structs: for a row of Parquet or Arrow, each struct type of its file: the name of the field that holds it, and
+            those of its own fields. An object with exactly these keys may have nulls that no one wrote, where other
+            rows have a value (see `qwen_sft.nullfill`).
         marks: what other records of its file say about it.
     """
 
@@ -56,5 +57,5 @@ class Record:
     fault: str | None = None
     parts: tuple[Where, ...] = ()
     cut: bool = False
-    structs: frozenset[frozenset[str]] = field(default=frozenset(), repr=False)
+    structs: frozenset[tuple[str, frozenset[str]]] = field(default=frozenset(), repr=False)
     marks: Marks = field(default_factory=Marks, repr=False)

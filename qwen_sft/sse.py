@@ -14,12 +14,18 @@ DONE = "[DONE]"
 
 _FIELD = re.compile(r"(?:data|event|id|retry)?:")
 _LINE = re.compile(r"([^\r\n]*)(\r\n|\n|\r|\Z)")
+_LAST = re.compile(r"(?:\A|[\r\n])data: ?\[DONE\]\s*\Z")
 _BLANK = "\ufeff \r\n"
 
 
 def is_events(text: Any) -> bool:
     """True if a value is text that begins like a stream of events."""
     return isinstance(text, str) and _FIELD.match(text.lstrip(_BLANK)) is not None
+
+
+def is_done(text: str) -> bool:
+    """True if the last event of a stream is DONE."""
+    return _LAST.search(text) is not None
 
 
 def payloads(text: str) -> Iterator[Any]:

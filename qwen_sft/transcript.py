@@ -36,7 +36,9 @@ class Transcript:
     the first open call. Only what stays open or unmatched is paired across turns.
     """
 
-    def __init__(self, sample: Sample, settings: Settings, structs: frozenset[frozenset[str]] = frozenset()) -> None:
+    def __init__(
+        self, sample: Sample, settings: Settings, structs: frozenset[tuple[str, frozenset[str]]] = frozenset()
+    ) -> None:
         self.sample = sample
         self.settings = settings
         self.structs = structs  # see Record

@@ -233,7 +233,12 @@ def test_claude_code_drops_what_is_no_turn_and_says_why():
         cc("e", "b", "assistant", words("API Error: 500"), "z", isApiErrorMessage=True),
         {"type": "attachment", "attachment": {"type": "file", "content": "x"}, "uuid": "f", "sessionId": "s"},
         {"type": "attachment", "attachment": {"type": "todo_reminder"}, "uuid": "g", "sessionId": "s"},
-        {"type": "attachment", "attachment": {"type": "queued_command", "prompt": "And?"}, "uuid": "h", "sessionId": "s"},
+        {
+            "type": "attachment",
+            "attachment": {"type": "queued_command", "prompt": "And?"},
+            "uuid": "h",
+            "sessionId": "s",
+        },
         cc("t", "b", "user", "shown", isVisibleInTranscriptOnly=True),
         cc("v", "b", "user", ""),
         {"type": "user", "sessionId": "s", "message": "error"},
@@ -241,7 +246,7 @@ def test_claude_code_drops_what_is_no_turn_and_says_why():
         copy.deepcopy(cc("u", None, "user", "go")),
         "massive error",
         cc("c", "b", "assistant", "So.", "n"),
-    ]  # fmt: skip
+    ]
     assert messages("claude_code", lines) == [user("go"), assistant("Yes."), user("And?"), assistant("So.")]
     assert {(path, reason, loses) for path, _, reason, loses in fates("claude_code", lines)} == {
         ("$[0]", "a line of type 'summary' is no turn", False),
@@ -335,9 +340,20 @@ def test_claude_code_sessions_in_one_file_are_records_of_their_own(tmp_path: Pat
 def test_claude_code_run_has_its_cost_and_its_cut_off_answer():
     lines = [
         {"type": "system", "subtype": "init", "session_id": "s", "cwd": "/w", "model": "m", "tools": ["Bash"]},
-        {"type": "assistant", "session_id": "s", "message": {"id": "m", "content": words("So"), "stop_reason": "max_tokens"}},
-        {"type": "result", "subtype": "success", "session_id": "s", "total_cost_usd": 0.5, "num_turns": 1, "result": "So"},
-    ]  # fmt: skip
+        {
+            "type": "assistant",
+            "session_id": "s",
+            "message": {"id": "m", "content": words("So"), "stop_reason": "max_tokens"},
+        },
+        {
+            "type": "result",
+            "subtype": "success",
+            "session_id": "s",
+            "total_cost_usd": 0.5,
+            "num_turns": 1,
+            "result": "So",
+        },
+    ]
     (sample,) = samples("claude_code", lines)
     assert sample["metadata"] == {
         "sessionId": "s", "cwd": "/w", "model": "m", "cost": 0.5, "num_turns": 1, "finish_reason": "max_tokens"
@@ -354,6 +370,425 @@ def test_claude_code_run_has_its_cost_and_its_cut_off_answer():
 )
 def test_claude_code_record_without_a_conversation_is_refused(record: Any, says: str):
     assert refusal("claude_code", record) == says
+
+
+# Gemini CLI.
+
+
+def gemini(messages: list[Any], **fields: Any) -> dict[str, Any]:
+    return {"sessionId": "s", "projectHash": "p", "messages": messages, **fields}
+
+
+def said(kind: str, content: Any, name: str | None = None, **fields: Any) -> dict[str, Any]:
+    return {"type": kind, "content": content, **({"id": name} if name else {}), **fields}
+
+
+def response(call_id: str | None, name: str, given: Any) -> dict[str, Any]:
+    told = {"name": name, "response": given}
+    return {"functionResponse": {"id": call_id, **told} if call_id else told}
+
+
+def test_gemini_cli_message_holds_thoughts_calls_and_results():
+    calls = [
+        {
+            "id": "1",
+            "name": "f",
+            "args": {"a": 1},
+            "result": [response("1", "f", {"output": "one"})],
+            "status": "success",
+        },
+        {
+            "id": "2",
+            "name": "g",
+            "args": {},
+            "result": [response("2", "g", {"rows": [1]}), {"inlineData": {"data": ""}}],
+        },
+        {"id": "3", "name": "h", "args": {}, "status": "cancelled"},
+        {"id": "4", "name": "k", "args": {}, "result": "plain"},
+    ]
+    thoughts = [{"subject": "A", "description": "b"}, {"subject": "", "description": "c"}, {}]
+    record = gemini([said("user", "go"), said("gemini", "Yes.", thoughts=thoughts, toolCalls=calls, model="m")])
+    (sample,) = samples("gemini_cli", record)
+    assert sample["metadata"] == {"model": "m", "sessionId": "s", "projectHash": "p"}
+    assert sample["messages"] == [
+        user("go"),
+        assistant(
+            "Yes.",
+            reasoning_content="**A**\nb\nc",
+            tool_calls=[called("f", {"a": 1}, "1"), called("g", {}, "2"), called("h", {}, "3"), called("k", {}, "4")],
+        ),
+        tool("one", "1", name="f"),
+        tool([{"type": "text", "text": '{"rows": [1]}'}, {"inlineData": {"data": ""}}], "2", name="g"),
+        tool("plain", "4", name="k"),
+    ]
+
+
+def test_gemini_cli_history_that_holds_calls_twice_is_read_once():
+    both = [response("1", "f", {"output": "one"}), response("2", "f", {"output": "two"})]
+    calls = [{"id": i, "name": "f", "args": {}, "result": both} for i in ("1", "2")]
+    content = [{"text": "So."}, {"functionCall": {"id": "1", "name": "f", "args": {}}}]
+    record = gemini([said("user", [{"text": "go"}]), said("gemini", content, toolCalls=calls), said("user", both)])
+    assert messages("gemini_cli", record) == [
+        user("go"),
+        assistant("So.", tool_calls=[called("f", {}, "1"), called("f", {}, "2")]),
+        tool("one", "1", name="f"),
+        tool("two", "2", name="f"),
+    ]
+
+
+def test_gemini_cli_commands_and_notes_are_dropped_unless_the_model_answered():
+    record = gemini(
+        [said("user", "/help"), said("info", "Help."), said("user", "/etc/hosts is empty?"), said("gemini", "It is.")]
+    )
+    assert [m["content"] for m in messages("gemini_cli", record)] == ["/etc/hosts is empty?", "It is."]
+    assert [fate[2] for fate in fates("gemini_cli", record)] == [
+        "a command of the program, which no model answered",
+        "a message of type 'info', which only the screen shows",
+    ]
+
+
+HEAD = {"sessionId": "s", "projectHash": "p", "kind": "main"}
+
+
+def test_gemini_cli_lines_hold_states_of_a_message_and_the_last_one_counts(tmp_path: Path):
+    done = said("gemini", "I look.", "b", toolCalls=[{"id": "1", "name": "f", "args": {}, "result": "x"}])
+    lines = [HEAD, said("user", "go", "a"), said("gemini", "I look.", "b"), {"$set": {"lastUpdated": "x"}}, done]
+    (record,) = records_of(written(tmp_path / "x.jsonl", *lines, said("gemini", "Done.", "c")))
+    whole = gemini([lines[1], done, said("gemini", "Done.", "c")])
+    assert messages("gemini_cli", record.data) == messages("gemini_cli", whole)
+
+
+def test_gemini_cli_that_goes_back_has_a_sample_for_each_way():
+    lines = [
+        HEAD,
+        said("user", "go", "a"),
+        said("gemini", "Where?", "b"),
+        said("user", "left", "c"),
+        said("gemini", "L", "d"),
+        {"$rewindTo": "c"},
+        said("user", "right", "e"),
+        said("gemini", "R", "f"),
+    ]
+    left, right = samples("gemini_cli", lines)
+    assert left["messages"] == [user("go"), assistant("Where?", train=False), user("left"), assistant("L")]
+    assert right["messages"] == [user("go"), assistant("Where?"), user("right"), assistant("R")]
+    assert (left["metadata"].get("branch"), right["metadata"].get("branch")) == ("abandoned", None)
+
+
+def test_gemini_cli_history_that_is_set_anew_begins_a_sample_unless_it_says_the_same():
+    first = [said("user", "go", "a"), said("gemini", "Gone.", "b")]
+    same = {"$set": {"messages": [{**first[0], "content": [{"text": "go"}]}, first[1]]}}
+    other = {"$set": {"messages": [said("user", "Summary.", "z")]}}
+    rest = [said("user", "on", "c"), said("gemini", "On.", "d")]
+    assert [m["content"] for m in messages("gemini_cli", [HEAD, *first, same, *rest])] == ["go", "Gone.", "on", "On."]
+    made = samples("gemini_cli", [HEAD, *first, other, *rest])
+    assert [[m["content"] for m in one["messages"]] for one in made] == [["go", "Gone."], ["Summary.", "on", "On."]]
+    assert all("branch" not in one["metadata"] for one in made)
+
+
+@pytest.mark.parametrize("record", [HEAD, [HEAD], gemini([said("user", "go")]), gemini([said("error", "no")])])
+def test_gemini_cli_session_without_an_answer_is_refused(record: Any):
+    assert refusal("gemini_cli", record) == "no message of the session is a model's answer"
+
+
+# Qwen Code.
+
+
+def qwen(uuid: str, parent: str | None, kind: str, *parts: Any, **fields: Any) -> dict[str, Any]:
+    line = {"uuid": uuid, "parentUuid": parent, "sessionId": "s", "type": kind, **fields}
+    role = "model" if kind == "assistant" else "user"
+    return {**line, "message": {"role": role, "parts": list(parts)}} if parts else line
+
+
+def asks(call_id: str | None, name: str, **arguments: Any) -> dict[str, Any]:
+    return {"functionCall": {"name": name, "args": arguments, **({"id": call_id} if call_id else {})}}
+
+
+def test_qwen_code_results_go_behind_the_answer_that_calls():
+    answer = qwen(
+        "b", "a", "assistant", {"text": "t", "thought": True}, {"text": "Both."}, asks("1", "f"), asks("2", "g")
+    )
+    lines = [
+        qwen("a", None, "user", {"text": "go"}),
+        answer,
+        qwen("c", "b", "system", subtype="ui_telemetry", systemPayload={}),
+        qwen("d", "c", "tool_result", response("2", "g", {"output": "two"})),
+        qwen("e", "d", "tool_result", response("1", "f", {"output": "one"}), {"text": "also"}),
+        qwen("f", "e", "assistant", {"text": "Done."}, model="qwen3-coder"),
+    ]
+    turn = assistant("Both.", reasoning_content="t", tool_calls=[called("f", {}, "1"), called("g", {}, "2")])
+    end = [user("also"), assistant("Done.")]
+    assert in_order("qwen_code", lines) == [
+        user("go"),
+        turn,
+        tool("one", "1", name="f"),
+        tool("two", "2", name="g"),
+        *end,
+    ]
+    (sample,) = samples("qwen_code", lines)
+    assert (sample["id"], sample["metadata"]) == ("s", {"sessionId": "s", "model": "qwen3-coder"})
+
+
+def test_qwen_code_result_without_an_id_or_a_response_is_still_one():
+    lines = [
+        qwen("a", None, "user", {"text": "go"}),
+        qwen("b", "a", "assistant", asks(None, "f")),
+        qwen("c", "b", "tool_result", {"text": "hi"}, toolCallResult={"status": "success"}),
+        qwen("d", "c", "assistant", asks("2", "g")),
+        qwen("e", "d", "tool_result", toolCallResult={"responseParts": [response("2", "g", {"output": "two"})]}),
+        qwen("f", "e", "tool_result", toolCallResult={"status": "error"}),
+    ]
+    assert messages("qwen_code", lines)[2:] == [
+        {"role": "tool", "content": "hi"},
+        assistant(tool_calls=[called("g", {}, "2")]),
+        tool("two", "2", name="g"),
+    ]
+    assert fates("qwen_code", lines) == [("$[5]", "dropped", "a line without a content", True)]
+
+
+def test_qwen_code_that_goes_back_has_a_sample_for_each_way():
+    lines = [
+        qwen("a", None, "user", {"text": "go"}),
+        qwen("b", "a", "assistant", {"text": "Where?"}),
+        qwen("c", "b", "user", {"text": "left"}),
+        qwen("d", "c", "assistant", {"text": "L"}),
+        qwen("e", "b", "system", subtype="rewind", systemPayload={"truncatedCount": 2}),
+        qwen("f", "e", "user", {"text": "right"}),
+        qwen("g", "f", "assistant", {"text": "R"}),
+    ]
+    assert [[(m["content"], m.get("train")) for m in one["messages"]] for one in samples("qwen_code", lines)] == [
+        [("go", None), ("Where?", False), ("left", None), ("L", None)],
+        [("go", None), ("Where?", None), ("right", None), ("R", None)],
+    ]
+
+
+def test_qwen_code_compression_begins_a_sample_whose_history_is_not_trained():
+    history = [{"role": "user", "parts": [{"text": "Summary."}]}, {"role": "model", "parts": [{"text": "Got it."}]}]
+    lines = [
+        qwen("a", None, "user", {"text": "go"}),
+        qwen("b", "a", "assistant", {"text": "Gone."}),
+        qwen("c", "b", "system", subtype="chat_compression", systemPayload={"compressedHistory": history}),
+        qwen("d", "c", "user", {"text": "on"}),
+        qwen("e", "d", "assistant", {"text": "On."}),
+    ]
+    before, after = samples("qwen_code", lines)
+    assert before["messages"] == [user("go"), assistant("Gone.")]
+    assert after["messages"] == [user("Summary."), assistant("Got it.", train=False), user("on"), assistant("On.")]
+
+
+def test_qwen_code_drops_local_commands_and_keeps_agents_apart():
+    side = {"isSidechain": True, "agentId": "x1"}
+    note = {"phase": "result", "rawCommand": "/about", "outputHistoryItems": [{"type": "assistant"}]}
+    lines = [
+        qwen("a", None, "user", {"text": "/about"}),
+        qwen("b", "a", "system", subtype="slash_command", systemPayload=note),
+        qwen("c", "b", "user", {"text": "go"}),
+        qwen("x", None, "user", {"text": "find"}, **side),
+        qwen("y", "x", "assistant", {"text": "Found."}, **side),
+        qwen("d", "c", "assistant", {"text": "Gone."}),
+    ]
+    assert [(one["id"], [m["content"] for m in one["messages"]]) for one in samples("qwen_code", lines)] == [
+        ("s", ["go", "Gone."]),
+        ("s/x1", ["find", "Found."]),
+    ]
+    assert [fate[2] for fate in fates("qwen_code", lines)] == [
+        "a local command, which no model sees",
+        "a line of type 'system: slash_command' is no turn",
+    ]
+
+
+def test_qwen_code_and_claude_code_take_only_their_own_lines(tmp_path: Path):
+    ours = [qwen("a", None, "user", {"text": "go"}), qwen("b", "a", "assistant", {"text": "Gone."})]
+    theirs = [cc("u", None, "user", "go"), cc("a", "u", "assistant", words("Gone."), "m")]
+    found = list(records_of(written(tmp_path / "x.jsonl", *ours, *theirs)))
+    assert [recognised(record.data) for record in found] == [["qwen_code"], ["claude_code"]]
+
+
+# OpenHands.
+
+
+def event(number: Any, source: str, **fields: Any) -> dict[str, Any]:
+    return {"id": number, "source": source, "timestamp": "x", "message": "", **fields}
+
+
+def of_answer(name: str, call_id: str, *calls: Any, text: str = "") -> dict[str, Any]:
+    answer = {"role": "assistant", "content": text, "tool_calls": list(calls)}
+    return {
+        "function_name": "run",
+        "tool_call_id": call_id,
+        "model_response": {"id": name, "choices": [{"message": answer}]},
+    }
+
+
+def function(call_id: str, name: str, **arguments: Any) -> dict[str, Any]:
+    return {"id": call_id, "type": "function", "function": {"name": name, "arguments": json.dumps(arguments)}}
+
+
+def test_openhands_calls_of_one_answer_become_one_turn_again():
+    calls = [function("1", "bash", c="a"), function("2", "bash", c="b")]
+    told = [of_answer("m", i, *calls, text="Both.") for i in ("1", "2")]
+    history = [
+        event(0, "user", action="message", args={"content": "go"}),
+        event(1, "agent", action="run", args={"command": "a"}, tool_call_metadata=told[0]),
+        event(2, "agent", observation="run", content="A", extras={}, cause=1, tool_call_metadata=told[0]),
+        event(3, "agent", action="run", args={"command": "b"}, tool_call_metadata=told[1]),
+        event(4, "agent", observation="run", content="B", extras={}, cause=3, tool_call_metadata=told[1]),
+        event(5, "environment", observation="agent_state_changed", content="", extras={}),
+        event(6, "agent", action="message", args={"content": "Done."}),
+    ]
+    turn = assistant("Both.", tool_calls=[called("bash", {"c": "a"}, "1"), called("bash", {"c": "b"}, "2")])
+    wanted = [user("go"), turn, tool("A", "1", name="bash"), tool("B", "2", name="bash"), assistant("Done.")]
+    for record in (history, {"instance_id": "i", "history": history}, {"history": [history[:2], history[2:]]}):
+        assert messages("openhands", record) == wanted
+    assert [fate[1:3] for fate in fates("openhands", history)] == [
+        ("dropped", "an observation 'agent_state_changed' that answers no call"),
+        ("merged", "part of the assistant turn that begins before it"),
+    ]
+
+
+def test_openhands_action_without_the_answer_that_called_is_a_call_of_its_own():
+    history = [
+        event(0, "user", action="message", args={"content": "go", "image_urls": ["u"]}),
+        event(1, "agent", action="run", args={"command": "ls", "thought": "I look.", "blocking": False}),
+        event(2, "agent", observation="run", content="a.txt", extras={}, cause=1),
+        event(3, "agent", observation="error", content="Be brief.", extras={}),
+        event(4, "user", action="run", args={"command": "rm"}),
+        event(5, "agent", observation="run", content="late", extras={}, tool_call_metadata={"tool_call_id": "9"}),
+    ]
+    picture = {"type": "image_url", "image_url": {"url": "u"}}
+    assert messages("openhands", history) == [
+        user([{"type": "text", "text": "go"}, picture]),
+        assistant("I look.", tool_calls=[called("run", {"command": "ls"})]),
+        {"role": "tool", "content": "a.txt", "name": "run"},
+        user("Be brief."),
+        tool("late", "9"),
+    ]
+    assert fates("openhands", history) == [("$[4]", "dropped", "an action 'run' that is no turn", True)]
+
+
+def test_openhands_condensation_begins_a_sample_without_what_is_forgotten():
+    history = [
+        event(
+            0,
+            "agent",
+            action="system",
+            args={"content": "S", "tools": [{"type": "function", "function": {"name": "f"}}]},
+        ),
+        event(1, "user", action="message", args={"content": "go"}),
+        event(2, "agent", action="message", args={"content": "One."}),
+        event(3, "agent", action="message", args={"content": "Two."}),
+        event(
+            4,
+            "agent",
+            action="condensation",
+            args={"forgotten_events_start_id": 2, "forgotten_events_end_id": 2, "summary": "1", "summary_offset": 2},
+        ),
+        event(5, "agent", action="message", args={"content": "Three."}),
+    ]
+    before, after = samples("openhands", history)
+    assert [m["content"] for m in before["messages"]] == ["S", "go", "One.", "Two."]
+    assert after["messages"] == [
+        {"role": "system", "content": "S"}, user("go"), user("1"), assistant("Two.", train=False), assistant("Three.")
+    ]  # fmt: skip
+    assert before["tools"] == after["tools"] == history[0]["args"]["tools"]
+
+
+def test_openhands_events_of_version_1_say_the_same_in_other_words():
+    def action(name: str, call_id: str, **thought: Any) -> dict[str, Any]:
+        made = {"id": call_id, "name": "bash", "arguments": '{"c": 1}'}
+        return event(
+            name, "agent", kind="ActionEvent", tool_call=made, tool_call_id=call_id, llm_response_id="m", **thought
+        )
+
+    content = [{"type": "text", "text": "one"}]
+    history = [
+        event(
+            "a",
+            "user",
+            kind="MessageEvent",
+            llm_message={"role": "user", "content": words("go")},
+            extended_content=words("more"),
+        ),
+        action("b", "1", thought=words("Both."), reasoning_content="t"),
+        action("c", "2", thought=[]),
+        action("d", "3", thought=[]),
+        event("e", "environment", kind="AgentErrorEvent", error="bad", tool_call_id="2"),
+        event("f", "environment", kind="ObservationEvent", observation={"content": content}, tool_call_id="1"),
+        event("g", "environment", kind="UserRejectObservation", rejection_reason="no", tool_call_id="3"),
+        event("h", "user", kind="PauseEvent"),
+    ]
+    turn = assistant("Both.", reasoning_content="t", tool_calls=[called("bash", {"c": 1}, i) for i in ("1", "2", "3")])
+    results = [
+        tool("one", "1", name="bash"),
+        tool("bad", "2", name="bash"),
+        tool("Action rejected: no", "3", name="bash"),
+    ]
+    assert in_order("openhands", history) == [user("go\nmore"), turn, *results]
+
+
+def test_openhands_completion_is_read_with_its_calls():
+    text_answer = {"choices": [{"message": {"role": "assistant", "content": "<function=f></function>"}}]}
+    answer = {
+        "model": "m",
+        "choices": [{"message": {"content": "", "tool_calls": [function("1", "f")]}, "finish_reason": "length"}],
+    }
+    asked = [user("go")]
+    tools = [{"type": "function", "function": {"name": "f"}}]
+    plain = {"messages": asked, "response": answer, "kwargs": {"tools": tools}, "cost": 0.1}
+    both = {**plain, "response": text_answer, "fncall_messages": asked, "fncall_response": answer}
+    for record in (plain, both):
+        (sample,) = samples("openhands", record)
+        assert sample["messages"] == [user("go"), assistant(tool_calls=[called("f", {}, "1")])]
+        assert sample["tools"] == tools
+        assert sample["metadata"] == {"cost": 0.1, "model": "m", "finish_reason": "length"}
+    assert {fate[2] for fate in fates("openhands", both)} == {"the same turn with its calls as text"}
+
+
+def test_openhands_trajectories_in_one_file_are_records_of_their_own(tmp_path: Path):
+    one = [
+        event(0, "user", action="message", args={"content": "go"}),
+        event(1, "agent", action="message", args={"content": "."}),
+    ]
+    for path in (written(tmp_path / "x.jsonl", *one, *one), tmp_path / "y.json"):
+        if path.name == "y.json":
+            path.write_text(json.dumps([*one, *one], indent=1))
+        assert [recognised(record.data) for record in records_of(path)] == [["openhands"], ["openhands"]]
+
+
+# AgentDojo.
+
+
+def dojo(text: str) -> list[Any]:
+    return [{"type": "text", "content": text}]
+
+
+def test_agentdojo_call_and_its_error_are_what_the_model_read():
+    call = {"function": "f", "args": {"a": 1}, "id": "1", "placeholder_args": None}
+    told = [
+        {"role": "user", "content": dojo("go")},
+        {
+            "role": "assistant",
+            "content": [{"type": "thinking", "content": "t", "id": None}, *dojo("So.")],
+            "tool_calls": [call],
+        },
+        {"role": "tool", "content": dojo("x"), "tool_call": call, "tool_call_id": None, "error": "ValueError: no"},
+        {"role": "assistant", "content": None, "tool_calls": []},
+    ]
+    wanted = [
+        user("go"),
+        assistant("So.", reasoning_content="t", tool_calls=[called("f", {"a": 1}, "1")]),
+        tool("ValueError: no", "1", name="f"),
+        assistant(),
+    ]
+    run = {"suite_name": "s", "pipeline_name": "m", "user_task_id": "u", "utility": True, "security": False}
+    assert messages("agentdojo", told) == wanted
+    (sample,) = samples("agentdojo", {**run, "messages": told})
+    assert sample["messages"] == wanted
+    assert (sample["id"], sample["metadata"]["success"], sample["metadata"]["model"]) == ("s/u", True, "m")
+    assert refusal("agentdojo", [*told, 3]) == "a turn is int, not an object"
+
+
+# Real traces.
 
 
 def pairs(source: str) -> tuple[Counter[str], Counter[str]]:

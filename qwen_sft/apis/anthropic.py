@@ -19,8 +19,16 @@ from qwen_sft.sample import Path, is_list, is_object
 from qwen_sft.story import Story
 
 _ROLES = ("user", "assistant", "system")
-_OWN_BLOCKS = {"tool_use": "input", "tool_result": "tool_use_id", "server_tool_use": "input", "mcp_tool_use": "input"}
-_FOREIGN_KEYS = ("inferenceConfig", "toolConfig", "contents", "documents")
+_OWN_BLOCKS = {
+    "tool_use": "input",
+    "tool_result": "tool_use_id",
+    "server_tool_use": "input",
+    "mcp_tool_use": "input",
+    "redacted_thinking": "data",
+}
+"""Blocks that nobody else has, and a field that each of them has; so is a thought that is one text."""
+
+_FOREIGN_KEYS = ("inferenceConfig", "toolConfig", "citation_options", "safety_mode", "strict_tools")
 _NO_LABELS = frozenset({*ID_KEYS, "system", "role", "type", "stream", "anthropic_version", "service_tier"})
 _EVENTS = {
     "message_start": "message",
@@ -71,6 +79,8 @@ def _is_system(system: Any) -> bool:
 
 def _is_own(block: Any) -> bool:
     kind: Any = block.get("type") if is_object(block) else None
+    if kind == "thinking":
+        return isinstance(block.get("thinking"), str)
     return isinstance(kind, str) and kind in _OWN_BLOCKS and _OWN_BLOCKS[kind] in block
 
 

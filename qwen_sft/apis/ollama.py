@@ -21,14 +21,15 @@ _NO_LABELS = frozenset({*_DURATIONS, "total_duration"})
 
 def is_request(body: Any) -> bool:
     """Messages, with `options` or `keep_alive` beside them or `images` or `tool_name` in them."""
-    return _dialogue(body) is not None
+    found = _dialogue(body)
+    if found is None or not isinstance(body.get("model"), str):
+        return False
+    return is_object(body.get("options")) or "keep_alive" in body or any(map(_is_own, found.turns))
 
 
 def _dialogue(body: Any) -> Dialogue | None:
-    if not is_object(body) or not isinstance(body.get("model"), str) or not is_list(body.get("messages")):
-        return None
-    has_own = is_object(body.get("options")) or "keep_alive" in body or any(map(_is_own, body["messages"]))
-    found = dialogue(body) if has_own else None
+    """The messages of a request; without anything of Ollama's own in it, its answer tells whose it is."""
+    found = dialogue(body) if is_object(body) else None
     return found if found and found.speaker == "role" and found.root == ("messages",) else None
 
 

@@ -38,7 +38,7 @@ def is_response(body: Any) -> bool:
 
 def is_event(value: Any) -> bool:
     """A chunk: choices with a delta, or none and only usage (or, Azure's first one, the prompt's filter results)."""
-    if not is_object(value) or not is_list(value.get("choices")) or "output" in value:
+    if not is_object(value) or not is_list(value.get("choices")) or value.get("object") == "text_completion":
         return False
     choices: list[Any] = value["choices"]
     if not choices:

@@ -35,13 +35,13 @@ _PIECES: dict[str, tuple[str, str, str]] = {
 def is_request(body: Any) -> bool:
     """An `input` of typed items, or an `input` beside fields that only this API has."""
     given: Any = body.get("input") if is_object(body) else None
+    if is_response(body):
+        return "input" in body
     if not (is_list(given) or isinstance(given, str)) or not given or dialogue(body) is not None:
         return False
-    if is_list(given) and (dialogue(given) is None if len(body) == 1 else True) and has_items(given):
+    if is_list(given) and has_items(given) and (len(body) > 1 or dialogue(given) is None):
         return True
-    if is_list(given) and not any(is_object(item) and "role" in item for item in given):
-        return False
-    return is_response(body) or _is_asking(body)
+    return _is_asking(body) and (isinstance(given, str) or any(is_object(item) and "role" in item for item in given))
 
 
 def _is_asking(body: dict[str, Any]) -> bool:

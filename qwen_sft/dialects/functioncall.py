@@ -1,4 +1,4 @@
-"""Glaive: `<functioncall> {"name": ..., "arguments": '{...}'} </functioncall>`, answered by `FUNCTION RESPONSE: ...`.
+"""Glaive: `<functioncall> {"name": ..., "arguments": '{...}'}`, answered by `FUNCTION RESPONSE: ...`.
 
 The arguments stand as JSON, as a JSON string of it, or in single quotes, which is no JSON and which Glaive v2 writes.
 """
@@ -12,16 +12,18 @@ from qwen_sft.normalize import call, decode_json
 from qwen_sft.sample import Tool, ToolCall, is_object
 
 _OPENING = "<functioncall>"
-_CLOSING = re.compile(r"\s*(?:</?functioncall>)?\s*(?:<\|endoftext\|>)?\s*\Z")
+_ENDINGS = ("<|endoftext|>", "</functioncall>")
 _QUOTED = re.compile(r"""\{\s*"name"\s*:\s*"([^"\\]+)"\s*,\s*"arguments"\s*:\s*'(.*)'\s*\}""", re.DOTALL)
-_RESULT = re.compile(r"\s*FUNCTION RESPONSE:[ \t]*")
+_RESULT = "FUNCTION RESPONSE:"
 
 
 def _calls(text: str, _tools: Sequence[Tool]) -> tuple[str, list[ToolCall]] | None:
     before, opening, rest = text.partition(_OPENING)
     if not opening or _OPENING in rest:
         return None
-    body = _CLOSING.sub("", rest).strip()
+    body = rest.strip()
+    for ending in _ENDINGS:
+        body = body.removesuffix(ending).rstrip()
     found = _parsed(body)
     return None if found is None else (before.rstrip(), [call(*found)])
 
@@ -31,7 +33,7 @@ def _parsed(body: str) -> tuple[str, dict[str, Any]] | None:
     try:
         if quoted:
             name: Any = quoted[1]
-            given: Any = decode_json(quoted[2].replace("\\'", "'"))
+            given: Any = _unquoted(quoted[2])
         else:
             value: Any = decode_json(body)
             if not is_object(value) or not {"name"} <= set(value) <= {"name", "arguments"}:
@@ -43,9 +45,17 @@ def _parsed(body: str) -> tuple[str, dict[str, Any]] | None:
     return (name, given) if isinstance(name, str) and is_object(given) else None
 
 
+def _unquoted(text: str) -> Any:
+    r"""What stands between single quotes: JSON, in which \' may stand for an apostrophe."""
+    try:
+        return decode_json(text)
+    except ValueError:
+        return decode_json(text.replace("\\'", "'"))
+
+
 def _results(text: str) -> list[str] | None:
-    found = _RESULT.match(text)
-    return [text[found.end() :].strip()] if found else None
+    inner = text.strip()
+    return [inner.removeprefix(_RESULT).strip()] if inner.startswith(_RESULT) else None
 
 
 DIALECT = Dialect(

@@ -3,41 +3,43 @@
 One call a turn. The input must be a JSON object: a bare text does not say which argument it is.
 """
 
-import re
 from collections.abc import Sequence
 
 from qwen_sft.dialect import Dialect
 from qwen_sft.normalize import call, decode_json
 from qwen_sft.sample import Tool, ToolCall, is_object
 
-_TURN = re.compile(
-    r"(.*?)^Action:[ \t]*([^\n]+?)[ \t]*\n+Action Input:\s*(\{.*\})\s*(?:\nObservation:\s*)?\Z",
-    re.DOTALL | re.MULTILINE,
-)
-_THOUGHT = re.compile(r"\A\s*Thought:[ \t]*")
-_RESULT = re.compile(r"\s*Observation:[ \t]*\n?")
+_ACTION = "\nAction:"
+_INPUT = "Action Input:"
+_RESULT = "Observation:"
 
 
 def _calls(text: str, _tools: Sequence[Tool]) -> tuple[str, list[ToolCall]] | None:
-    found = _TURN.fullmatch(text)
-    if found is None or text.count("\nAction:") + text.startswith("Action:") != 1:
+    before, action, rest = f"\n{text}".partition(_ACTION)
+    name, _, given = rest.partition("\n")
+    given = given.lstrip("\n")
+    if not action or _ACTION in rest or not name.strip() or not given.startswith(_INPUT):
         return None
     try:
-        given = decode_json(found[3])
+        value = decode_json(given.removeprefix(_INPUT).rstrip().removesuffix(_RESULT).strip())
     except ValueError:
         return None
-    return (_THOUGHT.sub("", found[1]).strip(), [call(found[2], given)]) if is_object(given) else None
+    if not is_object(value):
+        return None
+    return before.strip().removeprefix("Thought:").strip(), [call(name.strip(), value)]
 
 
 def _results(text: str) -> list[str] | None:
-    found = _RESULT.match(text)
-    return [text[found.end() :]] if found else None
+    inner = text.lstrip()
+    if not inner.startswith(_RESULT):
+        return None
+    return [inner.removeprefix(_RESULT).lstrip(" \t").removeprefix("\n")]
 
 
 DIALECT = Dialect(
     name="react",
     title="Thought: ... Action: name Action Input: {...}",
-    marks=("Action Input:",),
+    marks=(_INPUT,),
     calls=_calls,
     results=_results,
 )

@@ -1,8 +1,8 @@
 """API-Bank dialogues: a file is one dialogue, and each line one event {role: User | AI | API}.
 
 An API event is a call and its result in one: both messages come from it. The assistant's line before it, if there is
-one, is the text of the calling turn. Calls have no ids. The declarations stand in API-Bank's source, not in its records;
-at level 2 a ToolSearcher call gives them as a result.
+one, is the text of the calling turn. Calls have no ids. The declarations stand in API-Bank's source, not in its
+records; at level 2 a ToolSearcher call gives them as a result.
 
 Source: DAMO-ConvAI, api-bank/lv1-lv2-samples.
 """

@@ -58,7 +58,7 @@ def read(record: Any) -> Reading:
         story = Story()
         for i, step in enumerate(value_at(record, (*root, "steps"))):
             place: Path = (*root, "steps", i)
-            if not is_object(step) or step.get("source") not in _SPEAKERS:
+            if not is_object(step) or step.get("source") not in tuple(_SPEAKERS):
                 return refused(place, "a step has no source of system, user or agent", "write {source, message}")
             _tell(story, place, step)
         holder: dict[str, Any] = value_at(record, root)
@@ -74,7 +74,9 @@ def _tell(story: Story, place: Path, step: dict[str, Any]) -> None:
     turn: Message = message({"role": role, "content": step.get("message")})
     calls: list[Any] = step["tool_calls"] if is_list(step.get("tool_calls")) else []
     if role == "assistant":
-        turn = message({"role": role, "content": step.get("message"), "reasoning_content": step.get("reasoning_content")})
+        turn = message(
+            {"role": role, "content": step.get("message"), "reasoning_content": step.get("reasoning_content")}
+        )
         if calls:
             turn["tool_calls"] = [_call(one) for one in calls]
     if role != "assistant" and not step.get("message") and _results(step):

@@ -1,10 +1,13 @@
 """Berkeley Function-Calling Leaderboard tasks with their answers: {id, question, function, ground_truth}.
 
-BFCL keeps prompts and answers in two files whose ids match; a record here needs both, so join them first:
-`jq -sc 'group_by(.id)[] | add' BFCL_v4_simple.json possible_answer/BFCL_v4_simple.json`. An answer lists the values that
-are acceptable: the first one is taken, and an optional argument that may be "" is left out. Multi-turn answers are
-Python calls, one list for each turn of `question`; they are read off the syntax tree, never run, with positional
-arguments named after the declared parameters in their order. The calls have no results: this is call supervision.
+BFCL keeps prompts and answers in two files whose ids match, and a record here is both of them:
+
+    jq -sc 'group_by(.id)[] | add' BFCL_v4_multiple.json possible_answer/BFCL_v4_multiple.json > merged.jsonl
+
+An answer lists the values that are acceptable: the first one is taken, and an optional argument whose first one is ""
+is left out. Multi-turn answers are Python calls, one list for each turn of `question`; they are read off the syntax
+tree, never run, with positional arguments named after the declared parameters in their order. The calls have no
+results: this is call supervision.
 
 Source: gorilla, berkeley-function-call-leaderboard (bfcl_eval/data, eval_checker/ast_eval/ast_checker.py).
 """
@@ -107,7 +110,11 @@ def _call(place: Path, answer: Any, schemas: dict[str, dict[str, Any]]) -> ToolC
     if isinstance(answer, str):
         made = _python_call(answer, schemas)
         if made is None:
-            return Finding(place, f"{answer[:80]!r} is no call with an exact reading", "name each argument, or declare the function so that their order is known")
+            return Finding(
+                place,
+                f"{answer[:80]!r} is no call with an exact reading",
+                "name each argument, or declare the function so that their order is known",
+            )
         return made
     if is_object(answer) and len(answer) == 1:
         ((name, given),) = answer.items()
@@ -167,12 +174,12 @@ def _properties(schema: Any) -> dict[str, Any]:
 
 def _json(value: Any) -> tuple[bool, Any]:
     """Whether a literal is a JSON value, and that value; a tuple is an array."""
-    if value is None or isinstance(value, str | bool | int | float):
+    if value is None or isinstance(value, str | int | float):  # bool too
         return True, value
     if isinstance(value, list | tuple):
         members = [_json(item) for item in value]  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
         return all(ok for ok, _ in members), [item for _, item in members]
-    if is_object(value) and all(isinstance(key, str) for key in value):
+    if is_object(value) and set(map(type, value)) <= {str}:
         members = [_json(item) for item in value.values()]
         return all(ok for ok, _ in members), dict(zip(value, (item for _, item in members), strict=True))
     return False, None

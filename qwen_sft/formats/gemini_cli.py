@@ -1,7 +1,7 @@
 """Gemini CLI's sessions (~/.gemini/tmp/<project>/chats), and those of Qwen Code before it wrote lines of its own.
 
-Older versions write one object {sessionId, projectHash, messages}, newer ones a line for the object without its messages
-and one for each message; a message whose calls are done is written again, and the last state counts. A message of the
+Older versions write one object {sessionId, projectHash, messages}, newer ones a line for that without its messages and
+one for each message; a message whose calls are done is written again, and the last state counts. A message of the
 model holds its text, the summaries of its thoughts, its calls and their results. {"$rewindTo": id} takes messages back,
 and {"$set": {messages}} replaces all of them, which begins another sample unless it says the same. Neither the system
 prompt nor the tools are logged.
@@ -16,11 +16,11 @@ from typing import Any
 from qwen_sft.blocks import Block, tell
 from qwen_sft.branches import Thread, Turn, conversations
 from qwen_sft.format import Event, Format, Reading
-from qwen_sft.geminiparts import block, listed, result
+from qwen_sft.geminiblocks import block
 from qwen_sft.metadata import metadata
-from qwen_sft.normalize import call
-from qwen_sft.sample import Path, is_list, is_object
-from qwen_sft.story import refused
+from qwen_sft.normalize import call, text
+from qwen_sft.sample import Message, Path, is_list, is_object
+from qwen_sft.story import Story, refused
 
 _MODEL = ("gemini", "qwen")
 _KINDS = (*_MODEL, "user", "info", "error", "warning")
@@ -113,7 +113,7 @@ class _Session:
             if is_list(record) and _is_message(line) and isinstance(line.get("id"), str):
                 self._states[line["id"]] = (at, line)
         self._thread = Thread()
-        self._said: list[tuple[Any, Any, Turn | None]] = []  # id, message, turn: what the model sees next
+        self._said: list[tuple[Any, Turn | None]] = []  # of each message that the model sees next, and its turn
         self._aside: list[Event] = []
 
     def read(self) -> Reading:
@@ -145,7 +145,7 @@ class _Session:
 
     def _note(self, at: Path, line: Any) -> None:
         if is_object(line) and "$rewindTo" in line:
-            ids = [name for name, _, _ in self._said]
+            ids = [name for name, _ in self._said]
             kept = ids.index(line["$rewindTo"]) if line["$rewindTo"] in ids else 0
             self._said = self._said[:kept]
             self._drop(at, line, "the session goes back to an earlier message")
@@ -154,20 +154,159 @@ class _Session:
         else:
             self._drop(at, line, "no message of a session", loses=is_object(line) and "content" in line)
 
-    def _message(self, at: Path, message: dict[str, Any], below: Any, *, restarts: bool = False) -> None:
-        kind = message["type"]
-        opening = next((p if isinstance(p, str) else p.get("text") for p in listed(message.get("content")) if p), "")
-        answered = is_object(below) and below.get("type") in _MODEL
-        if kind == "user" and not answered and isinstance(opening, str) and _COMMAND.match(opening):
-            return self._drop(at, message, "a command of the program, which no model answered")
-        if kind not in (*_MODEL, "user"):
-            return self._drop(at, message, f"a message of type {kind!r}, which only the screen shows")
-        turn = self._thread.say(self._said[-1][2] if self._said else None, restarts=restarts)
-        self._said.append((message.get("id"), message, turn))
+    def _tip(self) -> Turn | None:
+        return self._said[-1][1] if self._said else None
+
+    def _message(self, at: Path, message: dict[str, Any], below: Any) -> None:
+        why = _unseen(message, below)
+        if why:
+            self._drop(at, message, why)
+            self._said.append((message.get("id"), self._tip()))
+        else:
+            self._say(message, _story(at, message, self._tip()))
+
+    def _say(self, message: dict[str, Any], story: Story, *, restarts: bool = False) -> None:
+        if not story.messages:
+            self._aside += story.aside
+            return
+        turn = self._thread.say(self._tip(), restarts=restarts)
+        turn.story = story
+        self._said.append((message.get("id"), turn))
         if isinstance(message.get("model"), str):
             self._thread.labels.setdefault("model", message["model"])
-        blocks = _blocks(at, message)
-        if kind == "user":
-            return tell(turn.story, "user", self._known(turn, blocks))
-        tell(turn.story, "assistant", blocks)
-        return None
+
+    def _replace(self, given: list[tuple[Path, Any]]) -> None:
+        """Another history: what it has in common with the one before is told already, the rest is told anew."""
+        before = [entry for entry in self._said if entry[1] is not None]
+        self._said = []
+        for number, (at, message) in enumerate(given):
+            if not _is_message(message):
+                self._drop(at, message, "no message of a session")
+                continue
+            below = given[number + 1][1] if number + 1 < len(given) else None
+            why = _unseen(message, below)
+            if why:
+                self._drop(at, message, why)
+                continue
+            story = _story(at, message, self._tip())
+            known = before.pop(0) if before else None
+            if known and known[1] and (not story.messages or known[1].story.messages == story.messages):
+                before = [known, *before] if not story.messages else before
+                self._said += [known] if story.messages else []
+                self._aside += [Event(place, "merged", "repeats a message") for place in _places(at, message)]
+                continue
+            before = []
+            self._say(message, story, restarts=known is not None)
+
+
+def _unseen(message: dict[str, Any], below: Any) -> str | None:
+    """Why the model did not see a message; None if it did."""
+    kind = message["type"]
+    if kind not in (*_MODEL, "user"):
+        return f"a message of type {kind!r}, which only the screen shows"
+    first: Any = next(iter(_listed(message.get("content"))), None)
+    opening: Any = first.get("text") if is_object(first) else first
+    answered = is_object(below) and below.get("type") in _MODEL
+    if kind == "user" and not answered and isinstance(opening, str) and _COMMAND.match(opening):
+        return "a command of the program, which no model answered"
+    return None
+
+
+def _story(at: Path, message: dict[str, Any], previous: Turn | None) -> Story:
+    """The turns that a message holds."""
+    story = Story()
+    content: Any = message.get("content")
+    places = [(*at, "content", i) for i in range(len(content))] if is_list(content) else [(*at, "content")]
+    role = "user" if message["type"] == "user" else "assistant"
+    blocks = [block(place, part, role) for place, part in zip(places, _listed(content), strict=False)]
+    if message["type"] == "user":
+        told = [one.get("tool_call_id") for one in previous.story.messages] if previous else []
+        again = [one for one in blocks if one.kind == "result" and one.value.get("tool_call_id", told) in told]
+        for one in again:
+            story.merge(one.place, "repeats a result")
+        tell(story, "user", [one for one in blocks if one not in again])
+    else:
+        tell(story, "assistant", [*_thoughts(at, message), *blocks])
+        _tools(at, message, story)
+    for place in _places(at, message):
+        story.drop(place, "a message without content")  # nothing happens to those that are told
+    return story
+
+
+def _thoughts(at: Path, message: dict[str, Any]) -> list[Block]:
+    """The summaries of a model's thoughts, as the model wrote them: a heading and a text."""
+    made: list[Block] = []
+    given: Any = message.get("thoughts")
+    for i, thought in enumerate(given if is_list(given) else []):
+        said = [thought.get(key) for key in ("subject", "description")] if is_object(thought) else []
+        texts = [f"**{one}**" if k == 0 else one for k, one in enumerate(said) if isinstance(one, str) and one]
+        place = (*at, "thoughts", i)
+        made.append(
+            Block(place, "reasoning", "\n".join(texts)) if texts else Block(place, "dropped", "an empty thought")
+        )
+    return made
+
+
+def _tools(at: Path, message: dict[str, Any], story: Story) -> None:
+    """The calls of a message, but for those that its content holds too, and their results."""
+    given: Any = message.get("toolCalls")
+    calls = given if is_list(given) else []
+    known = [one for told in story.messages for one in told.get("tool_calls", [])]
+    for i, one in enumerate(calls):
+        place = (*at, "toolCalls", i)
+        if not is_object(one):
+            story.drop(place, "a call that is no object", loses=True)
+            continue
+        made = call(one.get("name"), one.get("args"), one.get("id"))
+        same = next((k for k in known if k == made or ("id" in k and k.get("id") == made.get("id"))), None)
+        if same is None:
+            story.join(place, {"role": "assistant", "content": "", "tool_calls": [made]})
+        else:
+            known.remove(same)
+            story.merge(place, "repeats a call of the content")
+    for i, one in enumerate(calls):
+        if is_object(one) and one.get("result") not in (None, []):
+            own = [part for part in _listed(one["result"]) if _id(part) == one.get("id")]
+            rest = [part for part in _listed(one["result"]) if _id(part) in (None, one.get("id"))]
+            message_of_tool = _result(rest if own else _listed(one["result"]), one)
+            story.keep((*at, "toolCalls", i, "result"), message_of_tool)
+
+
+def _result(parts: list[Any], called: dict[str, Any]) -> Message:
+    """A tool's message from the parts of its result: the text of responses; other parts, such as images, stay."""
+    made: list[Any] = []
+    for part in parts:
+        told = block((), part, "user")
+        content: Any = told.value.get("content") if told.kind == "result" else told.value
+        made += (
+            content
+            if is_list(content)
+            else [{"type": "text", "text": content} if isinstance(content, str) else content]
+        )
+    message: Message = {"role": "tool", "content": text(made)}
+    if called.get("id") not in (None, ""):
+        message["tool_call_id"] = called["id"]
+    if called.get("name") not in (None, ""):
+        message["name"] = called["name"]
+    return message
+
+
+def _listed(content: Any) -> list[Any]:
+    """The parts of a content that is a list of them, one of them, or a text."""
+    return content if is_list(content) else [] if content in (None, "") else [content]
+
+
+def _id(part: Any) -> Any:
+    """The id of the call that a part answers; None for a part that answers none."""
+    told: Any = part.get("functionResponse") if is_object(part) else None
+    return told.get("id") if is_object(told) else None
+
+
+FORMAT = Format(
+    name="gemini_cli",
+    title="Gemini CLI sessions: messages of user and gemini, with calls and results in one",
+    recognises=recognises,
+    events=events,
+    read=read,
+    joins=joins,
+)

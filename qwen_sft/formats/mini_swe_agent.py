@@ -1,14 +1,16 @@
 """mini-swe-agent trajectories: one `bash` block per turn as text, or in version 2 as a tool call.
 
 Older runs are a bare list of messages, newer ones {messages, info, trajectory_format: "mini-swe-agent-1"}. In text mode
-the model writes one ```mswea_bash_command (or ```bash) block per turn and gets `<returncode>…<output>…` back as a user's
-turn: both are lifted into a call of `bash` and its result, whatever the harness answered (an output, a timeout, the
-final submission). A turn whose block the harness could not take stays text, and so does the complaint after it. The
-last message can be the harness' own: `exit`, or an empty one behind a limit. The model never saw that.
+the model writes one ```mswea_bash_command (or ```bash) block per turn and gets `<returncode>…<output>…` back as a
+user's turn: both are lifted into a call of `bash` and its result, whatever the harness answered (an output, a timeout,
+the final submission). A turn whose block the harness could not take stays text, and so does the complaint after it. The
+last message can be the harness' own: `exit`, or an empty one behind a limit. The model never saw that. The system
+prompt goes on asking for blocks.
 
 Source: mini-swe-agent, agents/default.py (parse_action, add_message) and models/litellm_toolcall_model.py (the tool).
 """
 
+from itertools import pairwise
 from typing import Any
 
 from qwen_sft.chat import message
@@ -42,7 +44,7 @@ def _root(record: Any) -> Path | None:
 
 def _answers(turns: list[Any]) -> bool:
     """True if some fenced command is answered by a user's turn that begins with its return code."""
-    for asked, told in zip(turns, turns[1:], strict=False):
+    for asked, told in pairwise(turns):
         if not is_object(asked) or not is_object(told) or "agent" in asked:
             return False
         said, answer = asked.get("content"), told.get("content")

@@ -20,6 +20,7 @@ from qwen_sft.story import Story, refused
 _LIST_KEYS = ("messages", "all_messages", "message_history", "new_messages")
 _FILES = frozenset({"image-url", "audio-url", "video-url", "document-url", "binary", "uploaded-file"})
 _NO_LABELS = frozenset(ID_KEYS)
+_ONE_SYSTEM = "joined to the system prompt before it, as Pydantic AI does for an API that takes one"
 
 
 def _is_message(given: Any) -> bool:
@@ -54,10 +55,10 @@ def joins(gathered: Sequence[Any], line: Any) -> bool:
 
 def events(record: Any) -> list[Path]:
     """Each part of each message, a request's instructions, and a message without parts."""
-    found = _listed(record)
+    root, listed = _listed(record) or ((), [])
     places: list[Path] = []
-    for i, given in enumerate(found[1] if found else []):
-        at: Path = found[0] if given is record or found is None else (*found[0], i)
+    for i, given in enumerate(listed):
+        at: Path = root if given is record else (*root, i)
         parts: Any = given.get("parts") if is_object(given) else None
         if is_object(given) and given.get("instructions"):
             places.append((*at, "instructions"))
@@ -72,7 +73,7 @@ def read(record: Any) -> Reading:
         return refused((), "no messages of Pydantic AI", "give a list of messages")
     story = Story()
     labels: dict[str, Any] = {}
-    system: str | None = None
+    system: Any = None
     for i, given in enumerate(found[1]):
         at: Path = found[0] if given is record else (*found[0], i)
         if not is_object(given) or not is_list(given.get("parts")) or not given["parts"]:
@@ -80,8 +81,12 @@ def read(record: Any) -> Reading:
         if not is_object(given):
             continue
         parts: list[Any] = given["parts"] if is_list(given.get("parts")) else []
+        begun = len(story.messages)
         for k, part in enumerate(parts):
-            _tell(story, (*at, "parts", k), part, answers=given.get("kind") == "response", first=k == 0)
+            if given.get("kind") == "response":
+                _tell_said(story, (*at, "parts", k), part, follows=len(story.messages) > begun)
+            else:
+                _tell_asked(story, (*at, "parts", k), part)
         if given.get("instructions"):
             system = _instruct(story, (*at, "instructions"), given["instructions"], system)
         if given.get("kind") == "response":
@@ -90,16 +95,13 @@ def read(record: Any) -> Reading:
     return story.reading(fields.get("tools"), sample_id(fields), {**metadata(fields, without=_NO_LABELS), **labels})
 
 
-def _instruct(story: Story, place: Path, given: Any, system: str | None) -> str | None:
+def _instruct(story: Story, place: Path, given: Any, system: Any) -> Any:
     """Instructions stand behind the system prompts that begin the conversation; a model sees the latest ones only."""
-    if system is None:
-        said = next((k for k, turn in enumerate(story.messages) if turn.get("role") != "system"), len(story.messages))
-        if any(turn.get("role") == "assistant" for turn in story.messages):
-            story.drop(place, "instructions that begin in the middle of the conversation", loses=True)
-            return None
-        story.keep(place, {"role": "system", "content": given})
-        for one in (story.messages, story.origins):
-            one.insert(said, one.pop())  # pyright: ignore[reportArgumentType]  # an item of the same list
+    if system is None and not any(turn.get("role") == "assistant" for turn in story.messages):
+        if not _add_system(story, place, given, alone=False):
+            story.keep(place, {"role": "system", "content": given})
+            story.messages.insert(0, story.messages.pop())
+            story.origins.insert(0, story.origins.pop())
         return given
     if given == system:
         story.merge(place, "repeats the instructions")
@@ -108,18 +110,33 @@ def _instruct(story: Story, place: Path, given: Any, system: str | None) -> str 
     return system
 
 
-def _tell(story: Story, place: Path, part: Any, *, answers: bool, first: bool) -> None:
-    kind: Any = part.get("part_kind") if is_object(part) else None
-    if answers:
-        piece = _said(part, kind)
-        if isinstance(piece, str):
-            story.drop(place, piece, loses=True)
-        elif story.messages and not first and story.messages[-1].get("role") == "assistant":
-            story.join(place, piece, "a part of the response that begins before it")
-        else:
-            story.keep(place, piece)
+def _add_system(story: Story, place: Path, more: Any, *, alone: bool) -> bool:
+    """Joins a text to the system prompt that begins the conversation; with `alone`, if nothing was said since."""
+    first: Any = story.messages[0] if story.messages else {}
+    texts: list[Any] = [first.get("content"), more]
+    if first.get("role") != "system" or not all(isinstance(one, str) for one in texts):
+        return False
+    if alone and len(story.messages) > 1:
+        return False
+    story.messages[0] = {"role": "system", "content": "\n\n".join(texts)}
+    story.merge(place, _ONE_SYSTEM)
+    return True
+
+
+def _tell_said(story: Story, place: Path, part: Any, *, follows: bool) -> None:
+    piece = _said(part, part.get("part_kind") if is_object(part) else None)
+    if isinstance(piece, str):
+        story.drop(place, piece, loses=True)
+    elif follows:
+        story.join(place, piece, "a part of the response that begins before it")
     else:
-        story.keep(place, _asked(part, kind))
+        story.keep(place, piece)
+
+
+def _tell_asked(story: Story, place: Path, part: Any) -> None:
+    made = _asked(part, part.get("part_kind") if is_object(part) else None)
+    if made.get("role") != "system" or not _add_system(story, place, made.get("content"), alone=True):
+        story.keep(place, made)
 
 
 def _said(part: Any, kind: Any) -> Message | str:

@@ -53,7 +53,7 @@ def _has_items(turn: dict[str, Any]) -> bool:
     return (
         is_list(content)
         and bool(content)
-        and all(is_object(one) and len(one) == 1 and _ITEMS > set(one) for one in content)
+        and all(is_object(one) and len(one) == 1 and set(one) < _ITEMS for one in content)
     )
 
 

@@ -15,10 +15,10 @@ from qwen_sft.exchange import Exchange, api_format
 from qwen_sft.finding import Finding
 from qwen_sft.format import Conversation, Reading
 from qwen_sft.items import has_items, placed, turns
+from qwen_sft.legs import Leg, parent_of
 from qwen_sft.metadata import metadata
 from qwen_sft.normalize import sample_id
 from qwen_sft.sample import Message, Path, is_list, is_object
-from qwen_sft.sse import is_events, payloads
 from qwen_sft.story import Story
 
 _API = apis()["responses"]
@@ -27,77 +27,23 @@ _LISTS = ("items", "messages", "conversations")
 _NO_LABELS = frozenset({"id", "object", "uri", "url", "source_file", "interaction", "status", "status_code"})
 
 
-@dataclass(frozen=True, slots=True)
-class _Leg:
-    """A request and its response: the record, or the line of it at `at`."""
-
-    at: Path
-    record: Any
-    found: Exchange
-
-    @property
-    def previous(self) -> str:
-        """The id of the response that it continues; "" for none."""
-        bodies = [body for body in (self.found.request, self.found.answer) if is_object(body)]
-        return next(filter(None, (_text(body.get("previous_response_id")) for body in bodies)), "")
-
-    @property
-    def conversation(self) -> str:
-        """The id of the conversation that the provider keeps; "" for none."""
-        given: Any = self.found.request.get("conversation") if is_object(self.found.request) else None
-        return _text(given.get("id") if is_object(given) else given)
-
-    @property
-    def answer_id(self) -> str:
-        """The id of the response, or of the one that its stream tells of last; "" for none."""
-        answer: Any = self.found.answer
-        if isinstance(answer, str):
-            try:
-                answer = payloads(answer) if is_events(answer) else None
-            except ValueError:
-                return ""
-        told: list[Any] = (
-            [event.get("response") for event in answer if is_object(event)] if is_list(answer) else [answer]
-        )
-        return next(filter(None, (_text(body.get("id")) for body in reversed(told) if is_object(body))), "")
-
-    @property
-    def source(self) -> Any:
-        """The file that the record says it was taken from: ids need not be unique beyond it."""
-        return self.record.get("source_file") if is_object(self.record) else None
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else ""
-
-
-def _legs(record: Any) -> list[_Leg]:
+def _legs(record: Any) -> list[Leg]:
     """The exchanges of a record: one, or those of its lines if each after the first continues one before it."""
     found = _find(record)
     if found is not None:
-        return [_Leg((), record, found)]
-    legs: list[_Leg] = []
+        return [Leg((), record, found)]
+    legs: list[Leg] = []
     for i, line in enumerate(record if is_list(record) and len(record) > 1 else []):
         leg = _leg(line, (i,))
-        if leg is None or (legs and _parent(legs, leg) is None):
+        if leg is None or (legs and parent_of(legs, leg) is None):
             return []
         legs.append(leg)
     return legs
 
 
-def _leg(line: Any, at: Path = ()) -> _Leg | None:
+def _leg(line: Any, at: Path = ()) -> Leg | None:
     found = _find(line) if is_object(line) else None
-    return _Leg(at, line, found) if found and found.request is not None and found.answer else None
-
-
-def _parent(legs: Sequence[_Leg], leg: _Leg) -> int | None:
-    """Which of the exchanges before it one continues: the last that fits."""
-    previous, conversation = leg.previous, leg.conversation
-    for i in reversed(range(len(legs) if previous or conversation else 0)):
-        fits = legs[i].answer_id == previous if previous else legs[i].conversation == conversation
-        if fits and legs[i].source == leg.source:
-            return i
-    return None
+    return Leg(at, line, found) if found and found.request is not None and found.answer else None
 
 
 def _find(record: Any) -> Exchange | None:
@@ -126,7 +72,7 @@ def joins(gathered: Sequence[Any], line: Any) -> bool:
     if not (leg.previous or leg.conversation):
         return False
     before = [_leg(value) for value in gathered]
-    return _parent([found for found in before if found], leg) is not None
+    return parent_of([found for found in before if found], leg) is not None
 
 
 def events(record: Any) -> list[Path]:
@@ -154,7 +100,7 @@ def _echoed(found: Exchange, body: Any) -> list[tuple[Path, Any]]:
 class _Told:
     """What an exchange says, at the places of the record: its instructions, its input, its output."""
 
-    leg: _Leg
+    leg: Leg
     prompt: Turns
     asked: Turns
     answered: Turns
@@ -172,7 +118,7 @@ def read(record: Any) -> Reading:
     absent = _absent(told[0]) if told else None
     if absent or not told:
         return Reading(refusal=absent)
-    parents = [_parent(legs[:i], leg) for i, leg in enumerate(legs)]
+    parents = [parent_of(legs[:i], leg) for i, leg in enumerate(legs)]
     chains: list[list[_Told]] = []
     for end in [i for i in range(len(legs)) if i not in parents]:
         path = [end]
@@ -189,7 +135,7 @@ def read(record: Any) -> Reading:
     return Reading(made_of, list(aside.values()))
 
 
-def _told(leg: _Leg) -> _Told | Finding:
+def _told(leg: Leg) -> _Told | Finding:
     said = exchange.told(_API, leg.found)
     if isinstance(said, Finding):
         return said
@@ -198,6 +144,8 @@ def _told(leg: _Leg) -> _Told | Finding:
     n_prompt = 0 if leg.found.bare else sum(origin[at : at + 1] == ("instructions",) for origin in asked.origins)
     prompt = Turns(asked.messages[:n_prompt], asked.origins[:n_prompt])
     echoed = turns(_echoed(leg.found, body))
+    if echoed.refusal:
+        return echoed.refusal
     rest = replace(asked, messages=asked.messages[n_prompt:], origins=asked.origins[n_prompt:])
     parts = (prompt if prompt.messages else echoed, rest, choices[0] if choices else Turns())
     return _Told(leg, *(_moved(part, leg.at) for part in parts))
@@ -232,6 +180,7 @@ def _story(chain: Sequence[_Told]) -> Story:
             else:
                 story.drop(place, "instructions that a later request replaces", loses=True)
         n_repeated = _n_repeated(told)
+        _tell(story, told.prompt, len(told.prompt.messages))
         _tell(story, told.asked, 0)
         for place in told.answered.origins[:n_repeated]:
             story.merge(place, "repeats the input")

@@ -64,4 +64,5 @@ FORMAT = Format(
     recognises=recognises,
     events=events,
     read=read,
+    generic=True,
 )

@@ -1,9 +1,10 @@
 """smolagents memory: the steps of a run (`agent.memory.get_full_steps()`), alone or under `steps`.
 
-A ToolCallingAgent's step has the model's calls. A CodeAgent's step has the model's text, which ends in code: the code is
-lifted into a call of `python_interpreter` where the text ends in it exactly, else the text stays, and what was observed
-is a user's turn. All results of a step are one text. The system prompt stands in `model_input_messages` of the first
-step; the rest of these repeats the steps before and is not read.
+A ToolCallingAgent's step has the model's calls. A CodeAgent's step has the model's text, which ends in code: the code
+is lifted into a call of `python_interpreter` where the text ends in it exactly, else the text stays, and what was
+observed is a user's turn. All results of a step are one text. The system prompt stands in `model_input_messages` of the
+first step; the rest of these repeats the steps before and is not read. What the harness wrote around results and after
+a plan is not in the steps.
 
 Source: smolagents, src/smolagents/memory.py (dict, to_messages) and agents.py.
 """
@@ -97,7 +98,9 @@ def read(record: Any) -> Reading:
             story.drop(place, "a step of no known kind", loses=True)
     fields: Any = record if is_object(record) else {}
     labels = metadata(fields, without=("id", "output")) | {"answered": success}
-    return story.reading([_TOOL] if lifted else None, sample_id(fields), labels | ({"lifted_commands": lifted} if lifted else {}))
+    return story.reading(
+        [_TOOL] if lifted else None, sample_id(fields), labels | ({"lifted_commands": lifted} if lifted else {})
+    )
 
 
 def _task(step: dict[str, Any]) -> Any:

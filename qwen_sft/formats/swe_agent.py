@@ -96,7 +96,7 @@ def read(record: Any) -> Reading:
         for agent in dict.fromkeys(_agent(given) for _, given in turns):
             seen = [(place, given) for place, given in turns if _agent(given) == agent]
             one, gone = _conversation(record, holder, seen)
-            made += [one] if one.sample["messages"] else []
+            made.append(one)
             aside += gone
     return Reading(made, aside)
 
@@ -113,7 +113,7 @@ def _conversation(record: Any, holder: Any, turns: Sequence[tuple[Path, Any]]) -
         action: Any = given.get("action")
         call = calling(turn, (fenced, tagged), action if isinstance(action, str) else None)
         if asked and turn.get("role") == "user" and not given.get("is_demo"):
-            turn = {"role": "tool", "content": turn.get("content")}
+            turn: Message = {"role": "tool", "content": turn.get("content")}
         lifted += call is not None
         left += call is None and turn.get("role") == "assistant" and "tool_calls" not in turn
         asked = call is not None
@@ -170,7 +170,10 @@ def _labels(record: dict[str, Any], holder: Any) -> dict[str, Any]:
     made = metadata(
         {"cost": cost, "api_calls": value_at(stats, ("api_calls",))},
         {"exit_status": value_at(info, ("exit_status",)), "success": record.get("target")},
-        {"model": value_at(config, ("agent", "model", "name")), "task_id": value_at(config, ("problem_statement", "id"))},
+        {
+            "model": value_at(config, ("agent", "model", "name")),
+            "task_id": value_at(config, ("problem_statement", "id")),
+        },
         record,
         without=_NO_LABELS,
     )

@@ -2,12 +2,13 @@
 
 Calls are {id, name, arguments, requestor}; a result names its call in its own `id`. In tau2 the user has tools too:
 what the user's side calls and gets back (requestor "user") never reaches the agent and is dropped. The agent's system
-prompt is not recorded, only the policy that it holds: the policy is the system turn. The agent often opens with a
-greeting that the harness wrote. A results file also declares the tools, as {name, doc, params, returns}.
+prompt is not recorded, only the policy that it holds: the policy is the system turn. The greeting with which a run
+opens is the harness' own: the agent was shown it and never said it, so it is not trained. A results file also declares
+the tools, as {name, doc, params, returns}.
 
 NeMo-Gym's rows, which hold the same run as a Responses request and answer, are read as that: it has the whole prompt.
 
-Source: tau2-bench, src/tau2/data_model/message.py and simulation.py.
+Source: tau2-bench, src/tau2/data_model (message.py, simulation.py) and orchestrator (DEFAULT_FIRST_AGENT_MESSAGE).
 """
 
 from typing import Any
@@ -19,6 +20,7 @@ from qwen_sft.sample import Path, is_list, is_object, value_at
 from qwen_sft.story import Story, refused
 
 _USERS = "the user's own call or its result, which the agent never saw"
+_GREETING = "Hi! How can I help you today?"
 _INFO: Path = ("info", "environment_info")
 
 
@@ -35,7 +37,8 @@ def _runs(record: Any) -> list[Path]:
     if is_list(listed):
         runs: list[Path] = [("simulations", i) for i in range(len(listed))]
         return runs if any(_is_run(value_at(record, run)) for run in runs) else []
-    return next(([run] for run in ((), ("result",)) if _is_run(value_at(record, run))), [])
+    alone: list[Path] = [(), ("result",)]
+    return [run for run in alone if _is_run(value_at(record, run))][:1]
 
 
 def _is_run(run: Any) -> bool:
@@ -115,7 +118,8 @@ def _tell(story: Story, place: Path, given: dict[str, Any]) -> None:
         else:
             story.keep(place, message({**given, "tool_calls": None}))
         return
-    story.keep(place, message(given))
+    greets = place[-1] == 0 and role == "assistant" and given.get("content") == _GREETING and not given.get("raw_data")
+    story.keep(place, message({**given, "train": False} if greets else given))
 
 
 def _tools(defined: Any) -> tuple[list[Any] | None, Any]:

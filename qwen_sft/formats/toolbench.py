@@ -24,7 +24,9 @@ from qwen_sft.story import Story, refused
 
 _LISTS: Path = ("answer_generation", "train_messages")
 _ROLES = {"system": "system", "user": "user", "function": "tool", "assistant": "assistant"}
-_ACTION = re.compile(r"\s*(?:Thought:(?P<thought>.*?)\n)?Action:(?P<name>[^\n]*)\nAction Input:(?P<input>.*)", re.DOTALL)
+_ACTION = re.compile(
+    r"\s*(?:Thought:(?P<thought>.*?)\n)?Action:(?P<name>[^\n]*)\nAction Input:(?P<input>.*)", re.DOTALL
+)
 _APIS = "Specifically, you have access to the following APIs: "
 _LONGEST = 1_000_000  # characters of a Python literal that are parsed
 
