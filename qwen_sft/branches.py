@@ -249,7 +249,8 @@ def conversations(
     for number, conversation in enumerate(made[1:], start=2):
         if name is not None:
             conversation.sample["id"] = f"{name}#{number}"
-    return made, list(aside.values())
+    kept = {place for conversation in made for place in conversation.origins}
+    return made, [event for event in aside.values() if event.path not in kept]
 
 
 def untrained(message: Message) -> Message:

@@ -15,11 +15,18 @@ SPEAKERS = {
     "human": "user",
     "gpt": "assistant",
     "chatgpt": "assistant",
+    "bing": "assistant",
+    "bard": "assistant",
     "function_call": "assistant",
+    "tool_call": "assistant",
     "observation": "tool",
     "function_response": "tool",
+    "tool_response": "tool",
 }
 """Who speaks in ShareGPT's `from`, and what that is called in a sample; every other name stays what it is."""
+
+CALLERS = ("function_call", "tool_call")
+"""The speakers whose words are calls."""
 
 SAID = ("refusal", "audio")
 """What a model can say beside `content`; each has a field of its own in the message."""
@@ -160,13 +167,13 @@ def _reasoning(given: dict[str, Any]) -> Any:
 def spoken(given: dict[str, Any]) -> Message:
     """One message of a sample, from a ShareGPT turn {from, value}.
 
-    The value of a `function_call` is a call {name, arguments} as JSON, or a list of them. One that is not becomes the
-    call itself, which the schema rule names.
+    The value of one of CALLERS is a call {name, arguments} as JSON, or a list of them. One that is not becomes the call
+    itself, which the schema rule names.
     """
     speaker: Any = given.get("from")
     role: Any = SPEAKERS.get(speaker, speaker) if isinstance(speaker, str) else speaker
     fields: dict[str, Any] = {**given, "role": role, "content": given.get("value")}
-    if speaker == "function_call":
+    if speaker in CALLERS:
         fields |= {"content": None, "tool_calls": _called(given.get("value")), "function_call": None}
     return message(fields)
 
@@ -217,9 +224,13 @@ def joined(turn: Message, more: Message) -> Message | None:
 
     A turn is reasoning, then text, then calls, and a piece must not come before what the turn has already: text behind
     a call stays a message of its own. Two texts, or two reasonings, are joined by a newline, as parts of content are.
+    What the trace says about training is of the whole turn: pieces that differ in it stay apart.
     """
     said_calls = [*_calls_of(turn), *_calls_of(more)]
     if turn.get("role") != "assistant" or more.get("role") != "assistant" or not all(map(is_object, said_calls)):
+        return None
+    trained, also_trained = ({key: piece[key] for key in ("train", "weight") if key in piece} for piece in (turn, more))
+    if trained != also_trained:
         return None
     has_calls, has_text = "tool_calls" in turn, turn.get("content") != ""
     if (has_calls and more.get("content") != "") or ((has_calls or has_text) and "reasoning_content" in more):
@@ -233,7 +244,7 @@ def joined(turn: Message, more: Message) -> Message | None:
         made["reasoning_content"] = _one(thoughts)
     if said_calls:
         made["tool_calls"] = said_calls
-    return made
+    return {**made, **trained}
 
 
 def _calls_of(turn: Message) -> list[Any]:

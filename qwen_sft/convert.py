@@ -33,7 +33,7 @@ def convert(
     *,
     each: Callable[[Outcome], None] = lambda _: None,
 ) -> Totals:
-    """Writes the samples of some inputs, and beside them the records that gave none.
+    """Writes the samples of some inputs, and beside them the records that gave none; `n_samples` is what was written.
 
     Results come into the order of their calls and tool schemas become JSON Schema, as for training; where that changes
     the tools, the trace's own are kept in the metadata as `tools_original`.
@@ -53,17 +53,19 @@ def convert(
     for source in inputs:
         if source.path is not None and any(source.path.resolve() == path.resolve() for path in targets):
             raise OutputError(f"{source.name!r} is an input and would be overwritten; name another --out")
-    totals = Totals(n_files=len(inputs))
+    totals, n_written = Totals(n_files=len(inputs)), 0
     with _opened(out) as samples, _opened(str(aside)) if aside is not None else nullcontext() as refused:
         for outcome in outcomes(inputs, pipeline):
             if not outcome.rejected:
                 _shape(outcome, settings)
                 for conversation in outcome.conversations:
                     samples.write(json_line(conversation.sample))
+                n_written += len(outcome.conversations)
             elif refused is not None:
                 refused.write(rejected(outcome))
             tally(totals, outcome)
             each(outcome)
+    totals.n_samples = n_written
     if aside is not None and not totals.n_rejected:
         aside.unlink(missing_ok=True)
     return totals

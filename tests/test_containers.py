@@ -1,8 +1,10 @@
 """Containers: archives, tables, event streams, datasets' folders and URLs give what the files in them would."""
 
 import gzip
+import hashlib
 import io
 import json
+import os
 import struct
 import subprocess
 import sys
@@ -237,8 +239,6 @@ def test_archive_from_stdin_is_known_by_its_first_bytes(monkeypatch: pytest.Monk
 
 @pytest.mark.parametrize("name", ["a.zip", "a.tar", "a.tar.gz", "a.arrow", "a.parquet"])
 def test_sha256_of_what_is_not_read_in_order_is_that_of_the_file(tmp_path: Path, name: str):
-    import hashlib
-
     table = pa.table({"n": list(range(1000))})
     path = tmp_path / name
     if name == "a.parquet":
@@ -564,6 +564,16 @@ def test_line_of_garbage_names_its_byte(tmp_path: Path):
     assert said == ["not JSON: Expecting value at column 1; the record begins at byte 9"]
 
 
+@pytest.mark.parametrize("garbage", [b'{"torn": "x', b"garbage", b"\0\0", b'{"a": 1} x', b"\xff"])
+def test_garbage_in_the_first_line_does_not_hide_the_others(monkeypatch: pytest.MonkeyPatch, garbage: bytes):
+    found = piped(monkeypatch, garbage + b'\n{"n": 1}\n{"n": 2}\n')
+    assert [(r.where.line, bool(r.fault), r.data) for r in found] == [
+        *((1, True, None), (2, False, {"n": 1}), (3, False, {"n": 2})),
+    ]
+    whole = b'{"a":\n{"b": 1},\n"c": [\n{"d": 1}\n]}'
+    assert [r.data for r in piped(monkeypatch, whole)] == [{"a": {"b": 1}, "c": [{"d": 1}]}]
+
+
 @pytest.mark.parametrize("limit", [1, 5, 30, 1 << 23])
 @pytest.mark.parametrize("chunk", [3, 64])
 def test_value_found_by_its_brackets_is_the_one_that_is_parsed(
@@ -618,6 +628,13 @@ def peak(kind: str, mebibytes: int) -> tuple[int, int]:
     return int(n_records), int(kilobytes)
 
 
+PEAK = r"""
+import re, sys
+from pathlib import Path
+from qwen_sft.ingest import expand, records
+n = sum(1 for one in expand(sys.argv[1:]) for _ in records(one))
+print(n, re.search(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text())[1])
+"""
 KINDS = ["records.jsonl", "records.json", "line.jsonl", "item.json", "text.json", "events.sse"]
 
 
@@ -638,6 +655,25 @@ def test_memory_stays_flat_over_two_gibibytes(kind: str):
     assert most - peak("records.jsonl", 1)[1] < 200_000
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_memory_stays_flat_over_one_row_group_and_over_an_arrow_stream(tmp_path: Path):
+    def most(n: int, suffix: str) -> int:
+        column = pa.array(os.urandom(2500).hex() for _ in range(n))
+        path = tmp_path / f"{n}{suffix}"
+        if suffix == ".parquet":
+            pq.write_table(pa.table({"a": column}), path, row_group_size=n, compression="none", use_dictionary=False)
+        else:
+            table = pa.table({"a": column})
+            with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_stream(sink, table.schema) as writer:
+                writer.write_table(table, max_chunksize=1000)
+        n_read, kilobytes = subprocess.check_output([sys.executable, "-c", PEAK, str(path)]).split()
+        assert int(n_read) == n
+        return int(kilobytes)
+
+    for suffix in (".parquet", ".arrow"):
+        assert most(30_000, suffix) - most(10, suffix) < 90_000, suffix
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_memory_stays_flat_over_an_archive_that_unpacks_to_two_gibibytes(tmp_path: Path):
@@ -648,12 +684,7 @@ def test_memory_stays_flat_over_an_archive_that_unpacks_to_two_gibibytes(tmp_pat
     ):
         for _ in range(2048):
             a.write(b"\0" * (1 << 20))
-    script = (
-        "import re, sys; from qwen_sft.ingest import expand, records\n"
-        "n = sum(1 for one in expand(sys.argv[1:]) for _ in records(one))\n"
-        "print(n, re.search(r'VmHWM:\\s+(\\d+)', open('/proc/self/status').read())[1])"
-    )
-    n, most = subprocess.check_output([sys.executable, "-c", script, str(path)]).split()
+    n, most = subprocess.check_output([sys.executable, "-c", PEAK, str(path)]).split()
     assert int(n) == 1
     assert int(most) - peak("records.jsonl", 1)[1] < 200_000
 

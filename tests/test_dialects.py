@@ -314,9 +314,88 @@ def test_any_text_is_read_or_left(text: str, role: str):
     assert len(lifted(Conversation(sample, [("messages", 0)])).origins) >= 1
 
 
+# What is lifted.
+
+
+def user(text: str) -> dict[str, Any]:
+    return {"role": "user", "content": text}
+
+
+def said(text: str, *calls: Any, **fields: Any) -> dict[str, Any]:
+    return {"role": "assistant", "content": text, **({"tool_calls": list(calls)} if calls else {}), **fields}
+
+
+def lift(*messages: Any, tools: Any = TOOLS) -> list[Any]:
+    """The messages of a sample after lifting, each with its place."""
+    sample: Any = {"messages": list(messages), **({} if tools is None else {"tools": tools})}
+    made = lifted(Conversation(sample, [("messages", i) for i in range(len(messages))]))
+    changed = made.sample["messages"] != sample["messages"]
+    assert made.rebuilt == changed
+    return [(place[1], message) for place, message in zip(made.origins, made.sample["messages"], strict=True)]
+
+
+HERMES = '<tool_call>{"name": "f", "arguments": {}}</tool_call>'
+
+
+def test_calls_and_the_results_behind_them_are_lifted_in_their_places():
+    two = f"{HERMES}\n{HERMES}"
+    results = "<tool_response>1</tool_response><tool_response>2</tool_response>"
+    assert lift(user("x"), said(two, weight=0.5), user(results), said("Done.")) == [
+        (0, user("x")),
+        (1, said("", call("f"), call("f"), weight=0.5)),
+        (2, {"role": "tool", "content": "1"}),
+        (2, {"role": "tool", "content": "2"}),
+        (3, said("Done.")),
+    ]
+
+
+def test_result_in_a_tool_turn_keeps_what_else_the_turn_says():
+    given = {"role": "tool", "tool_call_id": "c", "name": "f", "content": "<tool_response>\n1\n</tool_response>"}
+    assert lift(said(HERMES), given)[1] == (1, {**given, "content": "1"})
+    plain = {"role": "tool", "content": "1"}
+    assert lift(said("[f(i=1)]"), plain)[1] == (1, plain)
+
+
+@pytest.mark.parametrize(
+    "turns",
+    [
+        [user(HERMES)],
+        [said(HERMES.replace('"f"', '"g"'))],
+        [said(HERMES), said("", call("f"))],
+        [said("It is [1](https://a.b)")],
+        [said([{"type": "text", "text": HERMES}])],
+    ],
+)
+def test_what_is_no_call_to_a_declared_tool_or_stands_beside_real_ones_is_left(turns: list[Any]):
+    assert [message for _, message in lift(*turns)] == turns
+
+
+def test_without_declared_tools_nothing_is_lifted():
+    assert lift(said(HERMES), tools=None) == [(0, said(HERMES))]
+    assert lift(said(HERMES), tools="f") == [(0, said(HERMES))]
+
+
+@pytest.mark.parametrize("behind", ["<tool_response>1</tool_response>" * 2, "Observation: 1", "1"])
+def test_turn_behind_a_call_that_is_not_exactly_its_result_is_left(behind: str):
+    assert lift(said(HERMES), user(behind))[1] == (1, user(behind))
+
+
+def test_result_counts_only_directly_behind_its_call():
+    result = user("<tool_response>1</tool_response>")
+    assert lift(said(HERMES), user("Well?"), result)[2] == (2, result)
+    assert lift(said(HERMES), result, result)[2] == (2, result)
+
+
+def test_one_tool_list_in_python_spelling_is_lifted():
+    assert lift_tools("<tools> [{'name': 'f', 'parameters': None}] </tools>") == (
+        [{"type": "function", "function": {"name": "f"}}],
+        "",
+    )
+
+
 # What it costs.
 
-_LONG = 100_000
+_LONG = 40_000
 _REPEATED = [
     *("[(", "[f(", "f(),", "(", "[", "{", "{'a':", "a=1,", "'", '"', "\\", "1", "1.", "-", "f", " ", "\n", "\t \n"),
     *("<tool_call>", "</tool_call>", "<tool_call></tool_call>", "<tool_call>{", "<tool_call><function=f>"),
@@ -325,7 +404,7 @@ _REPEATED = [
 ]
 _BEFORE = ["", "[", "[f(a=", "[f(a='", "<functioncall> {\"name\": \"f\", \"arguments\": '", "Action: f\nAction Input:"]
 _BEFORE += ["<tool_call>", "<tool_call><function=f>", "<tool_call><function=f><parameter=s>", "<tool_response>"]
-_BEHIND = ["", ")]", "'}", "</tool_call>", "x"]
+_BEHIND = ["", ")]", "'}", "</tool_call>"]
 
 
 @pytest.mark.parametrize("before", _BEFORE, ids=range(len(_BEFORE)))
@@ -340,6 +419,11 @@ def test_hostile_text_costs_steps_and_decoded_characters_in_proportion_to_its_le
             steps = steps_of(lambda text=text: read_by_all(text))
             assert steps < 16 * len(text), text[:60]
             assert sum(decoded) < 8 * len(text), text[:60]
+
+
+@pytest.mark.parametrize("text", ["[" + "(" * 10**6, "<tool_call>" * 10**5, "[f(a=" + "[" * 10**6], ids=range(3))
+def test_a_million_hostile_characters_cost_fewer_steps_than_they_are(text: str):
+    assert steps_of(lambda: read_by_all(text)) < len(text)
 
 
 def read_by_all(text: str) -> None:

@@ -235,7 +235,8 @@ TOOL = {"type": "function", "function": {"name": "f"}}
         ),
         ('<tools>\n{"name": "f"}\n{"name": "f"}\n</tools>', ([TOOL, TOOL], "")),
         ("<tools>[]</tools>Talk.", ([], "Talk.")),
-        ("<tools>[{'name': 'f'}]</tools>", None),
+        ("<tools>[{'name': 'f'}]</tools>", ([TOOL], "")),
+        ("<tools>[{'name': 'f']</tools>", None),
         ('<tools>[{"description": "f"}]</tools>', None),
         ('<tools>[{"name": "f"}]</tools><tools>[{"name": "g"}]</tools>', None),
         ('<tools>[{"name": "f"}]', None),
@@ -247,7 +248,7 @@ def test_tools_are_lifted_only_from_exact_text(text: str, lifted: Any):
 
 
 def test_hermes_keeps_its_text_where_the_tools_have_no_exact_reading():
-    system = "Tools: <tools>[{'name': 'f'}]</tools>"
+    system = "Tools: <tools>[{'name': f}]</tools>"
     record = {"messages": [{"role": "system", "content": system}, {"role": "user", "content": "x"}], "tools": [TOOL]}
     assert samples("hermes", record) == [{"messages": record["messages"], "tools": [TOOL]}]
 

@@ -21,8 +21,8 @@ _NO_LABELS = frozenset({*_DURATIONS, "total_duration"})
 
 def is_request(body: Any) -> bool:
     """Messages, with `options` or `keep_alive` beside them or `images` or `tool_name` in them."""
-    found = _dialogue(body)
-    if found is None or not isinstance(body.get("model"), str):
+    found = _dialogue(body) if is_object(body) and isinstance(body.get("model"), str) else None
+    if found is None:
         return False
     return is_object(body.get("options")) or "keep_alive" in body or any(map(_is_own, found.turns))
 

@@ -66,8 +66,15 @@ def asked(body: Any) -> Turns:
         messages=[message(given) for given in found.turns],
         origins=found.places,
         tools=body[key] if key else None,
-        metadata=metadata(body, without=_NO_LABELS),
+        metadata=labels(body),
     )
+
+
+
+def labels(body: Any) -> dict[str, Any]:
+    """The body's labels; those under `metadata`, where our own samples have them, come as they stand."""
+    own: Any = body.get("metadata")
+    return {**metadata(body, without=_NO_LABELS), **(own if is_object(own) else {})}
 
 
 def answered(body: Any) -> list[Turns]:

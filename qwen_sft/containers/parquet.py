@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from qwen_sft.container import Container, File
 from qwen_sft.record import Record
+from qwen_sft.streams import CHUNK
 
 _BATCH = 256
 
@@ -17,7 +18,8 @@ def _records(file: File) -> Iterator[Record]:
     from qwen_sft.columnar import opened, rows
 
     source = file.path or file.whole()
-    with opened(file.name, "Parquet", lambda: pq.ParquetFile(source)) as parquet:
+    # By default it holds a whole row group, which may be the whole file.
+    with opened(file.name, "Parquet", lambda: pq.ParquetFile(source, buffer_size=CHUNK, pre_buffer=False)) as parquet:
         yield from rows(file.name, parquet.schema_arrow, parquet.iter_batches(batch_size=_BATCH))
 
 

@@ -117,20 +117,21 @@ class _Session:
         self._aside: list[Event] = []
 
     def read(self) -> Reading:
-        begun: set[Any] = set()
+        begun: set[str] = set()
         for number, (at, line) in enumerate(self._lines):
             below = self._lines[number + 1][1] if number + 1 < len(self._lines) else None
             inner = _unfolded(at, line)
             if inner[0][0] != at:
                 self._replace(inner)
             elif _is_message(line):
-                name: Any = line.get("id") if isinstance(line.get("id"), str) else None
-                place, state = self._states.get(name, (at, line))
-                if name is not None and place != at:
+                name: Any = line.get("id")
+                tracked = isinstance(name, str) and name in self._states
+                place, state = self._states[name] if tracked else (at, line)
+                if place != at:
                     self._drop(at, line, "an earlier state of a message that a later line holds")
-                if name not in begun or name is None:
+                if not tracked or name not in begun:
+                    begun.add(str(name))
                     self._message(place, state, below)
-                begun.add(name)
             else:
                 self._note(at, line)
         labels = metadata(self._thread.labels, self._head, without=_NO_LABELS)
@@ -226,7 +227,9 @@ def _story(at: Path, message: dict[str, Any], previous: Turn | None) -> Story:
             story.merge(one.place, "repeats a result")
         tell(story, "user", [one for one in blocks if one not in again])
     else:
-        tell(story, "assistant", [*_thoughts(at, message), *blocks])
+        told = [*_thoughts(at, message), *blocks]
+        if told:
+            tell(story, "assistant", told)
         _tools(at, message, story)
     for place in _places(at, message):
         story.drop(place, "a message without content")  # nothing happens to those that are told

@@ -181,7 +181,7 @@ class _Log:
         else:
             said = {"role": "assistant", "content": ""}
         answer.pieces.append((place, {**said, "tool_calls": [called]} if called else said))
-        next(names for names, turn in reversed(self._seen) if turn is answer.turn).append(event.get("id"))
+        self._name(answer, event)
         if isinstance(key, str | int):
             self._calls[key] = (answer, value_at(called, ("function", "name")))
 
@@ -196,9 +196,18 @@ class _Log:
         if answer is None:
             return self._keep(place, event, message)
         answer.results.append((place, message))
-        return next(names for names, turn in reversed(self._seen) if turn is answer.turn).append(event.get("id"))
+        return self._name(answer, event)
+
+    def _name(self, answer: Answer, event: dict[str, Any]) -> None:
+        """An answer goes by the names of all of its events; what a condensation took over has its names already."""
+        for names, turn in reversed(self._seen):
+            if turn is answer.turn:
+                names.append(event.get("id"))
+                return
 
     def _action(self, place: Path, event: dict[str, Any], action: Any, args: dict[str, Any]) -> None:
+        if not isinstance(action, str):
+            return self._drop(place, "no event")
         is_user = event.get("source") == "user"
         told = _fields(event, "tool_call_metadata")
         if action == "condensation":
@@ -225,6 +234,7 @@ class _Log:
             self._say(place, event, None, cast("Message", said), call(action, given), event.get("id"))
         else:
             self._drop(place, f"an action {action!r} that is no turn", loses=action in ("run", "run_ipython"))
+        return None
 
     def _called(self, place: Path, event: dict[str, Any], told: dict[str, Any], said: Any) -> None:
         """An action that was a call of an answer, which the event holds."""

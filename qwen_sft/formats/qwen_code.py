@@ -129,6 +129,8 @@ class _Session:
         turn = thread.go_on()
         for place, content in contents:
             blocks = _blocks(place, content)
+            if not blocks:
+                continue
             n_before = len(turn.story.messages)
             tell(turn.story, _role(content), blocks)
             for message in turn.story.messages[n_before:]:
@@ -141,10 +143,10 @@ class _Session:
         for key in _LABELS:
             if isinstance(line.get(key), str):
                 thread.labels.setdefault(key, line[key])
-        tell(
-            turn.story, "assistant", [one for place, content in _contents(at, line) for one in _blocks(place, content)]
-        )
-        if not _contents(at, line) or not line["message"]["parts"]:
+        blocks = [one for place, content in _contents(at, line) for one in _blocks(place, content)]
+        if blocks:
+            tell(turn.story, "assistant", blocks)
+        else:
             self._drop(at, line, "an answer without a word")
         for message in turn.story.messages:
             for one in message.get("tool_calls", []):
