@@ -4,6 +4,7 @@ Coding agents log each turn with its parent. Where a user goes back and asks aga
 way from a root to a leaf is what a model saw: a sample of its own.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -229,20 +230,18 @@ def conversations(
     """
     made: list[Conversation] = []
     aside = {event.path: event for turn in turns for event in turn.story.aside}
+    waiting = _unanswered(turns)
+    for turn in waiting:
+        for place in turn.story.origins:
+            aside.setdefault(place, Event(place, "dropped", UNANSWERED))
     told: set[Turn] = set()
-    for branch in reversed(branches(turns)):
-        own = [turn for turn in branch.turns if turn not in told]
-        if not any(turn.answers for turn in own):
-            for turn in own:
-                for place in turn.story.origins:
-                    aside.setdefault(place, Event(place, "dropped", UNANSWERED))
-            continue
+    for branch in reversed(branches([turn for turn in turns if turn not in waiting])):
         messages: list[Message] = []
         origins: list[Path] = []
         for turn in branch.turns:
             messages += map(untrained, turn.story.messages) if turn in told else turn.story.messages
             origins += turn.story.origins
-        told.update(own)
+        told.update(branch.turns)
         labels = {**given, **branch.turns[-1].labels, **({"branch": "abandoned"} if branch.abandoned else {})}
         made.append(Conversation(sample(messages, declared, name, labels), origins))
     made.reverse()
@@ -251,6 +250,18 @@ def conversations(
             conversation.sample["id"] = f"{name}#{number}"
     kept = {place for conversation in made for place in conversation.origins}
     return made, [event for event in aside.values() if event.path not in kept]
+
+
+def _unanswered(turns: Sequence[Turn]) -> set[Turn]:
+    """The turns of branches that have no answer of their own."""
+    ways = branches(turns)
+    n_ways = Counter(turn for branch in ways for turn in branch.turns)
+    found: set[Turn] = set()
+    for branch in ways:
+        own = [turn for turn in branch.turns if n_ways[turn] == 1]
+        if not any(turn.answers for turn in own):
+            found.update(own)
+    return found
 
 
 def untrained(message: Message) -> Message:

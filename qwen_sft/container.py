@@ -149,7 +149,8 @@ def member(archive: File, name: str, following: Stream) -> Iterator[Record]:
     except Torn:
         known = True  # `read` says so
     if known and not name.rpartition("/")[2].startswith("._"):  # macOS keeps attributes of x.json in ._x.json
-        yield from read(File(f"{archive.name}!{name}", following, skipped=archive.skipped))
+        spelled = name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+        yield from read(File(f"{archive.name}!{spelled}", following, skipped=archive.skipped))
     else:
         archive.skipped[suffix_of(name)] += 1
 

@@ -64,7 +64,7 @@ def _held(record: Record, read: Read) -> _Held:
     conversations = read(record) if record.fault is None else ()
     return _Held(
         record,
-        [_chain(one.sample) for one in conversations],
+        [chain(one.sample) for one in conversations],
         [
             {
                 i: turn.get("reasoning_content", "")
@@ -80,7 +80,7 @@ def _thinks(turn: Message) -> bool:
     return isinstance(turn.get("reasoning_content"), str) and bool(turn.get("reasoning_content"))
 
 
-def _chain(sample: Sample) -> list[bytes]:
+def chain(sample: Sample) -> list[bytes]:
     """For each turn a digest of everything up to it, the declared tools included."""
     digest = hashlib.blake2b(_encoded(sample.get("tools", [])), digest_size=16)
     links: list[bytes] = []

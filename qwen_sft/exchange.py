@@ -1,8 +1,7 @@
 """A chat API's traffic as records: a request, an answer, both, or the events of a stream; one format for each API."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from typing import Any
 
 from qwen_sft.api import Api, Turns, apis
@@ -11,9 +10,9 @@ from qwen_sft.delta import UNFINISHED, failure
 from qwen_sft.finding import Finding
 from qwen_sft.format import Conversation, Event, Format, Reading
 from qwen_sft.metadata import metadata
-from qwen_sft.normalize import ID_KEYS, decode_json, sample_id
+from qwen_sft.normalize import ID_KEYS, sample_id
 from qwen_sft.sample import Path, is_list, is_object
-from qwen_sft.sse import is_done, is_events, payloads
+from qwen_sft.sse import first_sent, is_done, is_events, sent
 
 REQUESTS = ("request", "responses_create_params", "request_body", "requestBody")
 """The fields under which logs keep a request."""
@@ -38,6 +37,7 @@ class Exchange:
     Attributes:
         request: the request's body; None where there is none.
         request_at: its place. A list of messages alone stands for the request {bare: list}: `bare` is then True.
+        is_text: the record holds the request as text, which is one event.
         answer: the answer's body, a list of its stream's events, or the text of either.
         answer_at: its place.
         status: of the HTTP response, where the record says that it was a failure.
@@ -46,6 +46,7 @@ class Exchange:
     request: Any = None
     request_at: Path = ()
     bare: bool = False
+    is_text: bool = False
     answer: Any = None
     answer_at: Path = ()
     status: int | None = None
@@ -81,10 +82,10 @@ def find(api: Api, record: Any) -> Exchange | None:
         return Exchange(request=bare, bare=True) if record and api.is_request(bare) else None
     if not is_object(record):
         return None
-    request_key = next((key for key in REQUESTS if is_object(record.get(key))), None)
+    request_key = next((key for key in REQUESTS if is_object(_request(record.get(key)))), None)
     answer_key = next((key for key in RESPONSES if record.get(key)), None)
     if request_key or answer_key:
-        request: Any = record[request_key] if request_key else None
+        request: Any = _request(record[request_key]) if request_key else None
         answer: Any = record[answer_key] if answer_key else None
         known = _is_answer(api, answer) if answer_key else False
         if known or (request is not None and api.is_request(request) and not _of_another(api, answer)):
@@ -93,6 +94,7 @@ def find(api: Api, record: Any) -> Exchange | None:
             return Exchange(
                 request=request,
                 request_at=(request_key,) if request_key else (),
+                is_text=bool(request_key) and isinstance(record[request_key], str),
                 answer=answer,
                 answer_at=(answer_key,) if answer_key else (),
                 status=_failed_status(record),
@@ -104,6 +106,11 @@ def find(api: Api, record: Any) -> Exchange | None:
     return Exchange(answer=record) if api.is_event(record) else None
 
 
+def _request(given: Any) -> Any:
+    """A request's body, from itself or from its JSON text."""
+    return first_sent(given) if isinstance(given, str) and given.lstrip()[:1] == "{" else given
+
+
 def _failed_status(record: dict[str, Any]) -> int | None:
     given: Any = next((record[key] for key in ("status", "status_code") if key in record), None)
     return given if isinstance(given, int) and given >= 400 else None
@@ -113,7 +120,7 @@ def _is_answer(api: Api, answer: Any) -> bool:
     if is_list(answer):
         return bool(answer) and api.is_event(answer[0])
     if isinstance(answer, str):
-        first = _first(answer)
+        first = first_sent(answer)
         return api.is_event(first) or api.is_response(first)
     return api.is_response(answer)
 
@@ -123,45 +130,15 @@ def _of_another(api: Api, answer: Any) -> bool:
     return any(_is_answer(other, answer) for other in apis().values() if other.name != api.name)
 
 
-@lru_cache(maxsize=4)  # every API asks for it
-def _first(text: str) -> Any:
-    """The first value of a text that an answer was sent as; None where there is none."""
-    try:
-        return next(_values(text), None)
-    except ValueError:
-        return None
-
-
-def sent(text: str) -> list[Any] | None:
-    """The values in the text of an answer: the events of a stream, lines of JSON (Ollama's stream), or one body.
-
-    None where the text is something else.
-    """
-    try:
-        return list(_values(text))
-    except ValueError:
-        return None
-
-
-def _values(text: str) -> Iterator[Any]:
-    if is_events(text):
-        yield from payloads(text)
-    elif text.lstrip()[:1] == "{":
-        try:
-            whole = [decode_json(text)]
-        except ValueError:
-            whole = [decode_json(line) for line in text.splitlines() if line.strip()]
-        yield from whole
-
-
 def events(api: Api, found: Exchange | None) -> list[Path]:
     """The events of an exchange: those of its request, and of its answer; of a stream, each of its events.
 
-    An answer that is one text is one event, and so is a stream's only event.
+    A request or an answer that is one text is one event, and so is a stream's only event.
     """
     if found is None:
         return []
-    places = [_at(found, place) for place in api.places(found.request)] if found.request is not None else []
+    asked = api.places(found.request) if found.request is not None else []
+    places = list(dict.fromkeys(_at(found, place) for place in asked))
     if is_list(found.answer):
         return [*places, *((*found.answer_at, i) for i in range(len(found.answer)))]
     if api.is_response(found.answer):
@@ -171,6 +148,8 @@ def events(api: Api, found: Exchange | None) -> list[Path]:
 
 
 def _at(found: Exchange, place: Path) -> Path:
+    if found.is_text:
+        return found.request_at
     return (*found.request_at, *(place[1:] if found.bare else place))
 
 
@@ -187,7 +166,7 @@ def read(api: Api, record: Any, found: Exchange | None) -> Reading:
     fields: list[Any] = [one for one in (record, found.request, body) if is_object(one)]
     name = next(filter(None, map(sample_id, fields)), None)
     made: list[Conversation] = []
-    rebuilt = found.answer is not None and body is not found.answer
+    rebuilt = found.is_text or (found.answer is not None and body is not found.answer)
     for choice in choices or [Turns()]:
         messages = [*asked.messages, *choice.messages]
         if not messages:

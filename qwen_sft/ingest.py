@@ -113,7 +113,7 @@ def _named(path: str, skipped: Counter[str]) -> list[str]:
     names = sorted(name for name in glob.glob(path, recursive=True) if Path(name).is_file())  # noqa: PTH207  # absolute too
     if not names:
         hub = f"; a dataset on the Hugging Face hub is hf://datasets/{path}" if path.count("/") == 1 else ""
-        raise InputError(f"no file {path!r}; name a file, a directory, a glob, a URL or - for stdin{hub}")
+        raise InputError(f"no file {path!r}; name a file, a directory, a glob or - for stdin{hub}")
     return names
 
 

@@ -37,6 +37,8 @@ def fields_of(given: Any) -> tuple[str, dict[str, Any], Path] | None:
         return None
     if not isinstance(kind, str) or not kind:
         return None
+    if at != ("kwargs",) and kind != kind.lower() and not kind.endswith("MessageChunk"):
+        return None
     short = kind.removesuffix("Chunk").removesuffix("Message").lower()
     return (short, inner, at) if short in _ROLES or short in ("chat", "remove") else None
 

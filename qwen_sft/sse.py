@@ -1,10 +1,11 @@
-"""Server-sent events: the JSON values of their `data` fields, however lines end and events are split.
+"""The text of an answer as it was sent. Server-sent events: the values of their `data`, however lines end.
 
 Source: HTML Living Standard, section 9.2 (server-sent events).
 """
 
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any
 
 from qwen_sft.normalize import decode_json
@@ -56,3 +57,46 @@ def payloads(text: str) -> Iterator[Any]:
             if is_ended:
                 raise
             return
+
+
+@lru_cache(maxsize=4)  # every format asks for it
+def first_sent(text: str) -> Any:
+    """The first value of what `sent` gives; None where there is none."""
+    try:
+        return next(_values(text), None)
+    except ValueError:
+        return None
+
+
+def sent(text: str) -> list[Any] | None:
+    """The values in the text of an answer: the events of a stream, lines of JSON (Ollama's stream), or one body.
+
+    None where the text is something else.
+    """
+    try:
+        return list(_values(text))
+    except ValueError:
+        return None
+
+
+def _values(text: str) -> Iterator[Any]:
+    if is_events(text):
+        yield from payloads(text)
+    elif text.lstrip()[:1] == "{":
+        try:
+            whole = [decode_json(text)]
+        except ValueError:
+            whole = _json_lines(text)
+        yield from whole
+
+
+def _json_lines(text: str) -> Iterator[Any]:
+    """The values of lines of JSON; a last line that breaks off is discarded."""
+    for match in _LINE.finditer(text):
+        line, end = match.groups()
+        if line.strip():
+            try:
+                yield decode_json(line)
+            except ValueError:
+                if end:
+                    raise

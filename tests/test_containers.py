@@ -228,6 +228,27 @@ def test_torn_tar_gives_what_stood_before_and_a_fault(tmp_path: Path):
     assert str(last.fault).startswith("the tar archive is damaged or cut off: ")
 
 
+def test_torn_compressed_tar_gives_what_stood_before_and_a_fault(tmp_path: Path):
+    content = gzip.compress(
+        tarred({f"{n}.json": json.dumps({"n": n, "x": os.urandom(2000).hex()}).encode() for n in range(100)})
+    )
+    found = read(written(tmp_path / "a.tgz", content[: len(content) // 2]))
+    before = [r for r in found if not r.fault]
+    assert [r.data["n"] for r in before] == list(range(len(before)))
+    assert len(before) > 40
+    assert "the gzip stream is damaged or cut off" in str(found[-1].fault)
+
+
+def test_file_in_an_archive_whose_name_is_not_utf8_is_spelled_with_escapes(tmp_path: Path):
+    found = read(written(tmp_path / "a.tar", tarred({"bad\udcff.json": b"[1]"})))
+    assert at(found, tmp_path) == [("a.tar!bad\\xff.json", 1, 1)]
+
+
+def test_file_that_is_no_tar_is_a_fault(tmp_path: Path):
+    ((_, _, says),) = at(read(written(tmp_path / "a.tar", b"no tar at all" * 100)), tmp_path)
+    assert says == "the tar archive is damaged or cut off: invalid header; what stands behind this is lost"
+
+
 def test_archive_from_stdin_is_known_by_its_first_bytes(monkeypatch: pytest.MonkeyPatch):
     for content in (TAR, gzip.compress(TAR), zipped({"runs/a.jsonl": LINES})):
         found = piped(monkeypatch, content)

@@ -305,8 +305,11 @@ BOTH = [CALLED, said_call("g", {}, "d")]
     [
         [chunk("y", PIECES, reasoning_content="t")],
         [chunk(reasoning_content="t"), chunk("y"), *(chunk(pieces=[piece]) for piece in PIECES), chunk()],
-        [chunk([{"type": "thinking", "thinking": "t", "index": 0}]), chunk([{"type": "text", "text": "y", "index": 1}])]
-        + [chunk([{"type": "input_json_delta", "index": 2}], PIECES)],
+        [
+            chunk([{"type": "thinking", "thinking": "t", "index": 0}]),
+            chunk([{"type": "text", "text": "y", "index": 1}]),
+            chunk([{"type": "input_json_delta", "index": 2}], PIECES),
+        ],
         [
             chunk([{"type": "text", "text": part, "index": 1}], reasoning_content="t"[k:])
             for k, part in enumerate(["", "y"])
@@ -330,9 +333,13 @@ FULL = lc("AIMessage", content="y", id="r1")
         [["updates", {"start": {"messages": HUMAN}}], chunk("y"), ["updates", {"agent": {"messages": [FULL]}}]],
         [["updates", {"start": {"messages": [HUMAN]}}], ["updates", {"agent": None}], chunk("y")],
         [[[], "values", {"messages": [HUMAN]}], [["agent:1"], "messages", chunk("y")[1]]],
-        [{"event": "metadata", "data": {"run_id": "r"}}, {"event": "values", "data": {"messages": [HUMAN]}}]
-        + [{"event": "messages/partial", "data": [lc("AIMessageChunk", content="so far", id="r1")]}]
-        + [{"event": "messages/partial", "data": [FULL]}, {"event": "end", "data": None}],
+        [
+            {"event": "metadata", "data": {"run_id": "r"}},
+            {"event": "values", "data": {"messages": [HUMAN]}},
+            {"event": "messages/partial", "data": [lc("AIMessageChunk", content="so far", id="r1")]},
+            {"event": "messages/partial", "data": [FULL]},
+            {"event": "end", "data": None},
+        ],
     ],
 )
 def test_langgraph_modes_that_say_the_same_are_read_once(stream: Any):
@@ -387,4 +394,303 @@ def test_real_langgraph_stream():
         "messages": 5,
         ("merged", "the same message once more, or a piece of it"): 176,
         ("dropped", "a piece that says nothing"): 1,
+    }
+
+
+# Pydantic AI.
+
+
+def request(*parts: Any, **fields: Any) -> dict[str, Any]:
+    return {"kind": "request", "parts": list(parts), **fields}
+
+
+def response(*parts: Any, **fields: Any) -> dict[str, Any]:
+    return {"kind": "response", "parts": list(parts), **fields}
+
+
+def part(kind: str, content: Any = None, **fields: Any) -> dict[str, Any]:
+    return {"part_kind": kind, "content": content, **fields}
+
+
+PROMPT = part("user-prompt", "x")
+MADE_CALL = part("tool-call", tool_name="f", args={"a": 1}, tool_call_id="c")
+
+
+@pytest.mark.parametrize(
+    ("given", "made"),
+    [
+        (part("user-prompt", ["x", {"kind": "text-content", "content": "y"}]), {"role": "user", "content": "x\ny"}),
+        (
+            part("user-prompt", ["x", {"kind": "image-url", "url": "u"}, {"kind": "cache-point"}]),
+            {"role": "user", "content": ["x", {"type": "image-url", "kind": "image-url", "url": "u"}]},
+        ),
+        (
+            part("tool-return", {"a": [1, None]}, tool_name="f", tool_call_id="c"),
+            {"role": "tool", "content": '{"a":[1,null]}', "tool_call_id": "c", "name": "f"},
+        ),
+        (part("tool-return", None, tool_name="f"), {"role": "tool", "content": "", "name": "f"}),
+        (
+            part("retry-prompt", "no", tool_name="f", tool_call_id="c"),
+            {"role": "tool", "content": "no\n\nFix the errors and try again.", "tool_call_id": "c", "name": "f"},
+        ),
+        (
+            part("retry-prompt", "no", tool_name=None),
+            {"role": "user", "content": "Validation feedback:\nno\n\nFix the errors and try again."},
+        ),
+    ],
+)
+def test_pydantic_ai_part_of_a_request_is_a_turn(given: Any, made: Any):
+    assert messages("pydantic_ai", [request(given)]) == [made]
+    assert messages("pydantic_ai", request(given)) == [made]
+
+
+@pytest.mark.parametrize("arguments", [{"a": 1}, '{"a": 1}', '{"a":1}'])
+def test_pydantic_ai_response_is_one_turn(arguments: Any):
+    said = [part("thinking", "t"), part("text", "y"), {**MADE_CALL, "args": arguments}]
+    turn = {"role": "assistant", "content": "y", "reasoning_content": "t", "tool_calls": [CALLED]}
+    assert messages("pydantic_ai", [request(PROMPT), response(*said)])[1:] == [turn]
+    assert messages("pydantic_ai", [request(PROMPT), response(said[1]), response(said[2])])[1:] == [
+        {"role": "assistant", "content": "y"},
+        {"role": "assistant", "content": "", "tool_calls": [CALLED]},
+    ]
+
+
+def test_pydantic_ai_what_no_chat_can_hold_is_lost_and_said_so():
+    said = [part("thinking", "", signature="x"), part("builtin-tool-call", tool_name="web"), part("text", "y")]
+    record = [request(PROMPT), response(*said)]
+    assert messages("pydantic_ai", record)[1] == {"role": "assistant", "content": "y"}
+    assert fates("pydantic_ai", record) == [
+        ("$[1].parts[0]", "dropped", "reasoning that is encrypted", True),
+        ("$[1].parts[1]", "dropped", "a part of the kind 'builtin-tool-call' has no place in a chat", True),
+    ]
+
+
+def test_pydantic_ai_instructions_are_part_of_one_system_message():
+    first = request(part("system-prompt", "s"), part("system-prompt", "t"), PROMPT, instructions="i")
+    record = [first, response(part("text", "y")), request(PROMPT, instructions="i"), request(PROMPT, instructions="j")]
+    assert [turn["content"] for turn in messages("pydantic_ai", record)] == ["s\n\nt\n\ni", "x", "y", "x", "x"]
+    one = "joined to the system prompt before it, as Pydantic AI does for an API that takes one"
+    assert fates("pydantic_ai", record) == [
+        ("$[0].parts[1]", "merged", one, False),
+        ("$[0].instructions", "merged", one, False),
+        ("$[2].instructions", "merged", "repeats the instructions", False),
+        ("$[3].instructions", "dropped", "instructions that differ from those at the start", True),
+    ]
+    assert messages("pydantic_ai", [request(PROMPT, instructions="i")])[0] == {"role": "system", "content": "i"}
+
+
+# The Vercel AI SDK.
+
+
+def ui(role: str, *parts: Any) -> dict[str, Any]:
+    return {"id": "m", "role": role, "parts": list(parts)}
+
+
+def ui_text(text: str) -> dict[str, Any]:
+    return {"type": "text", "text": text}
+
+
+UI_CALL = {"type": "tool-f", "toolCallId": "c", "state": "output-available", "input": {"a": 1}, "output": {"b": 2}}
+STEP = {"type": "step-start"}
+CALL_TURN = {"role": "assistant", "content": "", "tool_calls": [CALLED]}
+RESULT_TURN = {"role": "tool", "content": '{"b":2}', "tool_call_id": "c", "name": "f"}
+
+
+@pytest.mark.parametrize(
+    ("parts", "turns"),
+    [
+        (
+            [STEP, {"type": "reasoning", "text": "t"}, UI_CALL, STEP, ui_text("y")],
+            [{**CALL_TURN, "reasoning_content": "t"}, RESULT_TURN, {"role": "assistant", "content": "y"}],
+        ),
+        ([{**UI_CALL, "type": "dynamic-tool", "toolName": "f"}], [CALL_TURN, RESULT_TURN]),
+        (
+            [{**UI_CALL, "state": "output-error", "output": None, "errorText": "no"}],
+            [CALL_TURN, {**RESULT_TURN, "content": "no"}],
+        ),
+        ([{**UI_CALL, "state": "input-available"}], [CALL_TURN]),
+        (
+            [UI_CALL, {**UI_CALL, "toolCallId": "d"}],
+            [
+                {**CALL_TURN, "tool_calls": [CALLED, {**CALLED, "id": "d"}]},
+                RESULT_TURN,
+                {**RESULT_TURN, "tool_call_id": "d"},
+            ],
+        ),
+        (
+            [{**UI_CALL, "providerExecuted": True}, ui_text("y")],
+            [CALL_TURN, RESULT_TURN, {"role": "assistant", "content": "y"}],
+        ),
+        (
+            [{"type": "tool-invocation", "toolInvocation": {"toolName": "f", "toolCallId": "c", "args": {"a": 1}}}],
+            [CALL_TURN],
+        ),
+        ([ui_text("y"), ui_text("z"), {"type": "data-chart", "data": {}}], [{"role": "assistant", "content": "y\nz"}]),
+    ],
+)
+def test_ui_message_is_a_turn_for_each_step_and_its_results(parts: Any, turns: Any):
+    assert messages("vercel_ai", [ui("user", ui_text("x")), ui("assistant", *parts)])[1:] == turns
+
+
+@pytest.mark.parametrize(
+    ("output", "content"),
+    [
+        ({"output": {"type": "text", "value": "1"}}, "1"),
+        ({"output": {"type": "json", "value": {"a": 1}}}, '{"a":1}'),
+        ({"output": {"type": "error-text", "value": "no"}}, "no"),
+        ({"output": {"type": "content", "value": [{"type": "text", "text": "1"}]}}, "1"),
+        ({"output": {"type": "execution-denied", "reason": "never"}}, "never"),
+        ({"result": [1]}, "[1]"),
+        ({"result": "1"}, "1"),
+    ],
+)
+def test_model_message_holds_calls_and_results(output: Any, content: str):
+    asked = {"type": "tool-call", "toolCallId": "c", "toolName": "f", "input": {"a": 1}}
+    result = {"type": "tool-result", "toolCallId": "c", "toolName": "f", **output}
+    record = [
+        {"role": "user", "content": "x"},
+        {"role": "assistant", "content": [{"type": "reasoning", "text": "t"}, asked]},
+        {"role": "tool", "content": [result]},
+    ]
+    assert messages("vercel_ai", record) == [
+        {"role": "user", "content": "x"},
+        {**CALL_TURN, "reasoning_content": "t"},
+        {**RESULT_TURN, "content": content},
+    ]
+
+
+def span(operation: str, trace: str = "t", **fields: Any) -> dict[str, Any]:
+    return {"name": operation, "traceId": trace, "attributes": {"ai.operationId": operation, **fields}}
+
+
+ASKED = '[{"role": "user", "content": "x"}]'
+SPAN_CALLS = '[{"toolCallId": "c", "toolName": "f", "args": "{\\"a\\": 1}"}]'
+
+
+def test_span_that_runs_a_tool_holds_the_result_that_no_later_call_repeats():
+    first = span("ai.generateText.doGenerate", **{"ai.prompt.messages": ASKED, "ai.response.toolCalls": SPAN_CALLS})
+    fields = {"ai.toolCall.name": "f", "ai.toolCall.id": "c", "ai.toolCall.result": '{"b": 2}'}
+    assert messages("vercel_ai", [first, span("ai.toolCall", **fields)])[1:] == [CALL_TURN, RESULT_TURN]
+
+
+def test_outer_span_alone_is_a_sample_and_beside_its_inner_one_it_is_none():
+    inner = span("ai.streamText.doStream", **{"ai.prompt.messages": ASKED, "ai.response.text": "y"})
+    outer = span("ai.streamText", **{"ai.prompt": '{"prompt": "x"}', "ai.response.text": "y"})
+    turns = [{"role": "user", "content": "x"}, {"role": "assistant", "content": "y"}]
+    assert messages("vercel_ai", [outer]) == turns
+    assert messages("vercel_ai", [outer, inner]) == turns
+    assert fates("vercel_ai", [outer, inner]) == [("$[0]", "merged", "a call that another span repeats", False)]
+
+
+def test_span_of_an_embedding_is_refused():
+    assert refusal("vercel_ai", span("ai.embed")) == ("$", "no span is a call of a chat model with its answer")
+
+
+def test_spans_of_one_trace_and_ui_messages_are_gathered():
+    joins = FORMATS["vercel_ai"].joins
+    assert joins is not None
+    assert joins([], span("ai.embed"))
+    assert joins([span("ai.embed")], span("ai.embed"))
+    assert not joins([span("ai.embed")], span("ai.embed", "another"))
+    assert joins([ui("user", ui_text("x"))], ui("assistant", STEP))
+
+
+@needs_real_data
+def test_real_spans_of_the_vercel_sdk():
+    assert totals("vercel_ai", "openinference/js/**/*v6-spans*/*.json") == {
+        "vercel_ai": 9,
+        "unrecognised": 1,  # a summary of the capture
+        "samples": 12,
+        "messages": 33,
+        ("dropped", "a span that holds no call of a chat model with its answer"): 2,
+        ("merged", "a call that another span repeats"): 4,
+    }
+
+
+# AutoGen.
+
+
+def said(name: str, content: str, role: str = "user") -> dict[str, Any]:
+    return {"name": name, "role": role, "content": content}
+
+
+def chat_message(kind: str, source: str, content: Any, **fields: Any) -> dict[str, Any]:
+    return {"type": kind, "source": source, "content": content, **fields}
+
+
+def test_group_chat_has_a_sample_for_each_agent_that_a_model_speaks_for():
+    turns = [said("a", "task", "assistant"), said("b", "code"), said("terminal", "1"), said("a", "done", "assistant")]
+    record = {"history": turns, "system_prompt": {"a": "A", "b": "B", "c": "C"}, "is_correct": "False"}
+    first, second = samples("autogen", record)
+    assert first["messages"] == [
+        {"role": "system", "content": "A"},
+        {"role": "assistant", "content": "task", "train": False},
+        {"role": "user", "content": "code"},
+        {"role": "user", "content": "1"},
+        {"role": "assistant", "content": "done"},
+    ]
+    assert [turn["role"] for turn in second["messages"]] == ["system", "user", "assistant", "user", "user"]
+    assert (first["metadata"], second["metadata"]) == (
+        {"success": False, "agent": "a"},
+        {"success": False, "agent": "b"},
+    )
+    assert fates("autogen", record) == [("$.system_prompt.c", "dropped", "an agent that never speaks", False)]
+
+
+def test_log_with_agents_as_roles_is_refused():
+    turns = [{"role": "human", "content": "x"}, {"role": "Orchestrator (thought)", "content": "y"}]
+    says = "which agent a model speaks for is not recorded: a turn has the role 'human'"
+    assert refusal("autogen", {"history": turns, "mistake_agent": "x", "mistake_step": "1"}) == ("$.history[0]", says)
+
+
+USAGE = {"prompt_tokens": 1, "completion_tokens": 1}
+REQUESTED = [{"id": "c", "name": "f", "arguments": '{"a": 1}'}]
+RETURNED = [{"call_id": "c", "name": "f", "content": "1", "is_error": False}]
+AGENT_CHAT = [
+    chat_message("TextMessage", "user", "x"),
+    chat_message("ToolCallRequestEvent", "a", REQUESTED, models_usage=USAGE),
+    chat_message("ToolCallExecutionEvent", "a", RETURNED),
+    chat_message("ToolCallSummaryMessage", "a", "1"),
+]
+
+
+def test_agent_chat_shows_calls_and_results_to_their_agent_and_the_summary_to_others():
+    alone = [
+        {"role": "user", "content": "x"},
+        CALL_TURN,
+        {"role": "tool", "content": "1", "tool_call_id": "c", "name": "f"},
+    ]
+    assert messages("autogen", AGENT_CHAT) == alone
+    first, second = samples("autogen", [*AGENT_CHAT, chat_message("TextMessage", "b", "y", models_usage=USAGE)])
+    assert first["messages"] == [*alone, {"role": "user", "content": "y"}]
+    assert [turn["content"] for turn in second["messages"]] == ["x", "1", "y"]
+
+
+def test_agent_chat_thought_is_the_text_beside_calls_or_else_reasoning():
+    thought = chat_message("ThoughtEvent", "a", "t")
+    calls = messages("autogen", [AGENT_CHAT[0], thought, *AGENT_CHAT[1:]])
+    answer = messages("autogen", [AGENT_CHAT[0], thought, chat_message("TextMessage", "a", "y")])
+    assert calls[1] == {**CALL_TURN, "content": "t"}
+    assert answer[1] == {"role": "assistant", "content": "y", "reasoning_content": "t"}
+
+
+def test_agent_chat_in_which_no_model_speaks_is_refused():
+    says = "no message of the chat is a model's: none has tokens, calls or a thought"
+    assert refusal("autogen", AGENT_CHAT[:1]) == ("$", says)
+
+
+def test_streamed_pieces_of_an_agent_chat_are_dropped():
+    piece = chat_message("ModelClientStreamingChunkEvent", "a", "y")
+    record = [AGENT_CHAT[0], piece, chat_message("TextMessage", "a", "y", models_usage=USAGE)]
+    assert len(messages("autogen", record)) == 2
+    assert fates("autogen", record) == [("$[1]", "dropped", "an event that no model sees", False)]
+
+
+@needs_real_data
+def test_real_group_chats_of_who_and_when():
+    assert totals("autogen", "who-and-when/**/*.json") == {
+        "autogen": 20,
+        "samples": 53,
+        "messages": 528,
+        ("dropped", "an agent that never speaks"): 6,
     }

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from reading import FORMATS, fates, read_whole, recognised, records_of, samples
 from real import TRACES, needs_real_data
 
+from qwen_sft.api import apis
 from qwen_sft.format import formats
 from qwen_sft.gather import gathered
 from qwen_sft.record import Record, Where
@@ -210,6 +211,8 @@ def test_streamed_words_and_reasoning_are_kept_apart(deltas: list[Any], answer: 
         ),
         ([chunk({"content": "a"}), chunk({}, id="c2")], "$", "the stream holds chunks of several answers"),
         ([chunk(), chunk(usage={})], "$", "the stream holds no answer"),
+        ({"choices": [{"message": {"content": "y"}}, {"text": "z"}]}, "$.choices[1]", "a choice has no message"),
+        ({"messages": [USER, 3]}, "$.messages[1]", "a turn is int, not an object"),
         (
             {
                 "request": ASKED,
@@ -284,10 +287,14 @@ def test_answer_beside_its_request_in_one_object_is_read_with_it():
         assert samples("openai_chat", record)[0]["messages"] == [USER, {"role": "assistant", "content": "y"}]
 
 
-def test_answer_as_text_is_read_like_the_answer():
+def test_bodies_as_text_are_read_like_the_bodies():
     answer = {"id": "r", "choices": [{"message": {"content": "y"}, "finish_reason": "stop"}]}
-    record = {"request": ASKED, "response_body": json.dumps(answer)}
-    assert samples("openai_chat", record) == samples("openai_chat", {"request": ASKED, "response": answer})
+    asked = {**ASKED, "messages": [{"role": "system", "content": "s"}, USER]}
+    record = {"request_body": json.dumps(asked), "response_body": json.dumps(answer)}
+    assert samples("openai_chat", record) == samples("openai_chat", {"request": asked, "response": answer})
+    (conversation,) = read_whole(FORMATS["openai_chat"], record).conversations
+    assert conversation.origins == [("request_body",), ("request_body",), ("response_body",)]
+    assert conversation.rebuilt
 
 
 def test_fields_of_zero_values_say_nothing():
@@ -464,6 +471,29 @@ def test_dashscope_lines_are_gathered_by_request_id():
     assert [said("dashscope", data)["content"] for data in joined_lines(lines)] == ["1, 2, 3", "y"]
 
 
+def test_dashscope_lines_without_ids_are_gathered_until_their_end():
+    lines = [
+        {"output": {"text": text, "finish_reason": end}, "usage": {}}
+        for text, end in [("1", "null"), ("1, 2", None), ("1, 2, 3", "stop"), ("y", "stop")]
+    ]
+    assert [said("dashscope", data)["content"] for data in joined_lines(lines)] == ["1, 2, 3", "y"]
+
+
+def test_dashscope_snapshots_show_an_image_once():
+    image = {"image": "https://example.org/a.png"}
+    contents = [[{"text": "a"}], [{"text": "ab"}, image], [{"text": "ab"}, image]]
+    events = [output({"content": content}) for content in contents]
+    record = {"request": native(), "response_sse": sse([{"request_id": "r1"}, *events])}
+    assert said("dashscope", record)["content"] == [{"type": "text", "text": "ab"}, image]
+
+
+def test_dashscope_stream_means_the_same_to_formats_that_hold_no_request():
+    api = apis()["dashscope"]
+    events = [text_of("1"), text_of("1, 2"), text_of("1, 2, 3", "stop")]
+    (made,) = api.answered(api.whole(events))
+    assert made.messages == [{"role": "assistant", "content": "1, 2, 3"}]
+
+
 def test_dashscope_stream_without_an_end_is_unfinished():
     (made,) = samples("dashscope", {"request": native(), "response_sse": sse([text_of("1"), text_of("1, 2")])})
     assert made["metadata"] == {"model": "qwen-max", "finish_reason": "unfinished", "request_id": "r1"}
@@ -510,6 +540,16 @@ def test_dashscope_content_without_types_is_text():
             {"request": native(), "response_sse": sse([text_of("1"), {"code": "Throttling", "message": "Too many."}])},
             "$.response_sse",
             "the stream ends in an error: Too many.",
+        ),
+        (
+            {"output": {"choices": [{"message": {}}, {"text": "y"}]}, "usage": {}},
+            "$.output.choices[1].message",
+            "a choice has no message",
+        ),
+        (
+            [output({"tool_calls": [piece(index=0, name=name)]}) for name in "fg"],
+            "$",
+            "the stream has pieces of 'f' and of 'g' that cannot be told apart",
         ),
         ([text_of("1"), {**text_of("2"), "request_id": "r2"}], "$", "the stream holds events of several answers"),
         (native(messages=[USER, 3]), "$.input.messages[1]", "a turn is int, not an object"),
@@ -561,6 +601,15 @@ def test_ollama_stream_is_the_answer_that_it_could_have_been():
     assert [said("ollama", record) for record in records] == [made] * len(records)
     twice = joined_lines([*OLLAMA_STREAM, *OLLAMA_STREAM, answer])
     assert [said("ollama", data) for data in twice] == [made] * 3
+
+
+def test_ollama_lines_break_at_line_ends_alone_and_may_break_off():
+    events = [line({"content": "a\u2028b\x85"}), line({"content": "c"}, True, done_reason="stop")]
+    text = "".join(json.dumps(event, ensure_ascii=False) + "\n" for event in events)
+    assert said("ollama", {"request": ASKED, "response": text})["content"] == "a\u2028b\x85c"
+    (made,) = samples("ollama", {"request": ASKED, "response": text[:-40]})
+    assert made["messages"][-1]["content"] == "a\u2028b\x85"
+    assert made["metadata"]["finish_reason"] == "unfinished"
 
 
 @pytest.mark.parametrize(
@@ -671,6 +720,14 @@ def result(content: str, call_id: str | None = None, name: str = "f") -> dict[st
                 {"role": "tool", "content": "1", "tool_call_id": "i1"},
             ],
             id="results in the newer spelling have the call's id as theirs",
+        ),
+        pytest.param(
+            [spoken("y"), spoken(name="f", arguments='{"a": 1}'), result("1")],
+            [
+                {"role": "assistant", "content": "y", "tool_calls": [call("f", {"a": 1})]},
+                {"role": "tool", "content": "1", "name": "f"},
+            ],
+            id="words and a call, and no ids at all",
         ),
         pytest.param(
             [

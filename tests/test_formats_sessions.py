@@ -187,6 +187,23 @@ def test_claude_code_branch_that_was_left_is_a_sample_and_the_shared_turns_are_t
     assert fates("claude_code", lines) == [("$[4]", "dropped", "a prompt that was never answered", False)]
 
 
+def test_claude_code_prompt_that_waits_for_its_answer_takes_nothing_from_what_was_said():
+    lines = [
+        cc("u", None, "user", "go"),
+        cc("a", "u", "assistant", words("Where?"), "m"),
+        cc("v", "a", "user", "left"),
+        cc("b", "v", "assistant", words("Left."), "n"),
+        cc("w", "a", "user", "right"),
+    ]
+    assert [(m["content"], m.get("train")) for m in messages("claude_code", lines)] == [
+        ("go", None),
+        ("Where?", None),
+        ("left", None),
+        ("Left.", None),
+    ]
+    assert fates("claude_code", lines) == [("$[4]", "dropped", "a prompt that was never answered", False)]
+
+
 def test_claude_code_session_that_was_begun_anew_has_two_samples():
     lines = [
         cc("u", None, "user", "go"),
@@ -484,6 +501,11 @@ def test_gemini_cli_history_that_is_set_anew_begins_a_sample_unless_it_says_the_
     made = samples("gemini_cli", [HEAD, *first, other, *rest])
     assert [[m["content"] for m in one["messages"]] for one in made] == [["go", "Gone."], ["Summary.", "on", "On."]]
     assert all("branch" not in one["metadata"] for one in made)
+
+
+def test_gemini_cli_ids_mean_nothing_where_no_state_is_written_again():
+    record = gemini([said("user", "go", "a"), said("gemini", "Gone.", "b"), said("gemini", "Gone.", "b")])
+    assert [m["content"] for m in messages("gemini_cli", record)] == ["go", "Gone.", "Gone."]
 
 
 @pytest.mark.parametrize("record", [HEAD, [HEAD], gemini([said("user", "go")]), gemini([said("error", "no")])])

@@ -293,8 +293,8 @@ def test_null_that_is_legal_or_required_is_left_and_reported_in_a_table_alone(tm
     assert given == {"unit": None, "must": None}
     assert [(code, severity) for code, severity, _ in said(one)] == [("TOL022", "warning")] * 2
     assert [text.partition(":")[0] for _, _, text in said(one)] == [
-        "the call of 'look' gives null for unit, which may be null",
-        "the call of 'look' gives null for must, which are required",
+        "the call of 'look' gives null for unit, which the schema allows",
+        "the call of 'look' gives null for must, where a value is required",
     ]
     assert [said(line) for line in checked(tmp_path, [conversation(tools, "look", {"must": None})], "a.jsonl")] == [[]]
 

@@ -1,6 +1,7 @@
 """`qwen-sft convert`: traces of any format to samples, and what became of each event."""
 
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -63,7 +64,8 @@ def convert(
     if not out:
         raise UsageError("--out is empty; name a file, or - for stdout")
     settings = options.settings(flags, select=("SRC", "SCH"))
-    inputs = expand(paths)
+    skipped = Counter[str]()
+    inputs = expand(paths, skipped=skipped)
     log = sys.stderr if out == "-" else sys.stdout
 
     def each(outcome: "Outcome") -> None:
@@ -76,6 +78,9 @@ def convert(
     with Progress(inputs) as progress:
         totals = run(inputs, settings, out, rejects, each=each)
     sys.stderr.write(f"{totals.n_samples:,} samples\n{summary(totals)}")
+    for source in inputs:
+        skipped.update(source.skipped)
+    options.tell_skipped(skipped)
     code = exit_code(totals, settings.fail_on)
     raise typer.Exit(code or (0 if totals.n_samples else 3))
 

@@ -5,6 +5,7 @@ logged.
 """
 
 from collections.abc import Sequence
+from itertools import islice
 from typing import Any
 
 from qwen_sft.claudelog import ENTRY, SPEAKERS, Log, blocks, is_message, session
@@ -60,7 +61,7 @@ def joins(gathered: Sequence[Any], line: Any) -> bool:
     before = gathered[-1].get("uuid") if is_object(gathered[-1]) else None
     if own is None or (before is not None and line.get("parentUuid") == before):  # resumed under another session's name
         return True
-    last = (name for one in reversed(gathered[-_LOOKED_BACK:]) if (name := session(one)) is not None)
+    last = (name for one in islice(reversed(gathered), _LOOKED_BACK) if (name := session(one)) is not None)
     return next(last, own) == own
 
 

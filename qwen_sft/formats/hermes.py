@@ -1,11 +1,16 @@
-"""Hermes transcripts: tools, calls and results as tagged text in the turns, {role, content} or {from, value}."""
+"""Hermes transcripts: tools, calls and results as tagged text in the turns, {role, content} or {from, value}.
+
+Inside the tags stands JSON, or (Hermes 2) what Python prints. Many keep the tools beside the turns as well.
+"""
 
 from typing import Any
 
 from qwen_sft.chat import Dialogue, dialogue, message, sample, spoken
 from qwen_sft.format import Conversation, Event, Format, Reading
 from qwen_sft.markup import lift_calls, lift_results, lift_tools
+from qwen_sft.metadata import metadata
 from qwen_sft.normalize import sample_id
+from qwen_sft.rows import LABELLED_APART
 from qwen_sft.sample import Message, Path, is_object
 
 
@@ -52,7 +57,8 @@ def read(record: Any) -> Reading:
         for made in _lifted(given):
             messages.append(made)
             origins.append(place)
-    return Reading([Conversation(sample(messages, declared, sample_id(fields)), origins)], aside)
+    made_sample = sample(messages, declared, sample_id(fields), metadata(fields, without=LABELLED_APART))
+    return Reading([Conversation(made_sample, origins)], aside)
 
 
 def _lifted(turn: Message) -> list[Message]:

@@ -28,7 +28,7 @@ def _listed(record: Any) -> tuple[Path, list[Any]] | None:
     if fields_of(record):
         return (), [record]
     if is_list(record):
-        return ((), record) if record and fields_of(record[0]) else None
+        return ((), record) if record and all(map(fields_of, record)) else None
     if not is_object(record):
         return None
     holders: list[tuple[Path, Any]] = [((), record), *(((key,), record.get(key)) for key in _STATE_KEYS)]

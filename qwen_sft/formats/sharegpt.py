@@ -1,10 +1,16 @@
-"""ShareGPT conversations with calls and observations, as LLaMA-Factory and most of the Hub spell them (Glaive too)."""
+"""ShareGPT conversations with calls and observations, as LLaMA-Factory and most of the Hub spell them (Glaive too).
+
+Turns are {from, value}, with `weight` (Vicuna) or `train` (axolotl) where a trace says what is trained. Who
+speaks is spelled in many ways (chat.SPEAKERS): human and gpt, function_call and observation, tool_call and tool_response.
+"""
 
 from typing import Any
 
-from qwen_sft.chat import Dialogue, dialogue, joined, message, sample, spoken
+from qwen_sft.chat import CALLERS, Dialogue, dialogue, joined, message, sample, spoken
 from qwen_sft.format import Conversation, Event, Format, Reading
+from qwen_sft.metadata import metadata
 from qwen_sft.normalize import find_key, sample_id
+from qwen_sft.rows import LABELLED_APART
 from qwen_sft.sample import Message, Path, is_object
 
 _TOOL_KEYS = ("tools", "functions")
@@ -46,7 +52,7 @@ def read(record: Any) -> Reading:
     aside: list[Event] = []
     for place, given in zip(found.places, found.turns, strict=True):
         made = spoken(given)
-        whole = joined(messages[-1], made) if messages and given.get("from") == "function_call" else None
+        whole = joined(messages[-1], made) if messages and given.get("from") in CALLERS else None
         if whole:
             messages[-1] = whole
             aside.append(Event(place, "merged", "a call in the assistant turn directly before it"))
@@ -54,7 +60,8 @@ def read(record: Any) -> Reading:
             messages.append(made)
             origins.append(place)
     key = find_key(fields, _TOOL_KEYS)
-    made_sample = sample(messages, fields[key] if key else None, sample_id(fields))
+    labels = metadata(fields, without=LABELLED_APART)
+    made_sample = sample(messages, fields[key] if key else None, sample_id(fields), labels)
     return Reading([Conversation(made_sample, origins)], aside)
 
 

@@ -13,8 +13,8 @@ from qwen_sft.transcript import Transcript
 _SAID = {
     "undeclared": "which its tool does not declare",
     "free": "of which its tool's schema says nothing",
-    "nullable": "which may be null: nothing tells whether the model wrote that or Arrow filled it in",
-    "required": "which are required: nothing tells whether the model wrote null or Arrow filled it in",
+    "nullable": "which the schema allows: nothing tells whether the model wrote it or Arrow filled it in",
+    "required": "where a value is required: nothing tells whether the model wrote it or Arrow filled it in",
 }
 _MOST = 5
 

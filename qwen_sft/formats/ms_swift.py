@@ -1,0 +1,72 @@
+"""ms-swift rows: messages with the roles tool_call and tool_response, or {query, response, history, system}.
+
+Each call is a message of its own, JSON in its content; consecutive ones are parallel. `loss` says whether a message is
+trained and `loss_scale` how much; `tools` is a JSON string.
+"""
+
+from typing import Any
+
+from qwen_sft.chat import dialogue, message, spoken
+from qwen_sft.format import Format, Reading
+from qwen_sft.metadata import metadata
+from qwen_sft.normalize import sample_id
+from qwen_sft.rows import LABELLED_APART, has_layout, places_of_history, places_of_system, tell_history, tell_system
+from qwen_sft.sample import Message, Path
+from qwen_sft.story import Story, refused
+
+_NO_LABELS = (*LABELLED_APART, "query", "response")
+_JOINED = "a call in the assistant turn directly before it"
+
+
+def recognises(record: Any) -> bool:
+    """A message with one of its two roles or its two fields; or the texts `query` and `response`."""
+    return has_layout(record, "ms_swift")
+
+
+def events(record: Any) -> list[Path]:
+    """Each message; or each pair of the history, the query and the response. A system prompt beside them too."""
+    found = dialogue(record)
+    told = found.places if found else [*places_of_history(record), ("query",), ("response",)]
+    return [*places_of_system(record), *told]
+
+
+def read(record: Any) -> Reading:
+    """One sample; consecutive calls are one turn, with the text directly before them."""
+    story = Story()
+    tell_system(story, record)
+    found = dialogue(record)
+    if found is None:
+        if not tell_history(story, record):
+            return refused(("history",), "a pair of the history is no query and response", "write [[query, response]]")
+        story.keep(("query",), {"role": "user", "content": record["query"]})
+        story.keep(("response",), {"role": "assistant", "content": record["response"]})
+    elif found.fault:
+        return Reading(refusal=found.fault)
+    else:
+        for place, given in zip(found.places, found.turns, strict=True):
+            made = _message(given)
+            if given.get("role") == "tool_call":
+                story.join(place, made, _JOINED)
+            else:
+                story.keep(place, made)
+    return story.reading(record.get("tools"), sample_id(record), metadata(record, without=_NO_LABELS))
+
+
+def _message(given: dict[str, Any]) -> Message:
+    fields = {key: value for key, value in given.items() if key not in ("loss", "loss_scale")}
+    if given.get("loss") is not None:
+        fields["train"] = bool(given["loss"]) if given["loss"] in (0, 1) else given["loss"]
+    if given.get("loss_scale") is not None:
+        fields["weight"] = given["loss_scale"]
+    if given.get("role") == "tool_call":
+        return spoken({**fields, "from": "tool_call", "value": given.get("content")})
+    return message({**fields, "role": "tool"} if given.get("role") == "tool_response" else fields)
+
+
+FORMAT = Format(
+    name="ms_swift",
+    title="ms-swift: messages with roles tool_call and tool_response, loss and loss_scale; query and response",
+    recognises=recognises,
+    events=events,
+    read=read,
+)
