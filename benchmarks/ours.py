@@ -106,7 +106,7 @@ def pipeline(model: str | Path, verify: Literal["sample", "none"] = "sample") ->
 def render(rows: Path, ready: Pipeline) -> list[Row]:
     """The training rows of a file, from reading it to ids, labels and all findings; nothing is written."""
     with _collector():
-        return [row for outcome in outcomes(expand([str(rows)]), ready.process) for row in outcome.rows]
+        return [row for outcome in outcomes(expand([str(rows)]), ready) for row in outcome.rows]
 
 
 def validate(rows: Path) -> Totals:
@@ -115,6 +115,6 @@ def validate(rows: Path) -> Totals:
     pipeline = Pipeline(Settings())
     totals = Totals(n_files=len(inputs))
     with _collector():
-        for outcome in outcomes(inputs, pipeline.process):
+        for outcome in outcomes(inputs, pipeline):
             tally(totals, outcome)
     return totals

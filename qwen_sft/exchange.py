@@ -23,6 +23,7 @@ UNDECODED = "response_undecoded"
 RESPONSES = ("response", "response_sse", "response_body", "responseBody", "response_events", "chunks", UNDECODED)
 """The fields under which logs keep an answer: a body, the events of its stream, or their text as it was sent."""
 
+_KEPT = frozenset({*REQUESTS, *RESPONSES})
 _STREAM = "a piece of the streamed answer that begins before it"
 _NO_LABELS = frozenset(
     {*ID_KEYS, *REQUESTS, *RESPONSES, "object", "created", "uri", "url", "source_file", "interaction", "status"}
@@ -76,12 +77,14 @@ def api_format(name: str, title: str, *, keeps_fields: bool = False, generic: bo
 def find(api: Api, record: Any) -> Exchange | None:
     """The exchange that a record holds, if it is one of this API."""
     if is_list(record):
-        if record and all(api.is_event(item) for item in record[:2]):
+        if record and all(map(api.is_event, record[:2])):
             return Exchange(answer=record)
         bare = {api.bare: record}
         return Exchange(request=bare, bare=True) if record and api.is_request(bare) else None
     if not is_object(record):
         return None
+    if record.keys().isdisjoint(_KEPT):
+        return _body_alone(api, record)
     request_key = next((key for key in REQUESTS if is_object(_request(record.get(key)))), None)
     answer_key = next((key for key in RESPONSES if record.get(key)), None)
     if request_key or answer_key:
@@ -99,6 +102,11 @@ def find(api: Api, record: Any) -> Exchange | None:
                 answer_at=(answer_key,) if answer_key else (),
                 status=_failed_status(record),
             )
+    return _body_alone(api, record)
+
+
+def _body_alone(api: Api, record: dict[str, Any]) -> Exchange | None:
+    """The exchange of a record that is a body itself, or one event."""
     if api.is_response(record):
         return Exchange(request=record if api.is_request(record) else None, answer=record)
     if api.is_request(record):

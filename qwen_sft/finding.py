@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from qwen_sft.excerpt import Excerpt
 from qwen_sft.record import Where
 from qwen_sft.sample import Path, json_path
 
@@ -40,7 +41,9 @@ class Diagnostic:
     Attributes:
         path: the place in the record as the user wrote it.
         sample_path: the place in the sample that we made of it; equal to `path` for records in our own shape.
-        fingerprint: 16 hex digits that stay the same when lines move: of code, path and the record's bytes.
+        fingerprint: 16 hex digits that stay the same when lines move: of code, path and the record's bytes. Two findings
+            at one place, or in two records of the same bytes, share one.
+        excerpt: the line of the record around the place, for people.
     """
 
     code: str
@@ -53,6 +56,7 @@ class Diagnostic:
     fix: str
     fingerprint: str
     sample_id: str | None = None
+    excerpt: Excerpt | None = None
 
     @property
     def json_path(self) -> str:

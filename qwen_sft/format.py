@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from qwen_sft.finding import Finding
+from qwen_sft.glance import one_record
 from qwen_sft.sample import Path, Sample, json_path
 from qwen_sft.shelf import shelf
 
@@ -88,7 +89,8 @@ class Format:
 
 def recognising(candidates: Iterable[Format], data: Any) -> list[Format]:
     """The formats that recognise a record; a generic one only where no other does."""
-    found = [format for format in candidates if format.recognises(data)]
+    with one_record():
+        found = [format for format in candidates if format.recognises(data)]
     return [format for format in found if not format.generic] or found
 
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from qwen_sft.api import Turns
-from qwen_sft.chat import ITEM_TYPES, message
+from qwen_sft.chat import ITEM_TYPES, keys_of, message
 from qwen_sft.finding import Finding
 from qwen_sft.normalize import call, text, tools
 from qwen_sft.sample import Message, Path, is_list, is_object
@@ -43,7 +43,7 @@ def has_items(listed: Any) -> bool:
         return False
     if listed and all(is_list(state) for state in listed):
         return any(has_items(state) for state in listed)
-    return any("type" in item and kind(item) in _TYPES for item in listed if is_object(item))
+    return "type" in keys_of(listed) and any("type" in item and kind(item) in _TYPES for item in listed if is_object(item))
 
 
 def placed(place: Path, value: Any, role: str) -> list[Item]:

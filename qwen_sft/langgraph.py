@@ -20,9 +20,9 @@ SILENT = frozenset({"metadata", "messages/metadata", "custom", "debug", "tasks",
 
 @dataclass(slots=True)
 class Seen:
-    """One message of a stream: as it stands in a state (`whole`), or in chunks; and each place that tells it."""
+    """One message of a stream: as states have it (the last counts), or in chunks, and each place that tells it."""
 
-    whole: Any = None
+    wholes: list[Any] = field(default_factory=list[Any])
     chunks: list[Any] = field(default_factory=list[Any])
     places: list[Path] = field(default_factory=list[Path])
 
@@ -72,9 +72,9 @@ def joined_chunks(chunks: list[Mapping[str, Any]]) -> dict[str, Any]:
             elif key == "content":
                 whole[key] = _added(whole.get(key), value)
             elif key == "additional_kwargs" and is_object(value):
-                whole[key] = _merged(whole.get(key, {}), value)
+                whole[key] = _merged(before, value) if is_object(before := whole.get(key)) else value
             elif key == "response_metadata" and is_object(value):
-                whole[key] = {**whole.get(key, {}), **value}
+                whole[key] = {**before, **value} if is_object(before := whole.get(key)) else value
             elif key not in ("tool_calls", "invalid_tool_calls") and (value is not None or key not in whole):
                 whole[key] = value
     if calls:

@@ -58,7 +58,7 @@ def json_call(inner: str) -> tuple[str, dict[str, Any]] | None:
 
 
 def _python_call(inner: str) -> tuple[str, dict[str, Any]] | None:
-    """As json_call, of a call written as Python prints it: `{'name': ..., 'arguments': {...}}`, which Hermes 2 learnt."""
+    """As json_call, of a call as Python prints it, which Hermes 2 learnt to write."""
     try:
         value = literal(inner.strip())
     except ValueError:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from qwen_sft.adjust import MERGED_USER, adjuster, carried
 from qwen_sft.dedup import marked
 from qwen_sft.errors import UsageError
+from qwen_sft.excerpt import excerpt
 from qwen_sft.finding import Diagnostic, Finding, Severity
 from qwen_sft.format import Conversation, Event, Reading, formats, recognising, unbalanced
 from qwen_sft.gather import gathered
@@ -306,6 +307,7 @@ def _selected(settings: Settings) -> dict[Stage, list[Rule]]:
 def _stamp(rule: Rule, finding: Finding, outcome: Outcome, *, path: Path, sample_id: str | None = None) -> Diagnostic:
     record = outcome.record
     where = record.where
+    shown = excerpt(record, path, finding.says)
     if record.parts and path and isinstance(path[0], int):  # it was put together from lines: name the line
         where, path = record.parts[path[0]], path[1:]
     digest = hashlib.blake2b(f"{rule.code}{json_path(path)}".encode(), digest_size=8)
@@ -321,6 +323,7 @@ def _stamp(rule: Rule, finding: Finding, outcome: Outcome, *, path: Path, sample
         fix=finding.fix,
         fingerprint=digest.hexdigest(),
         sample_id=sample_id,
+        excerpt=shown,
     )
 
 

@@ -1,7 +1,7 @@
 """Python literals as JSON values, read by a grammar of their own: nothing is executed, and the work is linear.
 
-Dictionaries, lists, tuples, strings, numbers, True, False and None, and JSON's true, false and null. What is not exactly
-one JSON value (a set, a key that stands twice, a float that overflows, half of a surrogate pair) is none.
+Dictionaries, lists, tuples, strings, numbers, True, False and None, and JSON's true, false and null. What is not
+exactly one JSON value (a set, a key that stands twice, a float that overflows, half of a surrogate pair) is none.
 """
 
 import re
@@ -27,8 +27,18 @@ _INTEGER = re.compile(r"-?(?:0|[1-9][0-9]*)")
 _ESCAPE = re.compile(
     r"\\(?:([0-7]{1,3})|x([0-9a-fA-F]{2})|u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|N\{([^{}]{1,99})\}|(.))", re.DOTALL
 )
-_SINGLE = {"\n": "", "\\": "\\", "'": "'", '"': '"', "a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
-_SINGLE |= {"v": "\v"}
+_SINGLE = {
+    "\n": "",
+    "\\": "\\",
+    "'": "'",
+    '"': '"',
+    "a": "\a",
+    "b": "\b",
+    "f": "\f",
+    "n": "\n",
+    "r": "\r",
+    "t": "\t",
+} | {"v": "\v"}
 _NOT_FINISHED = "xuUN"  # an escape of these needs what _ESCAPE did not find
 
 

@@ -1,14 +1,19 @@
 """What a reporter is: one way to print what a run found."""
 
-from collections.abc import Callable, Iterable
+import os
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, TextIO
+from pathlib import Path
+from typing import IO, Any, NamedTuple, TextIO
 
 from qwen_sft.finding import Diagnostic, Severity
 from qwen_sft.sample import json_path
 from qwen_sft.settings import FailOn
 from qwen_sft.shelf import shelf
-from qwen_sft.terminal import one_line, styled
+from qwen_sft.terminal import inert, one_line, styled
 
 
 @dataclass(slots=True)
@@ -33,6 +38,15 @@ class Totals:
     dropped_reasons: dict[str, int] = field(default_factory=dict[str, int])
 
 
+class Count(NamedTuple):
+    """How often a rule found something, with one severity."""
+
+    n: int
+    severity: Severity
+    code: str
+    name: str
+
+
 @dataclass(frozen=True, slots=True)
 class Reporter:
     """One output format.
@@ -42,11 +56,14 @@ class Reporter:
         title: one line for help.
         report: writes the findings as they come, at most `limit` of them (None: all), then what the totals say. The
             totals are complete only when the findings have been used up.
+        statistics: writes how often each rule found something, instead of the findings; None where the output has no
+            place for that.
     """
 
     name: str
     title: str
     report: Callable[[Iterable[Diagnostic], Totals, TextIO, int | None], None]
+    statistics: Callable[[Sequence[Count], Totals, TextIO], None] | None = None
 
 
 def exit_code(totals: Totals, fail_on: FailOn) -> int:
@@ -69,7 +86,9 @@ def summary(totals: Totals, *, colour: bool = False) -> str:
             f"{totals.n_events:,} events: {totals.n_kept:,} kept, "
             f"{totals.n_merged:,} merged, {totals.n_dropped:,} dropped"
         )
-        lines += [f"    dropped {n:,}: {one_line(reason)}" for reason, n in sorted(totals.dropped_reasons.items())]
+        lines += [
+            f"    dropped {n:,}: {inert(one_line(reason))}" for reason, n in sorted(totals.dropped_reasons.items())
+        ]
     if totals.by_code:
         counts = ", ".join(f"{code} {n:,}" for code, n in sorted(totals.by_code.items(), key=lambda item: -item[1]))
         lines.append(f"findings: {counts}")
@@ -93,6 +112,46 @@ def finding_json(found: Diagnostic) -> dict[str, Any]:
         "fix": found.fix,
         "fingerprint": found.fingerprint,
     }
+
+
+def counted(findings: Iterable[Diagnostic]) -> list[Count]:
+    """How often each rule found something, the most frequent first."""
+    counts = Counter((found.severity, found.code, found.name) for found in findings)
+    return sorted((Count(n, *of) for of, n in counts.items()), key=lambda one: (-one.n, one.code, -one.severity.rank))
+
+
+def numbered(findings: Iterable[Diagnostic]) -> Iterator[tuple[Diagnostic, str]]:
+    """Findings with a fingerprint that no other one of the run has: `:1` behind the first that shares one, then `:2`.
+
+    It names no line and no file, so it stays when lines move; of equal records it does not matter which is the first.
+    Memory holds about 60 bytes for each finding: there is no other way to know that two are alike.
+    """
+    seen = set[int]()
+    again = Counter[int]()
+    for found in findings:
+        key = int(found.fingerprint, 16)
+        if key in seen:
+            again[key] += 1
+        seen.add(key)
+        yield found, f"{found.fingerprint}:{1 + again.get(key, 0)}"
+
+
+def in_checkout(file: str) -> str:
+    """A file's name as CI systems look it up: from the working directory, with slashes, without a leading `./`."""
+    if "://" in file or file == "<stdin>":
+        return file
+    path = os.path.normpath(file)
+    here = Path.cwd()
+    if Path(path).is_absolute() and Path(path).is_relative_to(here):
+        path = str(Path(path).relative_to(here))
+    return path.replace(os.sep, "/")
+
+
+@contextmanager
+def spooled() -> Generator[IO[str]]:
+    """A file for what must be written behind counts that are known only at the end: memory holds 1 MB of it."""
+    with tempfile.SpooledTemporaryFile(1_000_000, "w+", encoding="utf-8", errors="surrogatepass", newline="") as spool:
+        yield spool
 
 
 def reporters() -> dict[str, Reporter]:

@@ -137,12 +137,14 @@ def places_of_system(row: dict[str, Any]) -> list[Path]:
 def tell_history(story: Story, row: dict[str, Any]) -> bool:
     """The pairs of query and response in `history`, each an event of two messages; False if it holds anything else."""
     history: Any = row.get("history")
-    for place, pair in zip(places_of_history(row), history or [], strict=True):
+    if not is_list(history):
+        return history is None
+    for place, pair in zip(places_of_history(row), history, strict=True):
         if not is_list(pair) or len(pair) != 2 or not all(isinstance(text, str) for text in pair):
             return False
         for role, text in zip(("user", "assistant"), pair, strict=True):
             story.keep(place, {"role": role, "content": text})
-    return history is None or is_list(history)
+    return True
 
 
 def places_of_history(row: dict[str, Any]) -> list[Path]:

@@ -140,6 +140,7 @@ class Rule:
         stage: what the check sees.
         check: yields the faults of one subject.
         doc: the docstring, from which the page is made.
+        heuristic: whether it guesses, so that a finding may be no fault; such a rule is no error.
     """
 
     code: str
@@ -149,6 +150,7 @@ class Rule:
     stage: Stage
     check: Callable[[Any], Iterable[Finding]]
     doc: str = field(repr=False)
+    heuristic: bool = False
 
     @property
     def page(self) -> Page:
@@ -161,12 +163,19 @@ class Rule:
 
 
 def rule(
-    *, code: str, name: str, severity: Literal["info", "warning", "error"], since: str, stage: Stage
+    *,
+    code: str,
+    name: str,
+    severity: Literal["info", "warning", "error"],
+    since: str,
+    stage: Stage,
+    heuristic: bool = False,
 ) -> Callable[[Callable[[Any], Iterable[Finding]]], Rule]:
     """Makes a rule of a check; the check's docstring becomes its page."""
 
     def make(check: Callable[[Any], Iterable[Finding]]) -> Rule:
-        return Rule(code, name, Severity(severity), since, stage, check, inspect.cleandoc(check.__doc__ or ""))
+        doc = inspect.cleandoc(check.__doc__ or "")
+        return Rule(code, name, Severity(severity), since, stage, check, doc, heuristic)
 
     return make
 

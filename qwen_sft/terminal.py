@@ -2,6 +2,8 @@
 
 import os
 import re
+import shutil
+import unicodedata
 from typing import TextIO
 
 _CONTROL = re.compile(
@@ -20,6 +22,35 @@ def printable(text: str) -> str:
 def one_line(text: str) -> str:
     """`printable` text of one line: a newline in a file's name or a key must not pass for the end of a finding."""
     return printable(text).replace("\n", "\\n").replace("\t", "\\t")
+
+
+_COMMAND = re.compile(r"##\[|^(\s*)::", re.MULTILINE)
+
+
+def inert(text: str) -> str:
+    """Text for a log in which CI systems look for commands: one that a trace holds is told, and not obeyed.
+
+    GitHub's runner takes a line that begins with `::`, behind any white space, and `##[` anywhere in one.
+    """
+    return _COMMAND.sub(lambda match: "##\\x5b" if match[1] is None else f"{match[1]}\\x3a:", text)
+
+
+def columns(stream: TextIO) -> int:
+    """How wide a line may be: as wide as the terminal, and 100 where the stream is none, so that files are alike."""
+    return max(40, shutil.get_terminal_size((100, 24)).columns) if stream.isatty() else 100
+
+
+def cells(text: str) -> int:
+    """How many columns of a terminal a text of one line takes: two for a CJK character, none for an accent on its own.
+
+    What takes more than one character to write, such as some emoji, may be taken for wider than it is.
+    """
+    if text.isascii():
+        return len(text)
+    return sum(
+        0 if unicodedata.category(c) in ("Mn", "Me", "Cf") else 2 if unicodedata.east_asian_width(c) in "WF" else 1
+        for c in text
+    )
 
 
 def in_colour(stream: TextIO) -> bool:

@@ -4,9 +4,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from qwen_sft.characters import is_plain
 from qwen_sft.leak import Leak, leaks_of, texts
-from qwen_sft.sample import Message, Sample, Tool, ToolCall
+from qwen_sft.sample import Message, Path, Sample, Tool, ToolCall, is_list, is_object
 from qwen_sft.settings import Settings
+from qwen_sft.thinktags import ThinkTags, think_tags
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +164,52 @@ class Transcript:
         ]
 
     @cached_property
+    def think_tags(self) -> list[ThinkTags]:
+        """What the think tags in the assistant's texts are, in order; a turn's later parts begin behind other words."""
+        return [
+            found
+            for path, text in self.said
+            for found in [think_tags(text, path, reasoned=bool(self.messages[path[1]].get("reasoning_content")))]
+            if found is not None
+        ]
+
+    @cached_property
+    def said(self) -> list[tuple[tuple[Any, ...], str]]:
+        """The texts of the assistant's content with their places, in order."""
+        return [
+            found
+            for i, message in enumerate(self.messages)
+            if message.get("role") == "assistant"
+            for found in texts(message, i)
+        ]
+
+    @cached_property
+    def leaves(self) -> list[tuple[Path, str | int]]:
+        """The strings and integers in the arguments of all calls with their places; the strings that are keys not."""
+        found: list[tuple[Path, str | int]] = []
+        for i, message in enumerate(self.messages):
+            for k, call in enumerate(message.get("tool_calls", ())):
+                place = ("messages", i, "tool_calls", k, "function", "arguments")
+                _leaves(call.get("function", {}).get("arguments"), place, found)
+        return found
+
+    @cached_property
+    def odd_texts(self) -> list[tuple[Path, str]]:
+        """The texts that hold more than printable ASCII, with their places: content, reasoning, strings in arguments."""
+        found: list[tuple[Path, str]] = []
+        for i, message in enumerate(self.messages):
+            found += [one for one in texts(message, i) if not is_plain(one[1])]
+            thought = message.get("reasoning_content")
+            if thought and not is_plain(thought):
+                found.append((("messages", i, "reasoning_content"), thought))
+        found += [(path, leaf) for path, leaf in self.leaves if isinstance(leaf, str) and not is_plain(leaf)]
+        return found
+
+    def is_trained(self, path: Path) -> bool:
+        """True for a place in an assistant's message, which a model would learn to write."""
+        return isinstance(path[1], int) and self.messages[path[1]].get("role") == "assistant"
+
+    @cached_property
     def turns(self) -> list[int]:
         """Indices of the assistant messages."""
         return [i for i, message in enumerate(self.messages) if message.get("role") == "assistant"]
@@ -182,3 +230,16 @@ def _open_call(calls: list[ToolCall], answers: list[int | None], name: str | Non
     waiting = [k for k, answer in enumerate(answers) if answer is None]
     named = [k for k in waiting if name is not None and calls[k].get("function", {}).get("name") == name]
     return next(iter(named or waiting), None)
+
+
+def _leaves(value: Any, path: Path, found: list[tuple[Path, str | int]]) -> None:
+    """Adds the strings and integers of a JSON value in order; a loop, because it may nest deeper than Python's stack."""
+    rest: list[tuple[Path, Any]] = [(path, value)]
+    while rest:
+        place, item = rest.pop()
+        if isinstance(item, str | int):
+            found.append((place, item))
+        elif is_object(item):
+            rest += [((*place, key), item[key]) for key in reversed(item)]
+        elif is_list(item):
+            rest += [((*place, k), item[k]) for k in reversed(range(len(item)))]

@@ -47,7 +47,11 @@ TOOLS: list[Any] = [tool("f", **KINDS), tool("Get Weather", city={"type": "str"}
 
 # What is read, and what is left.
 
-XML = "<tool_call>\n<function=f>\n<parameter=s>\nx\n</parameter>\n<parameter=i>\n3\n</parameter>\n</function>\n</tool_call>"
+XML = (
+    "<tool_call>\n<function=f>\n"
+    "<parameter=s>\nx\n</parameter>\n<parameter=i>\n3\n</parameter>\n"
+    "</function>\n</tool_call>"
+)
 
 
 @pytest.mark.parametrize(
@@ -286,14 +290,14 @@ def test_coder_xml_call_is_read_back(words: str, calls: list[Any], as_template: 
 
 # Any text at all.
 
-_PIECES = st.sampled_from(
-    [
-        *("<tool_call>", "</tool_call>", "<function=f>", "</function>", "<parameter=s>", "</parameter>", "<functioncall>"),
-        *("<tool_response>", "</tool_response>", "Action:", "Action Input:", "Thought:", "Observation:", "\n", " ", "{"),
-        *('{"name": "f", "arguments": {}}', "[", "]", "f(", "(", ")", "i=", "'", '"', ",", "}", "1", "\\", "FUNCTION "),
-        *("FUNCTION RESPONSE:", "<|endoftext|>", "\ud800", "x", ":", "True", '{"name": "f", "arguments": \'{}\'}'),
-    ]
-)
+# fmt: off
+_PIECES = st.sampled_from([
+    "<tool_call>", "</tool_call>", "<function=f>", "</function>", "<parameter=s>", "</parameter>", "<functioncall>",
+    "<tool_response>", "</tool_response>", "Action:", "Action Input:", "Observation:", "Thought:", "FUNCTION RESPONSE:",
+    "{", "}", "[", "]", "f(", "(", ")", "i=", "'", '"', ",", "1", "\\", "x", ":", "True", "<|endoftext|>", "\n", " ",
+    "\ud800", '{"name": "f", "arguments": {}}', '{"name": "f", "arguments": \'{}\'}',
+])
+# fmt: on
 _ANY_TEXT = st.lists(_PIECES | st.text(max_size=3), max_size=24).map("".join)
 _ANY_TOOLS: list[Any] = [*TOOLS, None, 3, {}, {"function": 3}, {"function": {"name": "f", "parameters": [1]}}]
 
@@ -402,7 +406,7 @@ _REPEATED = [
     *("<function=f>", "<parameter=s>", "<parameter=s></parameter>", "<tool_response>", "<functioncall>"),
     *("Action:", "\nAction:", "\nAction: f\nAction Input: {", "Action Input:", "Observation:", "<|endoftext|>"),
 ]
-_BEFORE = ["", "[", "[f(a=", "[f(a='", "<functioncall> {\"name\": \"f\", \"arguments\": '", "Action: f\nAction Input:"]
+_BEFORE = ["", "[", "[f(a=", "[f(a='", '<functioncall> {"name": "f", "arguments": \'', "Action: f\nAction Input:"]
 _BEFORE += ["<tool_call>", "<tool_call><function=f>", "<tool_call><function=f><parameter=s>", "<tool_response>"]
 _BEHIND = ["", ")]", "'}", "</tool_call>"]
 

@@ -109,6 +109,15 @@ def test_inspect_message_becomes_a_turn(given: Any, made: Any):
     assert messages("inspect_ai", inspect_sample(given, attachments={"i": "data:,"})) == made
 
 
+def test_inspect_sample_that_lacks_a_text_is_no_sample():
+    missing = {"role": "user", "content": "attachment://" + "0" * 32}
+    says = "a text of the sample is an attachment that the Inspect log does not hold"
+    assert refusal("inspect_ai", inspect_sample(missing, A1)) == ("$", says)
+    log = {"version": 2, "status": "success", "eval": {}, "samples": [inspect_sample(missing), inspect_sample(U1, A1)]}
+    assert len(samples("inspect_ai", log)) == 1
+    assert fates("inspect_ai", log) == [("$.samples[0].messages[0]", "dropped", says, True)]
+
+
 def test_inspect_reasoning_that_is_encrypted_is_lost_and_said_so():
     hidden = {"type": "reasoning", "reasoning": "gAAA", "redacted": True}
     record = inspect_sample(U1, {"role": "assistant", "content": [hidden, {"type": "text", "text": "y"}]})

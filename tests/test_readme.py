@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from qwen_sft.format import formats
 from qwen_sft.rule import rules
 from qwen_sft.settings import Settings, load_settings
 from qwen_sft.tokens import GENERATED, Kind
@@ -178,6 +179,11 @@ def test_what_it_does_not_do_yet_is_still_not_done() -> None:
     assert set(writers()) == {"parquet"}
     assert not [code for code in rules() if code.startswith(("SET", "SEC"))]
     assert not [name for name in Settings.__dataclass_fields__ if "pack" in name]
+
+
+def test_table_of_formats_names_each_one_once() -> None:
+    section = README.partition("## What can be read")[2].partition("\n\n")[2].partition("\n\n")[0]
+    assert sorted(re.findall(r"`(\w+)`", section)) == sorted(formats())
 
 
 def test_pre_commit_snippet_is_the_file() -> None:

@@ -34,7 +34,8 @@ def rule(
         raise UsageError(f"no rule {code!r}; see: qwen-sft rule")
     page: Page = found.page
     head = styled(f"{found.code} {found.name}", "code", colour)
-    out = [f"{head} ({found.severity.value}, since {found.since})", "", page.summary, ""]
+    tier = f"{found.severity.value}, heuristic" if found.heuristic else found.severity.value
+    out = [f"{head} ({tier}, since {found.since})", "", page.summary, ""]
     for title, text in (("What it catches", page.catches), ("Why it matters", page.matters), ("Fix", page.fix)):
         out += [styled(title, "code", colour), f"  {text}", ""]
     for title, examples in (("Bad", page.bad), ("Good", page.good)):

@@ -1,7 +1,9 @@
 """Glaive's function calling v2: {system, chat}, the whole conversation as one text.
 
-    SYSTEM: You are a helpful assistant with access to the following functions. Use them if required -\\n{...}\\n{...}
-    USER: ...\\n\\n\\nASSISTANT: <functioncall> {...} <|endoftext|>\\n\\n\\nFUNCTION RESPONSE: {...}\\n\\n\\nASSISTANT: ...
+    system: SYSTEM: You are a helpful assistant with access to the following functions. Use them if required - {...}
+    chat: USER: ... ASSISTANT: <functioncall> {...} <|endoftext|> FUNCTION RESPONSE: {...} ASSISTANT: ... <|endoftext|>
+
+Each speaker begins a line, behind an empty one.
 
 A text that cannot be split into turns in one way only is refused. Calls without an exact reading stay text, and
 `unread_calls` in the metadata counts them.
@@ -18,7 +20,7 @@ from qwen_sft.metadata import metadata
 from qwen_sft.normalize import sample_id
 from qwen_sft.rows import LABELLED_APART, UNREAD_CALLS, has_layout, json_at, named_tools
 from qwen_sft.sample import Message, Path
-from qwen_sft.story import Story, refused
+from qwen_sft.story import Story
 
 _DECLARES = "You are a helpful assistant with access to the following functions. Use them if required -"
 _END = "<|endoftext|>"

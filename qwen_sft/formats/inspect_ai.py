@@ -7,21 +7,17 @@ inputs of model events may be ranges of a pool; only model events name the tools
 has none, and they stand in its `parse_error`; the text of a failed call may stand in its `error` alone.
 """
 
-import re
 from typing import Any
 
 from qwen_sft.format import Conversation, Event, Format, Reading
+from qwen_sft.inspectlog import Attachments
 from qwen_sft.metadata import metadata
-from qwen_sft.normalize import call, text
-from qwen_sft.sample import Message, Path, is_list, is_object
+from qwen_sft.sample import Path, is_list, is_object
 from qwen_sft.story import Story, refused
 
-_PROTOCOLS = ("attachment://", "tc://")
-_RAW_ARGUMENTS = re.compile(r"Error parsing the following tool call arguments:\n\n(.*)\n\nError details: ", re.DOTALL)
+_LACKS = "a text of the sample is an attachment that the Inspect log does not hold"
 _GRADES = {"C": 1.0, "P": 0.5, "I": 0.0, "N": 0.0}
 """Inspect's grades (correct, partial, incorrect, no answer) as numbers, as its `value_to_float` has them."""
-
-_TOOL_FIELDS = ("name", "description", "parameters")
 
 
 def recognises(record: Any) -> bool:
@@ -35,6 +31,8 @@ def _is_log(record: Any) -> bool:
 
 def _is_sample(record: Any) -> bool:
     if not is_object(record) or not isinstance(record.get("epoch"), int) or not is_list(record.get("messages")):
+        return False
+    if not all(is_object(given) and "role" in given for given in record["messages"]):
         return False
     return "target" in record or "scores" in record or "store" in record
 
@@ -54,14 +52,16 @@ def _samples(record: Any) -> list[tuple[Path, dict[str, Any]]]:
 
 def events(record: Any) -> list[Path]:
     """Each message, each part of a message's content, and each event of a sample that is a call of a model."""
+    return [place for at, sample in _samples(record) for place in _places(at, sample)]
+
+
+def _places(at: Path, sample: dict[str, Any]) -> list[Path]:
     places: list[Path] = []
-    for at, sample in _samples(record):
-        for i, given in enumerate(sample["messages"]):
-            place: Path = (*at, "messages", i)
-            content: Any = given.get("content") if is_object(given) else None
-            places += [place, *((*place, "content", k) for k in range(len(content) if is_list(content) else 0))]
-        places += [place for place, _, _ in _model_events(at, sample)]
-    return places
+    for i, given in enumerate(sample["messages"]):
+        place: Path = (*at, "messages", i)
+        content: Any = given.get("content") if is_object(given) else None
+        places += [place, *((*place, "content", k) for k in range(len(content) if is_list(content) else 0))]
+    return [*places, *(place for place, _, _ in _model_events(at, sample))]
 
 
 def _model_events(at: Path, sample: dict[str, Any]) -> list[tuple[Path, dict[str, Any], bool]]:
@@ -98,6 +98,8 @@ def read(record: Any) -> Reading:
         reading = _Sample(at, sample).reading(shared)
         made += reading.conversations
         aside += reading.aside
+    if not made and any(event.reason == _LACKS for event in aside):
+        return refused((), _LACKS, "write the log with its attachments")
     if not made:
         return refused((), "no sample of the Inspect log has a message", "leave out samples that failed at the start")
     return Reading(made, aside)
@@ -116,13 +118,15 @@ class _Sample:
 
     def __init__(self, at: Path, sample: dict[str, Any]) -> None:
         self.at, self.sample, self.messages = at, sample, list[Any](sample["messages"])
-        transcript: Any = sample.get("transcript")
-        holders: list[Any] = [sample.get("attachments"), transcript.get("content") if is_object(transcript) else None]
-        self.texts: dict[str, Any] = {key: value for one in holders if is_object(one) for key, value in one.items()}
-        self.keys = [self._key(given) for given in self.messages]
+        self.texts = Attachments(sample)
+        self.keys = [self.texts.key(given) for given in self.messages]
 
     def reading(self, shared: dict[str, Any]) -> Reading:
         main, tools, others = Story(), None, list[_Call]()
+        if self.texts.lacks(self.messages):
+            for place in _places(self.at, self.sample):
+                main.drop(place, _LACKS, loses=True)
+            return Reading([], main.aside)
         cut = len(self.messages)
         for place, event, scores in _model_events(self.at, self.sample):
             one = self._call(place, event)
@@ -134,11 +138,11 @@ class _Sample:
                 _add(others, one)
             else:
                 main.merge(place, "a call of the model whose answer is in the messages")
-                tools = self._tools(event) or tools
+                tools = self.texts.tools(event) or tools
         for i, given in enumerate(self.messages):
             place: Path = (*self.at, "messages", i)
             if i < cut:
-                self._tell(main, place, given, parts=True)
+                self.texts.tell(main, place, given, parts=True)
             else:
                 self._leave(main, place, given, others)
         name = f"{self.sample.get('id')}-{self.sample['epoch']}"
@@ -147,10 +151,10 @@ class _Sample:
         for k, one in enumerate(others, start=1):
             story = Story()
             for given in one.messages:
-                self._tell(story, one.place, given, parts=False)
+                self.texts.tell(story, one.place, given, parts=False)
             ended = _ended(one.event.get("output"))
             told = metadata({"model": one.event.get("model"), "model_role": one.event.get("role")}, ended, labels)
-            made.append(story.conversation(self._tools(one.event), f"{name}-call-{k}", told, rebuilt=True))
+            made.append(story.conversation(self.texts.tools(one.event), f"{name}-call-{k}", told, rebuilt=True))
             for place in one.earlier:
                 main.merge(place, "a call that a later one of the same conversation repeats")
         return Reading(made, main.aside)
@@ -163,7 +167,7 @@ class _Sample:
         if not is_object(answer):
             return None
         messages = [*self._input(event), answer]
-        return _Call(place, event, messages, [self._key(given) for given in messages])
+        return _Call(place, event, messages, [self.texts.key(given) for given in messages])
 
     def _input(self, event: dict[str, Any]) -> list[Any]:
         """The messages that a model was asked with: in the event, or as ranges [start, end) of the sample's pool."""
@@ -178,16 +182,6 @@ class _Sample:
             if len(ends) == 2 and all(isinstance(end, int) and end >= 0 for end in ends):
                 found += pool[ends[0] : ends[1]]
         return found
-
-    def _key(self, given: Any) -> Any:
-        """What tells a message from others: its id; without one, what it says (reasoning is often left out later)."""
-        if not is_object(given):
-            return repr(given)
-        if isinstance(given.get("id"), str):
-            return given["id"]
-        story = Story()
-        self._tell(story, (), given, parts=False)
-        return repr([{**message, "reasoning_content": ""} for message in story.messages])
 
     def _saw_all(self, one: _Call, answer: int) -> bool:
         """True unless a message before the answer is missing in what the model was asked with (compaction).
@@ -207,68 +201,12 @@ class _Sample:
         """A message after the history was compacted is in the conversation that went on from there."""
         content: Any = given.get("content") if is_object(given) else None
         places: list[Path] = [place, *((*place, "content", k) for k in range(len(content) if is_list(content) else 0))]
-        told = any(self._key(given) in one.keys for one in others)
+        told = any(self.texts.key(given) in one.keys for one in others)
         for one in places:
             if told:
                 main.merge(one, "in the conversation that goes on from a compacted history")
             else:
                 main.drop(one, "behind the last answer of a compacted history")
-
-    def _tell(self, story: Story, place: Path, given: Any, *, parts: bool) -> None:
-        """Adds a message to a story; with `parts`, the parts of its content are events of their own."""
-        if not is_object(given):
-            story.keep(place, {"role": "unknown", "content": given})
-            return
-        content = self._resolved(given.get("content"))
-        if given.get("role") != "assistant":
-            story.keep(place, _other(given, content))
-        else:
-            self._tell_assistant(story, place, given, content, parts)
-        for k in range(len(content) if is_list(content) and parts else 0):
-            story.merge((*place, "content", k), "a part of its message")
-
-    def _tell_assistant(self, story: Story, place: Path, given: dict[str, Any], content: Any, parts: bool) -> None:
-        pieces: list[Message] = []
-        if isinstance(given.get("reasoning"), str) and given["reasoning"]:
-            pieces.append({"role": "assistant", "content": "", "reasoning_content": given["reasoning"]})
-        rest: list[Any] = []
-        for k, part in enumerate(content if is_list(content) else [content]):
-            if not is_object(part) or part.get("type") != "reasoning":
-                rest.append(part)
-                continue
-            thought: Any = part.get("summary") if part.get("redacted") else part.get("reasoning")
-            if isinstance(thought, str) and thought:
-                if rest:
-                    pieces.append({"role": "assistant", "content": text(rest)})
-                    rest = []
-                pieces.append({"role": "assistant", "content": "", "reasoning_content": thought})
-            elif parts:
-                hidden = bool(part.get("redacted"))
-                story.drop((*place, "content", k), "reasoning that is encrypted or empty", loses=hidden)
-        last: Message = {"role": "assistant", "content": text(rest) if is_list(content) else text(content)}
-        listed: Any = self._resolved(given.get("tool_calls"))
-        if listed:
-            last["tool_calls"] = [_tool_call(one) for one in listed] if is_list(listed) else listed
-        for k, piece in enumerate([*pieces, last]):
-            if k == 0:
-                story.keep(place, piece)
-            elif piece.get("content") != "" or "tool_calls" in piece or "reasoning_content" in piece:
-                story.join(place, piece)
-
-    def _resolved(self, value: Any) -> Any:
-        """A value whose references to attachments are the texts themselves."""
-        if isinstance(value, str):
-            protocol = next(filter(value.startswith, _PROTOCOLS), None)
-            return self.texts.get(value.removeprefix(protocol), value) if protocol else value
-        if is_list(value):
-            return [self._resolved(item) for item in value]
-        return {key: self._resolved(item) for key, item in value.items()} if is_object(value) else value
-
-    def _tools(self, event: dict[str, Any]) -> Any:
-        listed: Any = self._resolved(event.get("tools"))
-        if not is_list(listed):
-            return listed
-        return [{k: one[k] for k in _TOOL_FIELDS if k in one} if is_object(one) else one for one in listed]
 
 
 def _add(others: list[_Call], one: _Call) -> None:
@@ -279,30 +217,6 @@ def _add(others: list[_Call], one: _Call) -> None:
             others[k] = one
             return
     others.append(one)
-
-
-def _other(given: dict[str, Any], content: Any) -> Message:
-    made: Message = {"role": given.get("role", ""), "content": text(content)}
-    if made["role"] == "tool":
-        error: Any = given.get("error")
-        if made["content"] == "" and is_object(error) and isinstance(error.get("message"), str):
-            made["content"] = error["message"]
-        if given.get("tool_call_id") not in (None, ""):
-            made["tool_call_id"] = given["tool_call_id"]
-        if given.get("function") not in (None, ""):
-            made["name"] = given["function"]
-    return made
-
-
-def _tool_call(given: Any) -> Any:
-    if not is_object(given) or not isinstance(given.get("function"), str):
-        return given
-    said: Any = given.get("arguments")
-    fault: Any = given.get("parse_error")
-    if isinstance(fault, str) and fault:
-        raw = _RAW_ARGUMENTS.match(fault)
-        said = said or (raw[1] if raw else fault)
-    return call(given["function"], said, given.get("id"))
 
 
 def _labels(sample: dict[str, Any]) -> dict[str, Any]:

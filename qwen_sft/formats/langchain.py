@@ -34,7 +34,7 @@ def _listed(record: Any) -> tuple[Path, list[Any]] | None:
     holders: list[tuple[Path, Any]] = [((), record), *(((key,), record.get(key)) for key in _STATE_KEYS)]
     for at, holder in holders:
         listed: Any = holder.get("messages") if is_object(holder) else None
-        if is_list(listed) and listed and fields_of(listed[0]):
+        if is_list(listed) and listed and all(map(fields_of, listed)):
             return (*at, "messages"), listed
     return None
 
@@ -43,7 +43,7 @@ def _stream(record: Any) -> tuple[bool, list[Any]] | None:
     """The events of a stream, and whether the record is the only one."""
     if _holds(record):
         return True, [record]
-    if is_list(record) and record and all(event_of(item) for item in record[:2]) and any(map(_holds, record)):
+    if is_list(record) and record and all(map(event_of, record)) and any(map(_holds, record)):
         return False, record
     return None
 
@@ -134,7 +134,7 @@ def _read_stream(single: bool, items: list[Any]) -> Reading:
             if chunk:
                 one.chunks.append(given)
             else:
-                one.whole = given
+                one.wholes.append(given)
         mode = event_of(item)
         if mode and mode[0] == "values" and keys:
             states = [*(states[:-1] if states and keys[: len(states[-1])] == states[-1] else states), keys]
@@ -179,8 +179,8 @@ def _labels_of(history: list[str], seen: dict[str, Seen], behind: list[str]) -> 
 
 def _whole(one: Seen) -> Any:
     """A message as a state has it, or as its chunks come to."""
-    if one.whole is not None:
-        return one.whole
+    if one.wholes:
+        return one.wholes[-1]
     fields = [found for chunk in one.chunks if (found := fields_of(chunk))]
     if not fields:
         return one.chunks[0]

@@ -58,13 +58,13 @@ def read(record: Any) -> Reading:
 def _tell(story: Story, turn: dict[str, Any], place: Path) -> None:
     blocks = _blocks(turn, place)
     role: Any = turn.get("role")
-    weight: dict[str, Any] = {} if turn.get("loss_weight") is None else {"weight": turn["loss_weight"]}
+    weight: Message = {} if turn.get("loss_weight") is None else {"weight": turn["loss_weight"]}
     if role == "tool" and all(_kind(block) in _RESULTS for _, block in blocks):
         for at, block in blocks:
-            story.keep(at, message({"role": "tool", "content": block.get("value"), **weight}))
+            story.keep(at, message({"role": "tool", "content": block.get("value")}) | weight)
         return
     for first, piece in _messages(role, turn, blocks):
-        story.keep(first, {**piece, **weight})
+        story.keep(first, piece | weight)
     for at, _ in blocks:
         story.merge(at, _PART)
 
@@ -103,7 +103,8 @@ def _one(role: Any, blocks: list[Any]) -> Message:
     made = message({"role": role, "content": "".join(told["text"])})
     if told["reasoning"]:
         made["reasoning_content"] = "".join(told["reasoning"])
-    calls = [call for value in told["tool_call"] for call in spoken({"from": "tool_call", "value": value})["tool_calls"]]
+    said = [spoken({"from": "tool_call", "value": value}) for value in told["tool_call"]]
+    calls = [call for one in said for call in one.get("tool_calls", [])]
     if calls:
         made["tool_calls"] = calls
     return made

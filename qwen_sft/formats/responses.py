@@ -42,15 +42,22 @@ def _legs(record: Any) -> list[Leg]:
 
 
 def _leg(line: Any, at: Path = ()) -> Leg | None:
-    found = _find(line) if is_object(line) else None
+    found = _exchange(line) if is_object(line) else None
     return Leg(at, line, found) if found and found.request is not None and found.answer else None
+
+
+def _exchange(record: Any) -> Exchange | None:
+    """The exchange of a record that is no list of items alone."""
+    if is_object(record) and is_object(record.get(_PARAMS)) and "input" in record[_PARAMS]:
+        if is_list(record.get("expected_answers")) and not record.get("response"):
+            return None  # xlam's: the expected calls are the answer
+        return Exchange(record[_PARAMS], (_PARAMS,), answer=record.get("response"), answer_at=("response",))
+    return exchange.find(_API, record)
 
 
 def _find(record: Any) -> Exchange | None:
     """The exchange of a record; a list of items counts as a request."""
-    if is_object(record) and is_object(record.get(_PARAMS)) and "input" in record[_PARAMS]:
-        return Exchange(record[_PARAMS], (_PARAMS,), answer=record.get("response"), answer_at=("response",))
-    found = exchange.find(_API, record)
+    found = _exchange(record)
     if found is not None or not is_object(record):
         return found
     key = next((key for key in _LISTS if has_items(record.get(key))), None)

@@ -1,7 +1,7 @@
 """ShareGPT conversations with calls and observations, as LLaMA-Factory and most of the Hub spell them (Glaive too).
 
-Turns are {from, value}, with `weight` (Vicuna) or `train` (axolotl) where a trace says what is trained. Who
-speaks is spelled in many ways (chat.SPEAKERS): human and gpt, function_call and observation, tool_call and tool_response.
+Turns are {from, value}, with `weight` (Vicuna) or `train` (axolotl) where a trace says what is trained. Who speaks is
+spelled in many ways (chat.SPEAKERS): human and gpt, function_call and observation, tool_call and tool_response.
 """
 
 from typing import Any

@@ -61,7 +61,7 @@ def read(record: Any) -> Reading:
         if made.get("role") == "assistant" and isinstance(text, str):
             calls = _DIALECT.calls(text, [])
             unread += calls is None and text.strip().startswith("[") and text.strip().endswith(")]")
-            made = {**made, "content": calls[0], "tool_calls": calls[1]} if calls else made
+            made = made | {"content": calls[0], "tool_calls": calls[1]} if calls else made
         n_open = len(story.messages[-1].get("tool_calls", [])) if story.messages else 0
         for one in _results(made, n_open):
             story.keep(place, one)
@@ -71,7 +71,7 @@ def read(record: Any) -> Reading:
 
 def _tell_system(story: Story, text: str) -> list[Any] | None:
     """Tells the system prompt without its tools, and gives those, in the nested form."""
-    before, sentence, behind = text.partition(TOOLACE_DECLARES)
+    before, _, behind = text.partition(TOOLACE_DECLARES)
     try:
         value, end = json_at(behind, len(behind) - len(behind.lstrip()))
     except ValueError:

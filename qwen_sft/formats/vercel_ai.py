@@ -29,7 +29,7 @@ def _spans(record: Any) -> list[tuple[Path, dict[str, Any]]]:
     if _is_span(record):
         return [((), record)]
     if is_list(record):
-        return [((i,), one) for i, one in enumerate(record)] if record and _is_span(record[0]) else []
+        return [((i,), one) for i, one in enumerate(record)] if record and all(map(_is_span, record)) else []
     if not is_object(record):
         return []
     lists = [(key, value) for key, value in record.items() if is_list(value) and value and _is_span(value[0])]
@@ -40,7 +40,7 @@ def _messages(record: Any) -> tuple[Path, list[Any]] | None:
     holder: Any = record.get("messages") if is_object(record) else record
     if is_ui_message(record):
         return (), [record]
-    if not is_list(holder) or not holder:
+    if not is_list(holder) or not holder or not all(is_object(given) and "role" in given for given in holder):
         return None
     if not is_ui_message(holder[0]) and not any(map(is_model_message, holder)):
         return None

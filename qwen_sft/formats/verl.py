@@ -15,7 +15,7 @@ from qwen_sft.story import Story, refused
 
 
 def recognises(record: Any) -> bool:
-    """Messages with `enable_thinking` (and no `model`, which a request has) or with verl's labels; or a labelled prompt."""
+    """Messages with `enable_thinking` (and no `model`: that is a request) or verl's labels; or a labelled prompt."""
     return has_layout(record, "verl")
 
 

@@ -23,8 +23,14 @@ _NO_LABELS = (*LABELLED_APART, *_ANSWERS, "query", "agent_ref")
 _RESPONSES = apis()["responses"]
 _SCHEMA_WORDS = frozenset({"type", "properties", "$schema", "$ref", "anyOf", "oneOf", "allOf", "enum", "required"})
 _NAMES = {
-    **{"str": "string", "int": "integer", "float": "number", "bool": "boolean", "list": "array", "dict": "object"},
-    **{"set": "array", "tuple": "array", "complex": "string"},
+    "str": "string",
+    "int": "integer",
+    "float": "number",
+    "bool": "boolean",
+    "list": "array",
+    "tuple": "array",
+    "set": "array",
+    "dict": "object",
 }
 
 
@@ -48,7 +54,7 @@ def read(record: Any) -> Reading:
     if answers == []:
         return refused((key,), "the answer is no call and no text", "leave it out, or give it a text")
     made = spoken({"from": "tool_call", "value": answers})
-    if not is_list(answers) or not all(is_object(call) and "function" in call for call in made["tool_calls"]):
+    if not is_list(answers) or not all(is_object(call) and "function" in call for call in made.get("tool_calls", [])):
         return refused((key,), "the answers are no list of {name, arguments}", "write them as JSON")
     story = Story()
     declared: Any = record.get("tools")
@@ -100,9 +106,10 @@ def _tool(tool: Any) -> Any:
 
 def _is_schema(parameters: dict[str, Any]) -> bool:
     """True unless each key is a parameter with a description of its own: a parameter may itself be called `type`."""
-    if not all(is_object(given) and isinstance(given.get("type", ""), str) for given in parameters.values()):
+    values = parameters.values()
+    if not values or not all(is_object(given) and isinstance(given.get("type", ""), str) for given in values):
         return True
-    return bool(parameters) and _SCHEMA_WORDS.issuperset(parameters) and not all("type" in g for g in parameters.values())
+    return _SCHEMA_WORDS.issuperset(parameters) and not all("type" in given for given in values)
 
 
 def _is_required(given: dict[str, Any]) -> bool:

@@ -1,0 +1,43 @@
+"""What formats see of a record at first sight: questions that many of them ask, each answered once for one record.
+
+Some fifty formats are shown every record, and most of them ask the same of it: which turns it holds, which keys these
+have. Outside of `one_record` nothing is remembered, so that no answer outlives what it was asked about.
+"""
+
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from functools import update_wrapper
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+_answers: list[dict[int, tuple[Any, Any]]] = []
+_open: list[bool] = []
+
+
+@contextmanager
+def one_record() -> Generator[None, None, None]:
+    """While formats are asked about one record, which nobody changes meanwhile."""
+    _open.append(True)
+    try:
+        yield
+    finally:
+        _open.pop()
+        for known in _answers:
+            known.clear()
+
+
+def shared(find: Callable[[Any], T]) -> Callable[[Any], T]:
+    """The same question, answered once for each value of one record; it must not change the value, nor the answer."""
+    known: dict[int, tuple[Any, T]] = {}
+    _answers.append(known)
+
+    def asked(value: Any) -> T:
+        if not _open:
+            return find(value)
+        told = known.get(id(value))
+        if told is None:  # the value is kept too: while it is there, nothing else has its id
+            told = known[id(value)] = (value, find(value))
+        return told[1]
+
+    return update_wrapper(asked, find)
