@@ -9,10 +9,10 @@ from typing import Any, Literal
 
 from qwen_sft.build import build as run
 from qwen_sft.cli import COLLECTOR
-from qwen_sft.convert import json_line
 from qwen_sft.gather import gathered
 from qwen_sft.ingest import expand, records
 from qwen_sft.jsontext import parse
+from qwen_sft.outfile import json_line
 from qwen_sft.pipeline import Pipeline, outcomes, tally
 from qwen_sft.record import Where
 from qwen_sft.reporter import Totals

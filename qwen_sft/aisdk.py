@@ -240,3 +240,16 @@ def all_told(given: Iterable[Any]) -> list[Message]:
     for one in given:
         tell(story, (), one, own=False)
     return story.messages
+
+
+def answered(attributes: dict[str, Any]) -> list[Message]:
+    """The answer that a span's attributes hold; none where they hold no word of it."""
+    said: Any = attributes.get("ai.response.text") or attributes.get("ai.response.object") or ""
+    made: Message = {"role": "assistant", "content": said}
+    thought: Any = attributes.get("ai.response.reasoning")
+    if isinstance(thought, str) and thought:
+        made["reasoning_content"] = thought
+    calls = tool_calls(from_json(attributes.get("ai.response.toolCalls")))
+    if calls:
+        made["tool_calls"] = calls
+    return [made] if len(made) > 2 or said else []

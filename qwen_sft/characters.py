@@ -27,12 +27,28 @@ def controls(text: str) -> Counter[str]:
     return found
 
 
+_ESCAPE = re.compile(
+    "\x1b(?:"
+    "\\[[0-?]*[ -/]*[@-~]"  # a command, such as that for a colour
+    "|\\][^\x07\x1b]*(?:\x07|\x1b\\\\)"  # a title or a link
+    "|[PX^_][^\x1b]*\x1b\\\\"  # a text for the terminal itself
+    "|[ -/]+[0-~]|[0-OQ-WYZ\\\\`-~])"
+)
+
+
+def without_controls(text: str) -> str:
+    """A text without the escape sequences of ECMA-48, and without the other characters that `controls` counts."""
+    if is_plain(text):
+        return text
+    text = _ESCAPE.sub("", text)
+    gone = dict.fromkeys(map(ord, controls(text)))
+    return text.translate(gone) if gone else text
+
+
 # Windows-1252 has no character for five bytes, which decoders pass on as C1 controls, as Latin-1 does for all of C1.
-_OF_BYTE = [
-    {chr(byte)} | ({bytes([byte]).decode("cp1252")} if byte not in (0x81, 0x8D, 0x8F, 0x90, 0x9D) else set())
-    for byte in range(0x80, 0xC0)
-]
-_BYTE = {c: 0x80 + i for i, characters in enumerate(_OF_BYTE) for c in characters}
+_BYTE = {chr(byte): byte for byte in range(0x80, 0xC0)} | {
+    bytes([byte]).decode("cp1252"): byte for byte in range(0x80, 0xC0) if byte not in b"\x81\x8d\x8f\x90\x9d"
+}
 _NEXT = f"[{''.join(map(re.escape, sorted(_BYTE)))}]"
 _TWO, _THREE, _FOUR = f"[\xc2-\xdf]{_NEXT}", f"[\xe0-\xef]{_NEXT}{{2}}", f"[\xf0-\xf4]{_NEXT}{{3}}"
 _MISREAD = re.compile(

@@ -1,28 +1,20 @@
 """Traces to samples, one a line: what `qwen-sft convert` writes, and every later step reads as it would the traces."""
 
-import gzip
-import json
-import sys
-from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import Any
 
-import orjson
-
-from qwen_sft.errors import OutputError
 from qwen_sft.format import Conversation
 from qwen_sft.ingest import Input
+from qwen_sft.outfile import STDOUT, json_line, opened, refuse_inputs
 from qwen_sft.pipeline import Outcome, Pipeline, outcomes, tally
 from qwen_sft.rejects import rejected
 from qwen_sft.reporter import Totals
-from qwen_sft.sample import Sample
 from qwen_sft.settings import Settings
 from qwen_sft.shape import shaped
 from qwen_sft.transcript import Transcript
-
-STDOUT = "-"
 
 
 def convert(
@@ -50,11 +42,9 @@ def convert(
     pipeline = Pipeline(settings)
     aside = rejects if rejects is not None or out == STDOUT else Path(f"{out}.rejects.jsonl")
     targets = [path for path in (None if out == STDOUT else Path(out), aside) if path is not None]
-    for source in inputs:
-        if source.path is not None and any(source.path.resolve() == path.resolve() for path in targets):
-            raise OutputError(f"{source.name!r} is an input and would be overwritten; name another --out")
+    refuse_inputs(inputs, targets)
     totals, n_written = Totals(n_files=len(inputs)), 0
-    with _opened(out) as samples, _opened(str(aside)) if aside is not None else nullcontext() as refused:
+    with opened(out) as samples, opened(str(aside)) if aside is not None else nullcontext() as refused:
         for outcome in outcomes(inputs, pipeline):
             if not outcome.rejected:
                 _shape(outcome, settings)
@@ -82,42 +72,3 @@ def _shape(outcome: Outcome, settings: Settings) -> None:
         made.append(done)
         outcome.aside += dropped
     outcome.conversations = made
-
-
-def json_line(sample: Sample) -> bytes:
-    """A sample as a line of JSON; integers of any size stay exact."""
-    try:
-        return orjson.dumps(sample, option=orjson.OPT_APPEND_NEWLINE)
-    except TypeError:  # an integer beyond 64 bits, or half of a surrogate pair
-        return json.dumps(sample).encode() + b"\n"
-
-
-@contextmanager
-def _opened(name: str) -> Generator[IO[bytes]]:
-    """A file that takes its name only when it is whole; stdout for "-"."""
-    if name == STDOUT:
-        yield sys.stdout.buffer
-        sys.stdout.buffer.flush()
-        return
-    part = Path(f"{name}.part")
-    try:
-        raw = part.open("wb")
-    except OSError as error:
-        raise OutputError(f"cannot write {name!r}: {error.strerror}; name another file") from error
-    try:
-        with raw, _compressed(name, raw) as file:
-            yield file
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
-    part.replace(name)
-
-
-def _compressed(name: str, raw: IO[bytes]) -> Any:
-    if name.endswith(".gz"):
-        return cast("IO[bytes]", gzip.GzipFile(fileobj=raw, mode="wb", filename="", mtime=0))
-    if name.endswith(".zst"):
-        import zstandard
-
-        return zstandard.ZstdCompressor().stream_writer(raw, closefd=False)
-    return nullcontext(raw)

@@ -14,6 +14,7 @@ from qwen_sft.sample import Path, is_list, is_object
 _AROUND = 240  # characters on either side: more than a terminal shows
 _LONGEST = 120  # characters of the quoted piece
 _READ = 20_000  # characters of an object or a list in which the piece is looked for
+_SMALL = 50_000  # bytes of a record that is spelled at once
 _SAID = 2_000  # characters of a finding in which quotes are looked for
 _QUOTE = re.compile(r"""(?<!\w)(['"])(?:(?!\1)[^\\]|\\.)*\1(?!\w)(…?)""", re.DOTALL)
 _COLUMN = re.compile(r"\bat column (\d+)")
@@ -44,12 +45,14 @@ def excerpt(record: Record, path: Path, says: str) -> Excerpt | None:
         return _unread(record, says)
     value, reached = record.data, 0
     for step in path:
-        if is_object(value) and step in value:
-            value = value[step]
-        elif is_list(value) and isinstance(step, int) and -1 < step < len(value):
+        if isinstance(step, int):
+            if not is_list(value) or not -1 < step < len(value):
+                break
             value = value[step]
         else:
-            break
+            if not is_object(value) or step not in value:
+                break
+            value = value[step]
         reached += 1
     last = path[reached - 1] if reached else None
     label = f"{_spelled(last)}: " if isinstance(last, str) else ""
@@ -57,7 +60,7 @@ def excerpt(record: Record, path: Path, says: str) -> Excerpt | None:
     if isinstance(value, str):
         at, n = _found(value, [text for text, _ in wanted])
         return _around(value, at, n, f'{label}"', '"', escape=True)
-    text = _json(value)
+    text = _json(value, record, _READ if wanted else _AROUND + 1)
     at, n = _found(text, [_spelled(quote)[: -1 if cut else None] for quote, cut in wanted])
     if not n and not reached:
         return None
@@ -100,19 +103,24 @@ def _around(text: str, at: int, n: int, before: str, after: str, *, escape: bool
     )
 
 
-def _json(value: Any) -> str:
-    """The beginning of a value's JSON; no more of it is made than is looked at."""
+def _json(value: Any, record: Record, most: int) -> str:
+    """The beginning of a value's JSON.
+
+    All of it is made where the record is small, by the encoder in C; of a large one no more than is looked at.
+    """
+    whole = most == _READ and len(record.raw) <= _SMALL
+    encoder = json.JSONEncoder(ensure_ascii=False)
     parts: list[str] = []
     size = 0
     try:
-        for part in json.JSONEncoder(ensure_ascii=False).iterencode(value):
+        for part in (encoder.encode(value),) if whole else encoder.iterencode(value):
             parts.append(part)
             size += len(part)
-            if size > _READ:
+            if size > most:
                 break
     except (RecursionError, ValueError):  # nests too deep; an integer of more than 4,300 digits
         parts.append("…")
-    return "".join(parts)[:_READ]
+    return "".join(parts)[: most + 1]
 
 
 def _spelled(text: str) -> str:

@@ -71,6 +71,7 @@ def api_format(name: str, title: str, *, keeps_fields: bool = False, generic: bo
         keeps_fields=keeps_fields,
         generic=generic,
         joins=lambda gathered, line: joins(api, gathered, line),
+        fields=None if api.fields is None else api.fields | _KEPT,
     )
 
 
@@ -81,7 +82,7 @@ def find(api: Api, record: Any) -> Exchange | None:
             return Exchange(answer=record)
         bare = {api.bare: record}
         return Exchange(request=bare, bare=True) if record and api.is_request(bare) else None
-    if not is_object(record):
+    if not is_object(record) or _is_observed(record):
         return None
     if record.keys().isdisjoint(_KEPT):
         return _body_alone(api, record)
@@ -117,6 +118,12 @@ def _body_alone(api: Api, record: dict[str, Any]) -> Exchange | None:
 def _request(given: Any) -> Any:
     """A request's body, from itself or from its JSON text."""
     return first_sent(given) if isinstance(given, str) and given.lstrip()[:1] == "{" else given
+
+
+def _is_observed(record: dict[str, Any]) -> bool:
+    """True for an observation of Langfuse's, or a trace with its observations: its input may be any API's."""
+    kind: Any = record.get("type")
+    return (isinstance(kind, str) and kind.isupper()) or is_list(record.get("observations"))
 
 
 def _failed_status(record: dict[str, Any]) -> int | None:

@@ -4,7 +4,7 @@ import inspect
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from qwen_sft.format import Format, formats, recognising
+from qwen_sft.format import Candidates, Format, formats, recognising
 from qwen_sft.gather import gathered
 from qwen_sft.ingest import Input, records
 from qwen_sft.quote import quoted
@@ -36,11 +36,12 @@ class Seen:
 def explained(inputs: Iterable[Input]) -> Iterator[tuple[Input, list[Seen]]]:
     """What was seen in each file, the records that are alike counted together."""
     shelf = formats()
+    candidates = Candidates(shelf.values())
     joining = [one for one in shelf.values() if one.joins]
     for source in inputs:
         groups: dict[tuple[str, ...], Seen] = {}
         for record in gathered(records(source), joining):
-            found = [] if record.fault else recognising(shelf.values(), record.data)
+            found = [] if record.fault else recognising(candidates.of(record.data), record.data)
             names = ("unreadable",) if record.fault else tuple(one.name for one in found)
             seen = groups.setdefault(names, Seen(names, _why(found, record), record.where))
             _count(seen, found, record)

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from qwen_sft.finding import Finding
-from qwen_sft.glance import one_record
-from qwen_sft.sample import Path, Sample, json_path
+from qwen_sft.glance import ONE_RECORD
+from qwen_sft.sample import Path, Sample, is_object, json_path
 from qwen_sft.shelf import shelf
 
 
@@ -75,6 +75,8 @@ class Format:
             whether a line (its value) continues the lines gathered so far; with none gathered, whether a record may
             begin with it. Must be cheap and never raise: it is asked of every line. A record of several lines has the
             list of their values as its data; a record of one line has that line's value.
+        fields: of an object that is a record of this format, or a line that begins one, at least one of these fields is
+            there; None if no such set is known. It only spares asking.
     """
 
     name: str
@@ -85,11 +87,37 @@ class Format:
     keeps_fields: bool = False
     generic: bool = False
     joins: Callable[[Sequence[Any], Any], bool] | None = None
+    fields: frozenset[str] | None = None
+
+
+_MOST_FIELDS = 40
+_MOST_LAYOUTS = 500
+
+
+class Candidates:
+    """Formats, and which of them to ask about a record that has these fields: most files have few sets of fields."""
+
+    def __init__(self, formats: Iterable[Format]) -> None:
+        self._formats = tuple(formats)
+        self._by_fields: dict[tuple[str, ...], tuple[Format, ...]] = {}
+
+    def of(self, data: Any) -> tuple[Format, ...]:
+        """The formats that a record could be of."""
+        if not is_object(data) or len(data) > _MOST_FIELDS:
+            return self._formats
+        fields = tuple(data)
+        found = self._by_fields.get(fields)
+        if found is None:
+            if len(self._by_fields) >= _MOST_LAYOUTS:
+                self._by_fields.clear()
+            found = tuple(one for one in self._formats if one.fields is None or not one.fields.isdisjoint(fields))
+            self._by_fields[fields] = found
+        return found
 
 
 def recognising(candidates: Iterable[Format], data: Any) -> list[Format]:
     """The formats that recognise a record; a generic one only where no other does."""
-    with one_record():
+    with ONE_RECORD:
         found = [format for format in candidates if format.recognises(data)]
     return [format for format in found if not format.generic] or found
 

@@ -3,7 +3,8 @@
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from qwen_sft.format import Format
+from qwen_sft.format import Candidates, Format
+from qwen_sft.glance import ONE_RECORD
 from qwen_sft.record import Record
 from qwen_sft.sample import is_list, is_object
 
@@ -20,6 +21,7 @@ def gathered(records: Iterable[Record], joining: Sequence[Format]) -> Iterator[R
     Args:
         joining: the formats that have `joins`.
     """
+    candidates = Candidates(joining)
     group: list[Record] = []
     values: list[Any] = []
     size = 0
@@ -40,7 +42,7 @@ def gathered(records: Iterable[Record], joining: Sequence[Format]) -> Iterator[R
             continue
         if group:
             yield _whole(group)
-        format = _beginning(joining, record.data)
+        format = _beginning(candidates.of(record.data), record.data)
         if format is None:
             group, values, size = [], [], 0
             yield record
@@ -52,7 +54,8 @@ def gathered(records: Iterable[Record], joining: Sequence[Format]) -> Iterator[R
 
 def _beginning(joining: Sequence[Format], value: Any) -> Format | None:
     """The one format whose record may begin with a line; None where none or several may."""
-    found = [format for format in joining if format.joins is not None and format.joins((), value)]
+    with ONE_RECORD:
+        found = [format for format in joining if format.joins is not None and format.joins((), value)]
     return found[0] if len(found) == 1 else None
 
 

@@ -1,30 +1,33 @@
 """What formats see of a record at first sight: questions that many of them ask, each answered once for one record.
 
-Some fifty formats are shown every record, and most of them ask the same of it: which turns it holds, which keys these
-have. Outside of `one_record` nothing is remembered, so that no answer outlives what it was asked about.
+Some fifty formats are shown a record, and most of them ask the same of it: which turns it holds, which keys these have.
+Outside of `ONE_RECORD` nothing is remembered, so that no answer outlives what it was asked about.
 """
 
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import update_wrapper
 from typing import Any, TypeVar
 
 T = TypeVar("T")
 
 _answers: list[dict[int, tuple[Any, Any]]] = []
-_open: list[bool] = []
 
 
-@contextmanager
-def one_record() -> Generator[None, None, None]:
+class _OneRecord:
     """While formats are asked about one record, which nobody changes meanwhile."""
-    _open.append(True)
-    try:
-        yield
-    finally:
-        _open.pop()
+
+    n_open = 0
+
+    def __enter__(self) -> None:
+        self.n_open += 1
+
+    def __exit__(self, *_: object) -> None:
+        self.n_open -= 1
         for known in _answers:
             known.clear()
+
+
+ONE_RECORD = _OneRecord()
 
 
 def shared(find: Callable[[Any], T]) -> Callable[[Any], T]:
@@ -33,7 +36,7 @@ def shared(find: Callable[[Any], T]) -> Callable[[Any], T]:
     _answers.append(known)
 
     def asked(value: Any) -> T:
-        if not _open:
+        if not ONE_RECORD.n_open:
             return find(value)
         told = known.get(id(value))
         if told is None:  # the value is kept too: while it is there, nothing else has its id

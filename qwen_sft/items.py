@@ -41,7 +41,7 @@ def has_items(listed: Any) -> bool:
     """True for a list of items, or of lists of items, of which one at least has the type of an item."""
     if not is_list(listed):
         return False
-    if listed and all(is_list(state) for state in listed):
+    if listed and is_list(listed[0]) and all(map(is_list, listed)):
         return any(has_items(state) for state in listed)
     return "type" in keys_of(listed) and any("type" in item and kind(item) in _TYPES for item in listed if is_object(item))
 

@@ -58,9 +58,12 @@ def _text(value: Any) -> str:
 
 def parent_of(legs: Sequence[Leg], leg: Leg) -> int | None:
     """Which of the exchanges before it one continues: the last that fits."""
+    return next((i for i in reversed(range(len(legs))) if continues(legs[i], leg)), None)
+
+
+def continues(before: Leg, leg: Leg) -> bool:
+    """True if an exchange goes on from another one, or is of the same conversation."""
     previous, conversation = leg.previous, leg.conversation
-    for i in reversed(range(len(legs) if previous or conversation else 0)):
-        fits = legs[i].answer_id == previous if previous else legs[i].conversation == conversation
-        if fits and legs[i].source == leg.source:
-            return i
-    return None
+    if not (previous or conversation) or before.source != leg.source:
+        return False
+    return before.answer_id == previous if previous else before.conversation == conversation

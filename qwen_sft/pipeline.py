@@ -19,7 +19,7 @@ from qwen_sft.dedup import marked
 from qwen_sft.errors import UsageError
 from qwen_sft.excerpt import excerpt
 from qwen_sft.finding import Diagnostic, Finding, Severity
-from qwen_sft.format import Conversation, Event, Reading, formats, recognising, unbalanced
+from qwen_sft.format import Candidates, Conversation, Event, Reading, formats, recognising, unbalanced
 from qwen_sft.gather import gathered
 from qwen_sft.ingest import Input, records
 from qwen_sft.nullfill import repaired, without_fillers
@@ -105,6 +105,7 @@ class Pipeline:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.formats = formats()
+        self._candidates = Candidates(self.formats.values())
         self.rules = _selected(settings)
         if settings.format is not None and settings.format not in self.formats:
             raise UsageError(f"no format {settings.format!r}; formats are {', '.join(self.formats)}")
@@ -151,9 +152,8 @@ class Pipeline:
 
     def _recognise(self, record: Record, outcome: Outcome) -> Source:
         wanted = self.settings.format
-        candidates = [self.formats[wanted]] if wanted else list(self.formats.values())
         data = without_fillers(record.data, record.structs) if record.structs else record.data
-        recognised = recognising(candidates, data)
+        recognised = recognising([self.formats[wanted]] if wanted else self._candidates.of(data), data)
         names = tuple(format.name for format in recognised)
         if len(recognised) != 1:
             return Source(record, self.settings, names)

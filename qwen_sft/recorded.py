@@ -70,12 +70,17 @@ def asked(given: Any) -> Turns | None:
 def _is_told(given: Any) -> bool:
     """True for JSON that says who speaks, or is a body of an API; all other JSON may be the words themselves."""
     if is_list(given):
-        return bool(given) and all(is_list(one) or _is_told(one) for one in given)
+        bodies = [{"output": given}, *({api.bare: given} for api in dialects())]
+        return bool(given) and (all(is_list(one) or _is_told(one) for one in given) or any(map(_is_body, bodies)))
     if not is_object(given):
         return False
     if isinstance(given.get("role"), str) or is_list(given.get("messages")) or is_list(given.get("generations")):
         return True
-    return fields_of(given) is not None or any(api.is_response(given) or api.is_request(given) for api in dialects())
+    return fields_of(given) is not None or _is_body(given)
+
+
+def _is_body(given: Any) -> bool:
+    return any(api.is_response(given) or api.is_request(given) for api in dialects())
 
 
 def _is_cut(given: Any) -> bool:
@@ -216,6 +221,8 @@ def answered(given: Any) -> list[Turns] | None:
                 return api.answered(body)
     if is_list(given):
         return _answers(given)
+    if not is_object(given):
+        return None
     found = _listed([given])
     if found is not None:
         return [_ended(found, given)]

@@ -141,8 +141,7 @@ def in_checkout(file: str) -> str:
     if "://" in file or file == "<stdin>":
         return file
     path = os.path.normpath(file)
-    here = Path.cwd()
-    if Path(path).is_absolute() and Path(path).is_relative_to(here):
+    if Path(path).is_absolute() and Path(path).is_relative_to(here := Path.cwd()):
         path = str(Path(path).relative_to(here))
     return path.replace(os.sep, "/")
 

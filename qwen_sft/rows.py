@@ -9,7 +9,7 @@ from typing import Any
 
 from qwen_sft.chat import dialogue
 from qwen_sft.normalize import decode_json, tools
-from qwen_sft.sample import Path, is_list, is_object, is_too_deep
+from qwen_sft.sample import Message, Path, is_list, is_object, is_too_deep
 from qwen_sft.story import Story
 
 LABELLED_APART = ("tools", "functions", "system", "prompt", "completion", "id", "conversations", "messages")
@@ -24,6 +24,7 @@ BLOCK_TYPES = ("text", "reasoning", "tool_call", "tool_calls", "tool_result", "t
 TOOLACE_DECLARES = "Here is a list of functions in JSON format that you can invoke:"
 """What stands before the tools in ToolACE's system prompt."""
 
+_RESULT_KEYS = frozenset({"name", "content", "results", "tool_call_id"})
 _SWIFT_ROLES = ("tool_call", "tool_response")
 _SWIFT_FIELDS = ("loss", "loss_scale")
 _DIALOGUES = ("messages", "conversations", "traj")
@@ -151,6 +152,45 @@ def places_of_history(row: dict[str, Any]) -> list[Path]:
     """The place of each pair in `history`."""
     history: Any = row.get("history")
     return [("history", i) for i in range(len(history))] if is_list(history) else []
+
+
+def results_apart(message: Message, asked: Message | None, *, named: bool = True) -> list[Message]:
+    """A tool's turn as one message for each result, where it is a JSON list of one result for each call before it.
+
+    A result is {name, content} or {name, results}; an id in it is left out, as the calls of such rows have none. What
+    is no text is written as JSON. Any other turn comes back as it is.
+
+    Args:
+        asked: the message before it.
+        named: whether each result must name its call.
+    """
+    text: Any = message.get("content")
+    calls: Any = asked.get("tool_calls") if asked else None
+    listed: Any = decoded(text) if message.get("role") == "tool" and isinstance(text, str) else None
+    if not is_list(listed) or not is_list(calls) or len(listed) != len(calls) or not all(map(_is_result, listed)):
+        return [message]
+    if named and [_called(call) for call in calls] != [one["name"] for one in listed]:
+        return [message]
+    told = [(one["name"], one["results"] if "results" in one else one["content"]) for one in listed]
+    return [
+        {
+            "role": "tool",
+            "name": name,
+            "content": said if isinstance(said, str) else json.dumps(said, ensure_ascii=False),
+        }
+        for name, said in told
+    ]
+
+
+def _called(call: Any) -> Any:
+    function: Any = call.get("function") if is_object(call) else None
+    return function.get("name") if is_object(function) else None
+
+
+def _is_result(value: Any) -> bool:
+    if not is_object(value) or not isinstance(value.get("name"), str) or not set(value) <= _RESULT_KEYS:
+        return False
+    return ("content" in value) != ("results" in value)
 
 
 def json_at(text: str, at: int) -> tuple[Any, int]:

@@ -106,6 +106,14 @@ def is_list(value: Any) -> TypeGuard[list[Any]]:
     return isinstance(value, list)
 
 
+def is_same(one: Any, other: Any) -> bool:
+    """True for two equal JSON values; False for ones that nest deeper than Python's stack."""
+    try:
+        return one == other
+    except RecursionError:
+        return False
+
+
 MOST_NESTED = 200
 """Levels of lists and objects that a JSON value may have: a value that parsed can still be too deep to print."""
 

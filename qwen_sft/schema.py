@@ -276,6 +276,43 @@ def validator(parameters: Any) -> Validator | None:
     return _read(parameters).validator
 
 
+def meant(schema: Any, arguments: Any, path: Path) -> Any:
+    """The value that an argument that breaks its schema stands for; None where nothing tells.
+
+    It stands for the one value of an enum that it spells in another case or with other marks between the words, or for
+    the number or boolean that its text holds. Only `properties` and `items` lead to an argument's schema.
+    """
+    value = arguments
+    for step in path:
+        if is_object(value) and is_object(schema) and isinstance(step, str):
+            properties = schema.get("properties")
+            schema = properties.get(step) if is_object(properties) else None
+            value = value.get(step)
+        elif is_list(value) and is_object(schema) and isinstance(step, int):
+            schema, value = schema.get("items"), value[step]
+        else:
+            return None
+    if not isinstance(value, str) or not is_object(schema):
+        return None
+    listed = schema.get("enum")
+    if is_list(listed):
+        alike = [one for one in listed if isinstance(one, str) and _bare(one) == _bare(value) != ""]
+        return alike[0] if len(alike) == 1 else None
+    kind = schema.get("type")
+    try:
+        inner = orjson.loads(value) if kind in ("integer", "number", "boolean") else None
+    except ValueError:
+        return None
+    if isinstance(inner, bool) != (kind == "boolean") or (kind == "integer" and not isinstance(inner, int)):
+        return None
+    return inner if isinstance(inner, bool | int | float) else None
+
+
+def _bare(name: str) -> str:
+    """A name in one case, without what stands between its words."""
+    return "".join(c for c in name.casefold() if c.isalnum())
+
+
 def faults(parameters: Any) -> list[Change]:
     """What is invalid in a tool's parameters when they are normalised, each with its place; empty if nothing is."""
     return list(_read(parameters).faults)

@@ -1,12 +1,15 @@
 """The chat in a span's attributes and events, in each of the conventions that instrumentations follow.
 
 OpenTelemetry's GenAI conventions (whole messages as JSON, or older: an event for each message), OpenLLMetry's
-(`gen_ai.prompt.{i}.content`) and OpenInference's (`llm.input_messages.{i}.message.content`), which are flattened.
+(`gen_ai.prompt.{i}.content`) and OpenInference's (`llm.input_messages.{i}.message.content`), which are flattened; and
+the Vercel AI SDK's (`ai.prompt.messages`), whose outer spans repeat the beginning and the end of what they hold.
 """
 
 from collections.abc import Sequence
 from typing import Any
 
+from qwen_sft.aisdk import all_told, declared, from_json
+from qwen_sft.aisdk import answered as sdk_answered
 from qwen_sft.api import Turns
 from qwen_sft.flattened import INFERENCE, PROMPTS, Found, MissingError, inference, is_under, prompts, turn
 from qwen_sft.format import Event
@@ -29,10 +32,20 @@ _ROLES = {
     "gen_ai.tool.message": "tool",
 }
 _CHOICE = "gen_ai.choice"
-_OF_MESSAGES = (_IN, _OUT, "gen_ai.prompt", "gen_ai.completion", "llm.prompts", "llm.completions", *INFERENCE)
+_SDK = "ai.prompt.messages"
+_OF_MESSAGES = (
+    _IN,
+    _OUT,
+    "gen_ai.prompt",
+    "gen_ai.completion",
+    "llm.prompts",
+    "llm.completions",
+    *INFERENCE,
+    "ai.prompt",
+)
 _CALLS = frozenset({"chat", "generate_content", "text_completion", "completion", "responses"})
 _LABELS = {
-    "model": ("gen_ai.response.model", "gen_ai.request.model", "llm.model_name", "llm.request.model"),
+    "model": ("gen_ai.response.model", "gen_ai.request.model", "llm.model_name", "llm.request.model", "ai.model.id"),
     "conversation_id": ("gen_ai.conversation.id", "session.id"),
     "agent": ("gen_ai.agent.name",),
     "cost": ("gen_ai.usage.cost", "llm.cost.total"),
@@ -101,6 +114,8 @@ def _is_call(attributes: dict[str, Any]) -> bool:
         return kind == "LLM"
     if attributes.get("traceloop.span.kind") is not None:
         return False
+    if "ai.prompt" in attributes:
+        return _SDK in attributes
     operation: Any = attributes.get("gen_ai.operation.name")
     return operation is None or operation in _CALLS
 
@@ -120,6 +135,8 @@ def _read(attributes: dict[str, Any], events: Sequence[tuple[Any, dict[str, Any]
         return _whole(attributes)
     if any(is_under(key, INFERENCE) for key in attributes):
         return inference(attributes)
+    if _SDK in attributes:
+        return _sdk(attributes)
     for prompt, completion in PROMPTS:
         if any(is_under(key, (prompt, completion)) for key in attributes):
             return prompts(attributes, prompt, completion)
@@ -156,6 +173,15 @@ def _instructions(given: Any) -> Turns | None:
     if all(is_object(one) and "role" in one for one in given):
         return asked(given)
     return asked([{"role": "system", "parts": given}])
+
+
+def _sdk(attributes: dict[str, Any]) -> Found:
+    """The Vercel AI SDK's: ModelMessages and calls as JSON, tools as a list of JSON."""
+    given = from_json(attributes[_SDK])
+    said = sdk_answered(attributes)
+    reason = metadata({"finish_reason": attributes.get("ai.response.finishReason")})
+    request = Turns(all_told(given)) if is_list(given) else None
+    return request, [Turns(said, metadata=reason)] if said else [], declared(attributes.get("ai.prompt.tools"))
 
 
 def _told_by_events(events: Sequence[tuple[Any, dict[str, Any]]], attributes: dict[str, Any]) -> Found:

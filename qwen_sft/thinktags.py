@@ -52,5 +52,9 @@ def think_tags(text: str, path: Path, *, reasoned: bool) -> ThinkTags | None:
     if not thought.strip():
         return ThinkTags(path, "empty", "the content begins with an empty think block")
     if not opens:
-        return ThinkTags(path, "leading", "reasoning stands before '</think>' in the content, without its first tag")
+        return ThinkTags(
+            path,
+            "leading",
+            "the content holds '</think>' and begins with no '<think>': what stands before is reasoning",
+        )
     return ThinkTags(path, "leading", "the content begins with a think block")

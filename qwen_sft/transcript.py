@@ -1,5 +1,6 @@
 """A sample with what rules ask of it again and again, computed once: which result answers which call."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 from qwen_sft.characters import is_plain
 from qwen_sft.leak import Leak, leaks_of, texts
 from qwen_sft.sample import Message, Path, Sample, Tool, ToolCall, is_list, is_object
+from qwen_sft.schema import Change, normalised_function
 from qwen_sft.settings import Settings
 from qwen_sft.thinktags import ThinkTags, think_tags
 
@@ -165,54 +167,71 @@ class Transcript:
 
     @cached_property
     def think_tags(self) -> list[ThinkTags]:
-        """What the think tags in the assistant's texts are, in order; a turn's later parts begin behind other words."""
+        """What the think tags in the assistant's texts are, in order."""
         return [
             found
             for path, text in self.said
-            for found in [think_tags(text, path, reasoned=bool(self.messages[path[1]].get("reasoning_content")))]
+            if "think>" in text
+            for found in [think_tags(text, path, reasoned=bool(self._message(path).get("reasoning_content")))]
             if found is not None
         ]
 
     @cached_property
-    def said(self) -> list[tuple[tuple[Any, ...], str]]:
-        """The texts of the assistant's content with their places, in order."""
-        return [
-            found
-            for i, message in enumerate(self.messages)
-            if message.get("role") == "assistant"
-            for found in texts(message, i)
-        ]
+    def contents(self) -> list[tuple[Path, str]]:
+        """The texts of all messages' content with their places, in order."""
+        found: list[tuple[Path, str]] = []
+        for i, message in enumerate(self.messages):
+            content = message.get("content")
+            if isinstance(content, str):
+                found.append((("messages", i, "content"), content))
+            else:
+                found += texts(message, i)
+        return found
 
     @cached_property
-    def leaves(self) -> list[tuple[Path, str | int]]:
-        """The strings and integers in the arguments of all calls with their places; the strings that are keys not."""
-        found: list[tuple[Path, str | int]] = []
+    def said(self) -> list[tuple[Path, str]]:
+        """The texts of the assistant's content with their places, in order."""
+        return [one for one in self.contents if self.is_trained(one[0])]
+
+    @cached_property
+    def leaves(self) -> list[tuple[Path, Any]]:
+        """What is no object and no list in the arguments of all calls, with its place."""
+        found: list[tuple[Path, Any]] = []
         for i, message in enumerate(self.messages):
             for k, call in enumerate(message.get("tool_calls", ())):
-                place = ("messages", i, "tool_calls", k, "function", "arguments")
-                _leaves(call.get("function", {}).get("arguments"), place, found)
+                _leaves(call.get("function", {}).get("arguments"), ("messages", i, "tool_calls", k), found)
         return found
 
     @cached_property
     def odd_texts(self) -> list[tuple[Path, str]]:
-        """The texts that hold more than printable ASCII, with their places: content, reasoning, strings in arguments."""
-        found: list[tuple[Path, str]] = []
-        for i, message in enumerate(self.messages):
-            found += [one for one in texts(message, i) if not is_plain(one[1])]
-            thought = message.get("reasoning_content")
-            if thought and not is_plain(thought):
+        """Content, reasoning and strings in arguments that hold more than printable ASCII, with their places."""
+        found = self.contents.copy()
+        for i in self.turns:
+            thought = self.messages[i].get("reasoning_content")
+            if thought:
                 found.append((("messages", i, "reasoning_content"), thought))
-        found += [(path, leaf) for path, leaf in self.leaves if isinstance(leaf, str) and not is_plain(leaf)]
-        return found
+        found += [one for one in self.leaves if isinstance(one[1], str)]
+        if is_plain("".join([text for _, text in found])):
+            return []
+        return [one for one in found if not is_plain(one[1])]
+
+    def _message(self, path: Path) -> Message:
+        """The message that a place is in."""
+        return self.messages[path[1]] if isinstance(path[1], int) else {}
 
     def is_trained(self, path: Path) -> bool:
         """True for a place in an assistant's message, which a model would learn to write."""
-        return isinstance(path[1], int) and self.messages[path[1]].get("role") == "assistant"
+        return self._message(path).get("role") == "assistant"
 
     @cached_property
     def turns(self) -> list[int]:
         """Indices of the assistant messages."""
         return [i for i, message in enumerate(self.messages) if message.get("role") == "assistant"]
+
+    @cached_property
+    def functions(self) -> list[tuple[Mapping[str, Any], list[Change]]]:
+        """Each declared function with its parameters in JSON Schema's spelling, and what was changed for that."""
+        return [normalised_function(tool.get("function", {})) for tool in self.tools]
 
     @cached_property
     def declared(self) -> dict[str, Any]:
@@ -232,14 +251,14 @@ def _open_call(calls: list[ToolCall], answers: list[int | None], name: str | Non
     return next(iter(named or waiting), None)
 
 
-def _leaves(value: Any, path: Path, found: list[tuple[Path, str | int]]) -> None:
-    """Adds the strings and integers of a JSON value in order; a loop, because it may nest deeper than Python's stack."""
-    rest: list[tuple[Path, Any]] = [(path, value)]
+def _leaves(arguments: Any, call: Path, found: list[tuple[Path, Any]]) -> None:
+    """Adds what is no object and no list in a call's arguments; a loop, as they may nest deeper than Python's stack."""
+    rest: list[tuple[Path, Any]] = [((*call, "function", "arguments"), arguments)]
     while rest:
         place, item = rest.pop()
-        if isinstance(item, str | int):
-            found.append((place, item))
-        elif is_object(item):
+        if is_object(item):
             rest += [((*place, key), item[key]) for key in reversed(item)]
         elif is_list(item):
             rest += [((*place, k), item[k]) for k in reversed(range(len(item)))]
+        else:
+            found.append((place, item))

@@ -25,6 +25,7 @@ from qwen_sft.tokenizer import load_tokenizer
 
 ROOT = Path(__file__).parents[1]
 HOSTILE = "\x1b]0;owned\x07\x1b[31m\u202ered\x9b2J\r"
+FORMATS = ("full", "concise", "json", "jsonl", "sarif", "junit", "github", "gitlab", "markdown")
 COMMANDS = ("validate", "build", "show", "rule", "formats", "models")
 load_once = cache(load_tokenizer)
 
@@ -122,7 +123,17 @@ def test_exit_code_says_clean_findings_could_not_run_or_nothing_checked(
     [
         (["validate", "nowhere.jsonl"], "no file 'nowhere.jsonl'; name a file, a directory, a glob or - for stdin"),
         (["validate", "a", "--fail-on", "hint"], "fail-on is 'hint'; it can be error, warning, info, never"),
-        (["validate", "a", "--output-format", "xml"], "no output format 'xml'; it can be concise, full, json"),
+        (["validate", "a", "--output-format", "xml"], "no output format 'xml'; it can be concise, full, github, "),
+        (
+            ["validate", "a", "--output-format", "sarif", "--statistics"],
+            "sarif has no place for --statistics; these have: concise, full, json, markdown",
+        ),
+        (["validate", "clean.jsonl", "--output", "."], "--output names the folder '.'; name the file of the report"),
+        (["validate", "clean.jsonl", "--output", "no/a"], "cannot write 'no/a': No such file or directory; name "),
+        (
+            ["validate", "clean.jsonl", "--output", "./clean.jsonl"],
+            "'clean.jsonl' is an input and would be overwritten; name another --output",
+        ),
         (["validate", "clean.jsonl", "--select", "XYZ"], "no rule 'XYZ'; see: qwen-sft rule"),
         (["validate", "clean.jsonl", "--ignore", "TOL,SRC"], "'SRC' cannot be ignored"),
         (["validate", "clean.jsonl", "--format", "x"], "no format 'x'; formats are "),
@@ -209,6 +220,86 @@ def test_full_counts_all_findings_and_prints_as_many_as_asked(run: Any):
         "5 events: 5 kept, 0 merged, 0 dropped\n"
         "findings: TOL003 1, SRC001 1\n"
     )
+
+
+@pytest.mark.usefixtures("files")
+@pytest.mark.parametrize(
+    ("name", "begins", "ends"),
+    [
+        ("full", "broken.jsonl:2: error TOL003 orphan-tool-result $.messages[1]", "findings: TOL003 1, SRC001 1\n"),
+        (
+            "concise",
+            "broken.jsonl:2: TOL003 $.messages[1].tool_call_id ",
+            " Unterminated string starting at column 2\n",
+        ),
+        ("json", '{"qwen_sft": ', "}\n"),
+        ("jsonl", '{"code": "TOL003", ', "}\n"),
+        ("sarif", '{"$schema": "https://json.schemastore.org/sarif-2.1.0.json", "version": "2.1.0", ', "}]}\n"),
+        ("junit", '<?xml version="1.0" encoding="UTF-8"?>\n<testsuites name="qwen-sft" tests="3" ', "</testsuites>\n"),
+        ("github", "::error file=broken.jsonl,line=2,title=TOL003 orphan-tool-result::$", " or take it out\n"),
+        ("gitlab", '[\n{"description": "orphan-tool-result: $.messages[1].tool_call_id ', "\n]\n"),
+        ("markdown", "### qwen-sft validate: 2 of 3 records rejected\n", "</code> |\n"),
+    ],
+)
+def test_every_output_format_goes_to_stdout_or_into_a_file(run: Any, files: Path, name: str, begins: str, ends: str):
+    ran = run("validate", "broken.jsonl", "--output-format", name)
+    assert (ran.code, ran.err) == (1, "")
+    assert ran.out.startswith(begins)
+    assert ran.out.endswith(ends)
+    into = run("validate", "broken.jsonl", "--output-format", name, "--output", "report")
+    assert (into.code, into.out) == (1, "")
+    assert into.err.startswith("3 records in 1 file: 1 clean, 2 rejected\n")
+    assert (files / "report").read_text(encoding="utf-8") == ran.out
+    assert not list(files.glob("*.tmp"))
+
+
+@pytest.mark.usefixtures("files")
+def test_statistics_stand_in_place_of_the_findings(run: Any):
+    ran = run("validate", "broken.jsonl", "warned.jsonl", "--statistics", "--output-format", "concise")
+    assert ran == Ran(
+        1,
+        "1\twarning\tMSG004\trepeated-role\n1\terror\tSRC001\tunreadable-record\n1\terror\tTOL003\torphan-tool-result\n",
+        "",
+    )
+    shown = run("validate", "broken.jsonl", "--statistics").out
+    assert shown.startswith(
+        "1  error    SRC001  unreadable-record\n1  error    TOL003  orphan-tool-result\n\n3 records"
+    )
+    assert run("validate", "clean.jsonl", "--statistics").out.startswith("3 records in 1 file: 3 clean")
+
+
+def test_report_is_written_whole_or_not_at_all(run: Any, monkeypatch: pytest.MonkeyPatch, files: Path):
+    (files / "old.json").write_text("old")
+    (files / "link.json").symlink_to("old.json")
+    with monkeypatch.context() as patched:
+        patched.setattr("qwen_sft.pipeline.Pipeline.process", crash)
+        assert run("validate", "broken.jsonl", "--output-format", "json", "--output", "link.json").code == 2
+    assert (files / "old.json").read_text() == "old"
+    assert not list(files.glob("*.tmp"))
+    assert run("validate", "broken.jsonl", "--output-format", "json", "--output", "link.json").code == 1
+    assert (files / "link.json").is_symlink()
+    assert json.loads((files / "old.json").read_text())["totals"]["n_records"] == 3
+    piped = process("validate", "broken.jsonl", "--output-format", "jsonl", "--output", "/dev/stdout", cwd=files)
+    assert [json.loads(line)["code"] for line in piped.out.splitlines()] == ["TOL003", "SRC001"]
+    full = process("validate", "broken.jsonl", "--output", "/dev/full", cwd=files)
+    assert (full.code, full.out) == (2, "")
+    assert full.err == "qwen-sft: cannot write '/dev/full': No space left on device; name another --output\n"
+
+
+def test_fingerprints_stay_when_lines_move_and_differ_for_equal_records(run: Any, files: Path):
+    def marks() -> list[str]:
+        document = json.loads(run("validate", "moved.jsonl", "--output-format", "sarif").out)
+        (found,) = document["runs"]
+        return [result["partialFingerprints"]["primaryLocationLineHash"] for result in found["results"]]
+
+    lines = (files / "broken.jsonl").read_text().splitlines(keepends=True)
+    (files / "moved.jsonl").write_text("".join(lines))
+    before = marks()
+    (files / "moved.jsonl").write_text((files / "clean.jsonl").read_text() * 3 + "".join(lines[1:]))
+    assert marks() == before
+    (files / "moved.jsonl").write_text("".join(lines) + lines[1])
+    assert marks() == [*before, before[0].replace(":1", ":2")]
+    assert len(set(before)) == 2
 
 
 @pytest.mark.usefixtures("files")
@@ -435,7 +526,7 @@ def hostile_files(folder: Path) -> list[str]:
 def test_hostile_data_never_reaches_the_terminal(run: Any, tmp_path: Path):
     names = hostile_files(tmp_path)
     shown: list[Ran] = [
-        *(run("validate", *names, "--output-format", form) for form in ("full", "concise", "json")),
+        *(run("validate", *names, "--output-format", form) for form in FORMATS),
         *(run("validate", *names, "--model", model, "--verify", "all") for model in ("qwen3", "qwen3-coder-next")),
         *(run("show", *names, "--model", "qwen3", "--row", str(n)) for n in range(1, 9)),
         run("build", *names, "--model", "qwen3", "--out", f"out{HOSTILE}"),

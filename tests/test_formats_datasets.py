@@ -462,6 +462,31 @@ def test_llama_factory_results_are_a_message_each():
     assert messages("llama_factory", record)[1:] == [result("1", weight=0.0), result("2", weight=0.0)]
 
 
+RESULTS = [{"name": "f", "content": {"b": 1}, "tool_call_id": "c"}, {"name": "f", "content": "ok"}]
+
+
+def in_layout(layout: str, results: str) -> dict[str, Any]:
+    """One exchange with two calls of f, and what came back, as a layout has it."""
+    two = [{"name": "f", "arguments": {"a": 1}}] * 2
+    if layout == "sharegpt":
+        said_by = (("human", "x"), ("function_call", json.dumps(two)), ("observation", results))
+        return {"conversations": [{"from": speaker, "value": value} for speaker, value in said_by]}
+    if layout == "ms_swift":
+        calls = [{"role": "tool_call", "content": json.dumps(one)} for one in two]
+        return {"messages": [user(), *calls, {"role": "tool_response", "content": results}]}
+    turns = [("user", [block("text", "x")]), ("assistant", [CALL, CALL]), ("tool", [block("text", results)])]
+    return {"messages": [{"role": role, "content": content} for role, content in turns]}
+
+
+@pytest.mark.parametrize("layout", ["sharegpt", "ms_swift", "llama_factory"])
+def test_results_of_all_calls_in_one_turn_become_a_message_each(layout: str):
+    two = said("", call(a=1), call(a=1))
+    apart = [result('{"b": 1}', name="f"), result("ok", name="f")]
+    assert messages(layout, in_layout(layout, json.dumps(RESULTS))) == [user(), two, *apart]
+    for other in (RESULTS[:1], [*RESULTS[:1], {"name": "g", "content": "ok"}], [{"b": 1}, {"b": 2}], {"f": 1}):
+        assert messages(layout, in_layout(layout, json.dumps(other))) == [user(), two, result(json.dumps(other))]
+
+
 def test_llama_factory_turn_without_blocks_is_read_as_it_is():
     record = {"messages": [{"role": "user", "content": [block("text", "x")]}, said("y"), said("") | {"content": []}]}
     assert messages("llama_factory", record) == [user(), said("y"), said("")]
@@ -630,7 +655,7 @@ def test_row_with_the_columns_of_two_layouts_is_read_by_one(record: Any, name: s
         (
             "llama-factory/reason_tool_use_demo_50.jsonl",
             "llama_factory",
-            {"records": 50, "messages": 274, "merged": 127, "calls": 68, "results": 42},
+            {"records": 50, "messages": 278, "merged": 127, "calls": 68, "results": 46},
         ),
         (
             "llama-factory/glaive_toolcall_en_demo.json",

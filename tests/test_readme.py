@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from qwen_sft.format import formats
+from qwen_sft.reporter import reporters
 from qwen_sft.rule import rules
 from qwen_sft.settings import Settings, load_settings
 from qwen_sft.tokens import GENERATED, Kind
@@ -202,3 +203,10 @@ def test_exit_code_of_nothing_checked(tmp_path: Path) -> None:
     (tmp_path / "empty.jsonl").write_text("")
     assert run("qwen-sft validate empty.jsonl", tmp_path).returncode == 3
     assert run("qwen-sft validate absent.jsonl", tmp_path).returncode == 2
+
+
+def test_output_formats_are_those_on_the_shelf_and_in_the_help() -> None:
+    named = [cell.split("`")[1] for cell, _ in rows("| `--output-format` | for |")]
+    assert sorted(named) == sorted(reporters())
+    helped = run("qwen-sft validate --help", ROOT).stdout
+    assert ", ".join(named) + "." in " ".join(helped.split())

@@ -11,6 +11,7 @@ from qwen_sft.anthropicblocks import RESTARTED, Known
 from qwen_sft.api import Api, Turns
 from qwen_sft.blocks import Block, builtin, empty_answer, function, listed, no_object, places, refusal, tell, turns
 from qwen_sft.blockstream import Pieces
+from qwen_sft.chat import keys_of
 from qwen_sft.delta import UNFINISHED, failure
 from qwen_sft.finding import Finding
 from qwen_sft.metadata import metadata
@@ -28,7 +29,7 @@ _OWN_BLOCKS = {
 }
 """Blocks that nobody else has, and a field that each of them has; so is a thought that is one text."""
 
-_FOREIGN_KEYS = ("inferenceConfig", "toolConfig", "citation_options", "safety_mode", "strict_tools")
+_FOREIGN_KEYS = frozenset({"inferenceConfig", "toolConfig", "citation_options", "safety_mode", "strict_tools"})
 _NO_LABELS = frozenset({*ID_KEYS, "system", "role", "type", "stream", "anthropic_version", "service_tier"})
 _EVENTS = {
     "message_start": "message",
@@ -58,9 +59,9 @@ def is_request(body: Any) -> bool:
     beside the messages.
     """
     messages: Any = body.get("messages") if is_object(body) else None
-    if not is_list(messages) or not messages or any(key in body for key in _FOREIGN_KEYS):
+    if not is_list(messages) or not messages or not body.keys().isdisjoint(_FOREIGN_KEYS):
         return False
-    if not all(is_object(m) and m.get("role") in _ROLES and "tool_calls" not in m for m in messages):
+    if "tool_calls" in keys_of(messages) or not all(is_object(m) and m.get("role") in _ROLES for m in messages):
         return False
     if isinstance(body.get("anthropic_version"), str) or _is_system(body.get("system")):
         return True
@@ -227,4 +228,5 @@ API = Api(
     answered=answered,
     whole=whole,
     continues=continues,
+    fields=frozenset({"messages", "type"}),
 )

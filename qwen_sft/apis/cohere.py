@@ -12,7 +12,7 @@ from typing import Any
 from qwen_sft.api import Api, Turns
 from qwen_sft.blocks import empty_answer, no_object, refusal, turns, written
 from qwen_sft.blockstream import Pieces
-from qwen_sft.chat import message
+from qwen_sft.chat import have_parts, keys_of, message
 from qwen_sft.delta import UNFINISHED
 from qwen_sft.finding import Finding
 from qwen_sft.metadata import metadata
@@ -21,7 +21,7 @@ from qwen_sft.sample import Message, Path, is_list, is_object
 from qwen_sft.story import Story
 
 _ROLES = ("system", "user", "assistant", "tool", "developer")
-_OWN_KEYS = ("citation_options", "safety_mode", "strict_tools")
+_OWN_KEYS = frozenset({"citation_options", "safety_mode", "strict_tools"})
 _SAID = ("content", "tool_calls", "tool_plan")
 _NO_LABELS = frozenset({*ID_KEYS, "stream", "tool_choice"})
 _EVENTS = (
@@ -45,9 +45,12 @@ _EVENTS = (
 def is_request(body: Any) -> bool:
     """Messages, and something that only Cohere has: a plan, documents as a tool's result, thinking beside calls."""
     messages: Any = body.get("messages") if is_object(body) else None
-    if not is_list(messages) or not messages or not all(is_object(m) and m.get("role") in _ROLES for m in messages):
+    if not is_list(messages) or not messages:
         return False
-    if any(key in body for key in _OWN_KEYS) or any("tool_plan" in given for given in messages):
+    own = "tool_plan" in keys_of(messages) or not body.keys().isdisjoint(_OWN_KEYS)
+    if not (own or have_parts(messages)) or not all(is_object(m) and m.get("role") in _ROLES for m in messages):
+        return False
+    if own:
         return True
     kinds = {(given["role"], kind) for given in messages for kind in _kinds(given.get("content"))}
     calls = any("tool_calls" in given for given in messages)
@@ -209,4 +212,5 @@ API = Api(
     answered=answered,
     whole=whole,
     continues=continues,
+    fields=frozenset({"messages", "message", "type"}),
 )

@@ -227,4 +227,5 @@ API = Api(
     whole=whole,
     continues=continues,
     whole_of=whole_of,
+    fields=frozenset({"input", "output"}),
 )

@@ -191,4 +191,5 @@ API = Api(
     answered=answered,
     whole=whole,
     continues=continues,
+    fields=frozenset({"contents", "candidates", "promptFeedback", "usageMetadata"}),
 )

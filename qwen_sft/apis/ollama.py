@@ -123,4 +123,5 @@ API = Api(
     answered=answered,
     whole=whole,
     continues=continues,
+    fields=frozenset({"model"}),
 )

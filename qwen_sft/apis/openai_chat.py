@@ -154,4 +154,5 @@ API = Api(
     answered=answered,
     whole=whole,
     continues=continues,
+    fields=frozenset({"messages", "conversations", "choices"}),
 )

@@ -34,9 +34,11 @@ _PIECES: dict[str, tuple[str, str, str]] = {
 
 def is_request(body: Any) -> bool:
     """An `input` of typed items, or an `input` beside fields that only this API has."""
-    given: Any = body.get("input") if is_object(body) else None
+    if not is_object(body) or "input" not in body:
+        return False
     if is_response(body):
-        return "input" in body
+        return True
+    given: Any = body["input"]
     if not (is_list(given) or isinstance(given, str)) or not given or dialogue(body) is not None:
         return False
     if is_list(given) and has_items(given) and (len(body) > 1 or dialogue(given) is None):
@@ -241,4 +243,5 @@ API = Api(
     answered=answered,
     whole=whole,
     continues=continues,
+    fields=frozenset({"input", "output", "type"}),
 )

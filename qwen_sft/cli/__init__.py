@@ -11,6 +11,7 @@ import typer
 from qwen_sft import __version__
 from qwen_sft.cli.build import build
 from qwen_sft.cli.convert import convert
+from qwen_sft.cli.fix import fix
 from qwen_sft.cli.formats import formats
 from qwen_sft.cli.models import models
 from qwen_sft.cli.rule import rule
@@ -32,7 +33,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # rich's boxes cut flags short and swallow [brackets] in help texts
 )
-for command in (validate, convert, build, show, rule, formats, models):
+for command in (validate, convert, fix, build, show, rule, formats, models):
     app.command(short_help=(command.__doc__ or "").partition("\n")[0])(command)
 app.add_typer(template, name="template")
 

@@ -73,7 +73,7 @@ def convert(
         for line in traced(outcome) if trace_events else ():
             log.write(line + "\n")
         for found in outcome.diagnostics:
-            sys.stderr.write(_said(found) + "\n")
+            sys.stderr.write(options.said(found) + "\n")
 
     with Progress(inputs) as progress:
         totals = run(inputs, settings, out, rejects, each=each)
@@ -107,13 +107,6 @@ def traced(outcome: "Outcome") -> Iterator[str]:
             where, inside = record.parts[place[0]], place[1:]
         for fate in told.get(place, ()):
             yield "\t".join(one_line(part) for part in (f"{where.file}:{where.line}", json_pointer(inside), *fate))
-
-
-def _said(found: Any) -> str:
-    from qwen_sft.terminal import one_line
-
-    place = f"{found.where.file}:{found.where.line}"
-    return one_line(f"{place}: {found.severity.value} {found.code} {found.json_path} {found.says}")
 
 
 convert.__doc__ = (convert.__doc__ or "") + "\n" + EXAMPLES

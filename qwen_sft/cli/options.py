@@ -6,11 +6,14 @@ import sys
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
 from qwen_sft.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from qwen_sft.finding import Diagnostic
 
 Paths = Annotated[
     list[str],
@@ -255,6 +258,14 @@ def tell_skipped(skipped: Counter[str]) -> None:
         what = "1 file was" if n_files == 1 else f"{n_files:,} files were"
         says = f"{what} left out, as not holding records: {told_skipped(skipped)}"
         sys.stderr.write(f"qwen-sft: {one_line(says)}; name a file outright to read it\n")
+
+
+def said(found: "Diagnostic") -> str:
+    """A finding in one line, for stderr."""
+    from qwen_sft.terminal import one_line
+
+    place = f"{found.where.file}:{found.where.line}"
+    return one_line(f"{place}: {found.severity.value} {found.code} {found.json_path} {found.says}")
 
 
 def _object(text: str) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -22,6 +23,8 @@ Examples:
   qwen-sft validate traces/ --model qwen3 --fail-on warning
   qwen-sft validate runs.jsonl.zst --output-format concise --ignore TOL020
   qwen-sft validate runs.jsonl --model ./my-model --locked dataset
+  qwen-sft validate traces/ --output-format sarif --output traces.sarif
+  qwen-sft validate traces/ --statistics
   cat runs.jsonl | qwen-sft validate - --output-format json > report.json
 """
 
@@ -31,8 +34,23 @@ def validate(
     paths: options.Paths,
     flags: dict[str, Any],
     output_format: Annotated[
-        str, typer.Option("--output-format", metavar="full|concise|json", help="How to print findings on stdout.")
+        str,
+        typer.Option(
+            "--output-format",
+            metavar="NAME",
+            help="How to print findings on stdout: full, concise, json, jsonl, sarif, junit, github, gitlab, markdown.",
+        ),
     ] = "full",
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", metavar="FILE", help="Write the report to this file instead, and a summary to stderr."
+        ),
+    ] = None,
+    statistics: Annotated[
+        bool,
+        typer.Option("--statistics", help="Print how often each rule found something, instead of the findings."),
+    ] = False,
     max_findings: Annotated[
         int | None, typer.Option("--max-findings", min=0, help="Print at most so many findings; all are counted.")
     ] = None,
@@ -44,15 +62,21 @@ def validate(
     ] = None,
 ) -> None:
     """Check traces: structure always; with --model also template, tokens and mask."""
+    from qwen_sft.cli.report import opened
     from qwen_sft.errors import UsageError
     from qwen_sft.finding import Diagnostic
     from qwen_sft.ingest import expand
     from qwen_sft.pipeline import Pipeline, outcomes, tally
-    from qwen_sft.reporter import Totals, exit_code, reporters
+    from qwen_sft.reporter import Totals, counted, exit_code, reporters, summary
+    from qwen_sft.terminal import in_colour
 
     shelf = reporters()
     if output_format not in shelf:
         raise UsageError(f"no output format {output_format!r}; it can be {', '.join(shelf)}")
+    reporter = shelf[output_format]
+    if statistics and reporter.statistics is None:
+        names = ", ".join(name for name, one in shelf.items() if one.statistics)
+        raise UsageError(f"{output_format} has no place for --statistics; these have: {names}")
     settings = options.settings(flags)
     skipped = Counter[str]()
     inputs = expand(paths, skipped=skipped)
@@ -68,7 +92,13 @@ def validate(
                 progress.advance(outcome)
                 yield from outcome.diagnostics
 
-    shelf[output_format].report(findings(), totals, sys.stdout, max_findings)
+    with opened(output, inputs) if output is not None else nullcontext(sys.stdout) as stream:
+        if statistics and reporter.statistics is not None:
+            reporter.statistics(counted(findings()), totals, stream)
+        else:
+            reporter.report(findings(), totals, stream, max_findings)
+    if output is not None:
+        sys.stderr.write(summary(totals, colour=in_colour(sys.stderr)))
     for source in inputs:
         skipped.update(source.skipped)
     options.tell_skipped(skipped)

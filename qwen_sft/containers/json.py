@@ -28,7 +28,7 @@ def _records(file: File) -> Iterator[Record]:
 CONTAINER = Container(
     name="json",
     title="JSON and JSON Lines: a value in each line, one value, a list of them, or several one after another",
-    suffixes=(".json", *_LINES, ".traj"),
+    suffixes=(".json", *_LINES, ".traj", ".har"),
     begins=_begins,
     records=_records,
 )

@@ -8,7 +8,7 @@ Source: agentdojo/types.py and agent_pipeline/llms of ethz-spylab/agentdojo.
 
 from typing import Any
 
-from qwen_sft.chat import message, sample
+from qwen_sft.chat import have_parts, keys_of, message, sample
 from qwen_sft.format import Conversation, Format, Reading
 from qwen_sft.metadata import metadata
 from qwen_sft.normalize import call
@@ -25,6 +25,8 @@ def recognises(record: Any) -> bool:
     if not is_list(told):
         return False
     named = is_object(record) and "suite_name" in record and not {"pipeline_name", "user_task_id"}.isdisjoint(record)
+    if not named and "tool_call" not in keys_of(told) and not have_parts(told):
+        return False
     first = [one for one in told[:_LOOKED_AT] if is_object(one) and isinstance(one.get("role"), str)]
     return bool(first) and (named or any(map(_is_ours, first)))
 
@@ -104,4 +106,5 @@ FORMAT = Format(
     recognises=recognises,
     events=events,
     read=read,
+    fields=frozenset({"messages"}),
 )

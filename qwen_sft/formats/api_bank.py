@@ -96,4 +96,5 @@ FORMAT = Format(
     events=events,
     read=read,
     joins=joins,
+    fields=frozenset({"role"}),
 )

@@ -129,4 +129,5 @@ FORMAT = Format(
     recognises=recognises,
     events=events,
     read=read,
+    fields=frozenset({"schema_version"}),
 )

@@ -191,4 +191,5 @@ FORMAT = Format(
     recognises=recognises,
     events=events,
     read=read,
+    fields=frozenset({"question", "ground_truth"}),
 )

@@ -87,4 +87,5 @@ FORMAT = Format(
     events=events,
     read=read,
     joins=joins,
+    fields=frozenset({"type", "loglines", "hook_event_name"}),
 )

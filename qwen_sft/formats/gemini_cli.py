@@ -52,4 +52,5 @@ FORMAT = Format(
     events=events,
     read=read,
     joins=joins,
+    fields=frozenset({"sessionId"}),
 )

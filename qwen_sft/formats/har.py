@@ -8,11 +8,12 @@ from base64 import b64decode
 from collections.abc import Iterator
 from typing import Any
 
-from qwen_sft.exchange import find
+from qwen_sft.exchange import UNDECODED, find
 from qwen_sft.exchange import told as exchanged
 from qwen_sft.finding import Finding
 from qwen_sft.format import Event, Format, Reading
 from qwen_sft.generations import Generation, reading, told
+from qwen_sft.normalize import sample_id
 from qwen_sft.recorded import decoded, dialects
 from qwen_sft.sample import Path, is_list, is_object
 
@@ -55,10 +56,8 @@ def _generations(place: Path, entry: Any) -> list[Generation] | Event:
     if not is_object(body):
         return Event(place, "dropped", _SILENT)
     status: Any = response.get("status")
-    answer = _text(_part(response, "content"))
-    exchange: dict[str, Any] = {"request": body, "status": status}
-    if answer:
-        exchange["response"] = decoded(answer)
+    answer = _answer(_part(response, "content"))
+    exchange = {"request": body, "status": status, **answer}
     for api in dialects():
         found = find(api, exchange)
         if found is None:
@@ -66,10 +65,11 @@ def _generations(place: Path, entry: Any) -> list[Generation] | Event:
         said = exchanged(api, found)
         if isinstance(said, Finding):
             return Event(place, "dropped", said.says[:200], loses=found.status is None)
-        asked, choices, _ = said
+        asked, choices, whole = said
         failed = "it was given up" if status in _BROKEN and not answer else None
         labels = {"url": url[:256]} if isinstance(url := request.get("url"), str) else {}
-        return told(place, asked, choices, labels=labels, failed=failed)
+        name = sample_id(whole) if is_object(whole) else None
+        return told(place, asked, choices, name=name, labels=labels, failed=failed)
     return Event(place, "dropped", _SILENT)
 
 
@@ -78,14 +78,17 @@ def _part(holder: Any, key: str) -> dict[str, Any]:
     return found if is_object(found) else {}
 
 
-def _text(content: dict[str, Any]) -> str | None:
+def _answer(content: dict[str, Any]) -> dict[str, Any]:
+    """The answer as a field of an exchange; none where the recorder left it out, or it is in a binary protocol."""
     given: Any = content.get("text")
-    if not isinstance(given, str) or content.get("encoding") != "base64":
-        return given if isinstance(given, str) else None
-    try:
-        return b64decode(given, validate=True).decode()
-    except ValueError:
-        return given
+    if not isinstance(given, str) or not given:
+        return {}
+    if content.get("encoding") == "base64":
+        try:
+            given = b64decode(given, validate=True).decode()
+        except ValueError:
+            return {UNDECODED: True}
+    return {"response": decoded(given)}
 
 
 FORMAT = Format(
@@ -94,4 +97,5 @@ FORMAT = Format(
     recognises=recognises,
     events=events,
     read=read,
+    fields=frozenset({"log"}),
 )

@@ -29,7 +29,7 @@ def _listed(record: Any) -> tuple[Path, list[Any]] | None:
         return (), [record]
     if is_list(record):
         return ((), record) if record and all(map(fields_of, record)) else None
-    if not is_object(record):
+    if not is_object(record) or "run_type" in record:  # a run of LangSmith's, whose outputs are a state
         return None
     holders: list[tuple[Path, Any]] = [((), record), *(((key,), record.get(key)) for key in _STATE_KEYS)]
     for at, holder in holders:

@@ -155,4 +155,5 @@ FORMAT = Format(
     events=events,
     read=read,
     joins=joins,
+    fields=frozenset({*_TRACE, *_LISTS}),
 )

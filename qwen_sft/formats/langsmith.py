@@ -134,4 +134,5 @@ FORMAT = Format(
     events=events,
     read=read,
     joins=joins,
+    fields=frozenset({"run_type", "runs"}),
 )

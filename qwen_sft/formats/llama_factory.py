@@ -1,7 +1,8 @@
 """LLaMA-Factory's own messages (its v1 core): content is a list of blocks {type, value}, tools are a JSON string.
 
 A block of type `tool_call` is a call as JSON; `reasoning` is the turn's reasoning. The blocks of a type are printed one
-behind the other with nothing between them. `loss_weight` says how much a turn is trained. Preference rows have
+behind the other with nothing between them. One tool's turn may hold the results of all calls, as a JSON list of
+{name, content}. `loss_weight` says how much a turn is trained. Preference rows have
 `chosen_messages` and `rejected_messages`, and no one answer.
 """
 
@@ -11,7 +12,7 @@ from qwen_sft.chat import message, spoken
 from qwen_sft.format import Format, Reading
 from qwen_sft.metadata import metadata
 from qwen_sft.normalize import sample_id
-from qwen_sft.rows import LABELLED_APART, has_layout
+from qwen_sft.rows import LABELLED_APART, has_layout, results_apart
 from qwen_sft.sample import Message, Path, is_list, is_object
 from qwen_sft.story import Story, refused
 
@@ -64,7 +65,8 @@ def _tell(story: Story, turn: dict[str, Any], place: Path) -> None:
             story.keep(at, message({"role": "tool", "content": block.get("value")}) | weight)
         return
     for first, piece in _messages(role, turn, blocks):
-        story.keep(first, piece | weight)
+        for made in results_apart(piece, story.messages[-1] if story.messages else None):
+            story.keep(first, made | weight)
     for at, _ in blocks:
         story.merge(at, _PART)
 

@@ -13,7 +13,7 @@ Source: mini-swe-agent, agents/default.py (parse_action, add_message) and models
 from itertools import pairwise
 from typing import Any
 
-from qwen_sft.chat import message
+from qwen_sft.chat import keys_of, message
 from qwen_sft.command import BASH, calling, fenced
 from qwen_sft.format import Format, Reading
 from qwen_sft.metadata import metadata
@@ -21,6 +21,7 @@ from qwen_sft.normalize import sample_id
 from qwen_sft.sample import Message, Path, is_list, is_object, value_at
 from qwen_sft.story import Story, refused
 
+_LOOKED_AT = 60  # messages: a model that never sends one command in so many turns is told so again and again
 _TAGS = ("mswea_bash_command", "bash")
 _FORMAT = "mini-swe-agent"
 _ENDED = "the harness' own last word, which no model saw"
@@ -44,11 +45,14 @@ def _root(record: Any) -> Path | None:
 
 def _answers(turns: list[Any]) -> bool:
     """True if some fenced command is answered by a user's turn that begins with its return code."""
-    for asked, told in pairwise(turns):
-        if not is_object(asked) or not is_object(told) or "agent" in asked:
+    if "agent" in keys_of(turns):
+        return False
+    for asked, told in pairwise(turns[:_LOOKED_AT]):
+        if not is_object(asked) or not is_object(told):
             return False
-        said, answer = asked.get("content"), told.get("content")
-        if told.get("role") == "user" and isinstance(answer, str) and answer.startswith("<returncode>"):
+        answer: Any = told.get("content")
+        if isinstance(answer, str) and answer.startswith("<returncode>") and told.get("role") == "user":
+            said: Any = asked.get("content")
             return asked.get("role") == "assistant" and isinstance(said, str) and any(f"```{t}" in said for t in _TAGS)
     return False
 
@@ -118,4 +122,5 @@ FORMAT = Format(
     recognises=recognises,
     events=events,
     read=read,
+    fields=frozenset({"messages"}),
 )

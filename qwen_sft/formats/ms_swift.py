@@ -10,7 +10,15 @@ from qwen_sft.chat import dialogue, message, spoken
 from qwen_sft.format import Format, Reading
 from qwen_sft.metadata import metadata
 from qwen_sft.normalize import sample_id
-from qwen_sft.rows import LABELLED_APART, has_layout, places_of_history, places_of_system, tell_history, tell_system
+from qwen_sft.rows import (
+    LABELLED_APART,
+    has_layout,
+    places_of_history,
+    places_of_system,
+    results_apart,
+    tell_history,
+    tell_system,
+)
 from qwen_sft.sample import Message, Path
 from qwen_sft.story import Story, refused
 
@@ -48,7 +56,8 @@ def read(record: Any) -> Reading:
             if given.get("role") == "tool_call":
                 story.join(place, made, _JOINED)
             else:
-                story.keep(place, made)
+                for one in results_apart(made, story.messages[-1] if story.messages else None):
+                    story.keep(place, one)
     return story.reading(record.get("tools"), sample_id(record), metadata(record, without=_NO_LABELS))
 
 

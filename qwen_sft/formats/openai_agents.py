@@ -150,4 +150,5 @@ FORMAT = Format(
     recognises=recognises,
     events=events,
     read=read,
+    fields=frozenset({_VERSION}),
 )

@@ -109,4 +109,5 @@ FORMAT = Format(
     events=events,
     read=read,
     joins=joins,
+    fields=frozenset({"source", "history", "kwargs"}),
 )

@@ -2,7 +2,8 @@
 
 Exporters' quirks: integers come as strings, older ones write `instrumentationLibrarySpans`, Tempo's API `batches`.
 Spans of one trace may stand on several lines, the calls of a model among spans of everything else. What an exporter's
-limits cut off is counted in `droppedAttributesCount`: such a span cannot be read exactly.
+limits cut off is counted in `droppedAttributesCount`: such a span cannot be read exactly. Console and file exporters of
+the SDKs print single spans, whose attributes are a plain object; they are read as well.
 """
 
 from collections.abc import Iterator, Sequence
@@ -15,6 +16,8 @@ from qwen_sft.sample import Path, is_list, is_object
 
 _EXPORTS = ("resourceSpans", "resource_spans", "batches")
 _SCOPES = ("scopeSpans", "scope_spans", "instrumentationLibrarySpans", "instrumentation_library_spans", "ilSpans")
+_PREFIXES = ("gen_ai.", "llm.", "openinference.", "traceloop.")
+_CONTEXTS = ("context", "spanContext")
 _LOST = ("droppedAttributesCount", "dropped_attributes_count", "droppedEventsCount", "dropped_events_count")
 
 
@@ -32,8 +35,17 @@ def _scopes(resource: dict[str, Any]) -> str | None:
 
 
 def recognises(record: Any) -> bool:
-    """Spans by resource, or a list of such exports."""
-    return _holder(record[0] if is_list(record) and record else record) is not None
+    """Spans by resource, single spans of a model's call, or a list of either."""
+    first: Any = record[0] if is_list(record) and record else record
+    return _holder(first) is not None or _is_plain(first)
+
+
+def _is_plain(span: Any) -> bool:
+    """True for a span as SDKs print it, with an attribute of one of the conventions; the AI SDK's are Vercel's."""
+    attributes: Any = span.get("attributes") if is_object(span) else None
+    if not is_object(attributes) or "ai.operationId" in attributes:
+        return False
+    return _trace(span) is not None and any(key.startswith(_PREFIXES) for key in attributes)
 
 
 def _spans(record: Any) -> Iterator[tuple[Path, dict[str, Any]]]:
@@ -42,6 +54,9 @@ def _spans(record: Any) -> Iterator[tuple[Path, dict[str, Any]]]:
         [((i,), one) for i, one in enumerate(record)] if is_list(record) else [((), record)]
     )
     for at, export in exports:
+        if _holder(export) is None and is_object(export) and is_object(export.get("attributes")):
+            yield at, export
+            continue
         key, resources = _holder(export) or ("", [])
         for i, resource in enumerate(resources):
             scopes = _scopes(resource) if is_object(resource) else None
@@ -70,12 +85,11 @@ def _generations(place: Path, span: dict[str, Any]) -> Any:
         if is_list(listed)
         else []
     )
-    name = next((span[key] for key in ("spanId", "span_id") if isinstance(span.get(key), str) and span[key]), None)
     return spans.generations(
         place,
         _object(span.get("attributes")),
         told,
-        name=name,
+        name=_id(span, "spanId", "span_id"),
         labels={"trace_id": found} if (found := _trace(span)) else {},
         failed=_failure(span.get("status")),
         incomplete=any(span.get(key) for key in _LOST),
@@ -83,14 +97,16 @@ def _generations(place: Path, span: dict[str, Any]) -> Any:
 
 
 def _failure(status: Any) -> str | None:
-    if not is_object(status) or status.get("code") not in (2, "STATUS_CODE_ERROR", "ERROR"):
+    if not is_object(status) or status.get("code", status.get("status_code")) not in (2, "STATUS_CODE_ERROR", "ERROR"):
         return None
-    message: Any = status.get("message")
+    message: Any = status.get("message", status.get("description"))
     return message if isinstance(message, str) else ""
 
 
 def _object(attributes: Any) -> dict[str, Any]:
     """Attributes as a plain object."""
+    if is_object(attributes):
+        return attributes
     if not is_list(attributes):
         return {}
     pairs = [one for one in attributes if is_object(one) and isinstance(one.get("key"), str)]
@@ -115,13 +131,19 @@ def _value(given: Any) -> Any:
 
 
 def _trace(span: dict[str, Any]) -> str | None:
-    found: Any = span.get("traceId", span.get("trace_id"))
-    return found if isinstance(found, str) and found else None
+    return _id(span, "traceId", "trace_id")
+
+
+def _id(span: dict[str, Any], *names: str) -> str | None:
+    """An id of a span, which SDKs print in a context of its own."""
+    holders: list[Any] = [span, *(span.get(key) for key in _CONTEXTS)]
+    found = (holder.get(name) for holder in holders if is_object(holder) for name in names)
+    return next((one for one in found if isinstance(one, str) and one), None)
 
 
 def joins(gathered: Sequence[Any], line: Any) -> bool:
-    """Exports follow each other in one record where all of their spans are of one trace."""
-    if not is_object(line) or _holder(line) is None:
+    """Exports, or single spans, follow each other in one record where all of their spans are of one trace."""
+    if not is_object(line) or not (_holder(line) or _is_plain(line)):
         return False
     traces = {_trace(span) for _, span in _spans(line)}
     first = next((_trace(span) for _, span in _spans(gathered[0])), None) if gathered else None
@@ -135,4 +157,5 @@ FORMAT = Format(
     events=events,
     read=read,
     joins=joins,
+    fields=frozenset({*_EXPORTS, "attributes"}),
 )

@@ -9,7 +9,7 @@ which names no call (qwen_agent/agents/fncall_agent.py; the splitting: llm/fncal
 from itertools import pairwise
 from typing import Any
 
-from qwen_sft.chat import Dialogue, dialogue, message
+from qwen_sft.chat import Dialogue, dialogue, have_parts, keys_of, message
 from qwen_sft.delta import UNFINISHED
 from qwen_sft.format import Format, Reading
 from qwen_sft.metadata import metadata
@@ -34,6 +34,9 @@ def recognises(record: Any) -> bool:
 def _dialogue(record: Any) -> Dialogue | None:
     found = dialogue(record)
     if found is None or found.speaker != "role" or found.root not in ((), ("messages",)) or found.declares_tools:
+        return None
+    keys = keys_of(found.turns)
+    if "extra" not in keys and "function_call" not in keys and not have_parts(found.turns):
         return None
     turns = [turn for turn in found.turns if is_object(turn)]
     if any(map(_has_extra, turns)):
@@ -121,4 +124,5 @@ FORMAT = Format(
     recognises=recognises,
     events=events,
     read=read,
+    fields=frozenset({"messages"}),
 )

@@ -223,4 +223,5 @@ FORMAT = Format(
     events=events,
     read=read,
     joins=joins,
+    fields=frozenset({"sessionId"}),
 )

@@ -15,7 +15,7 @@ from qwen_sft.exchange import Exchange, api_format
 from qwen_sft.finding import Finding
 from qwen_sft.format import Conversation, Reading
 from qwen_sft.items import has_items, placed, turns
-from qwen_sft.legs import Leg, parent_of
+from qwen_sft.legs import Leg, continues, parent_of
 from qwen_sft.metadata import metadata
 from qwen_sft.normalize import sample_id
 from qwen_sft.sample import Message, Path, is_list, is_object
@@ -78,8 +78,8 @@ def joins(gathered: Sequence[Any], line: Any) -> bool:
         return leg is not None
     if not (leg.previous or leg.conversation):
         return False
-    before = [_leg(value) for value in gathered]
-    return parent_of([found for found in before if found], leg) is not None
+    before = (found for value in reversed(gathered) if (found := _leg(value)))
+    return any(continues(one, leg) for one in before)
 
 
 def events(record: Any) -> list[Path]:
@@ -233,4 +233,5 @@ FORMAT = replace(
     events=events,
     read=read,
     joins=joins,
+    fields=frozenset({*exchange.REQUESTS, *exchange.RESPONSES, *(_API.fields or ()), *_LISTS}),
 )

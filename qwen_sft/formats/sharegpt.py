@@ -10,7 +10,7 @@ from qwen_sft.chat import CALLERS, Dialogue, dialogue, joined, message, sample, 
 from qwen_sft.format import Conversation, Event, Format, Reading
 from qwen_sft.metadata import metadata
 from qwen_sft.normalize import find_key, sample_id
-from qwen_sft.rows import LABELLED_APART
+from qwen_sft.rows import LABELLED_APART, results_apart
 from qwen_sft.sample import Message, Path, is_object
 
 _TOOL_KEYS = ("tools", "functions")
@@ -57,8 +57,9 @@ def read(record: Any) -> Reading:
             messages[-1] = whole
             aside.append(Event(place, "merged", "a call in the assistant turn directly before it"))
         else:
-            messages.append(made)
-            origins.append(place)
+            told = results_apart(made, messages[-1] if messages else None)
+            messages += told
+            origins += [place] * len(told)
     key = find_key(fields, _TOOL_KEYS)
     labels = metadata(fields, without=LABELLED_APART)
     made_sample = sample(messages, fields[key] if key else None, sample_id(fields), labels)

@@ -12,7 +12,7 @@ Source: smolagents, src/smolagents/memory.py (dict, to_messages) and agents.py.
 import re
 from typing import Any
 
-from qwen_sft.chat import calls, message
+from qwen_sft.chat import calls, keys_of, message
 from qwen_sft.format import Format, Reading
 from qwen_sft.metadata import metadata
 from qwen_sft.normalize import call, sample_id
@@ -40,7 +40,7 @@ def _root(record: Any) -> Path | None:
 
 
 def _is_memory(value: Any) -> bool:
-    first: list[Any] = value[:4] if is_list(value) else []
+    first: list[Any] = value[:4] if is_list(value) and "model_output" in keys_of(value) else []
     return any(map(_is_action, first)) and all(map(is_object, first))
 
 
@@ -176,4 +176,5 @@ FORMAT = Format(
     recognises=recognises,
     events=events,
     read=read,
+    fields=frozenset({"steps", "memory"}),
 )

@@ -12,7 +12,7 @@ Source: SWE-agent, sweagent/agent/agents.py (history) and sweagent/tools/parsing
 from collections.abc import Sequence
 from typing import Any
 
-from qwen_sft.chat import message
+from qwen_sft.chat import keys_of, message
 from qwen_sft.command import BASH, calling, fenced, tagged
 from qwen_sft.format import Conversation, Event, Format, Reading
 from qwen_sft.metadata import metadata
@@ -54,7 +54,7 @@ def _messages(value: Any) -> Any:
 
 
 def _is_history(value: Any) -> bool:
-    first: list[Any] = value[:3] if is_list(value) else []
+    first: list[Any] = value[:3] if is_list(value) and "agent" in keys_of(value) else []
     return bool(first) and all(
         is_object(m) and isinstance(m.get("role"), str) and isinstance(m.get("agent"), str) for m in first
     )
@@ -187,4 +187,5 @@ FORMAT = Format(
     recognises=recognises,
     events=events,
     read=read,
+    fields=frozenset({"history", "messages", "trajectory"}),
 )

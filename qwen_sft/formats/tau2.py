@@ -13,7 +13,7 @@ Source: tau2-bench, src/tau2/data_model (message.py, simulation.py) and orchestr
 
 from typing import Any
 
-from qwen_sft.chat import message
+from qwen_sft.chat import keys_of, message
 from qwen_sft.format import Conversation, Event, Format, Reading
 from qwen_sft.metadata import metadata
 from qwen_sft.sample import Path, is_list, is_object, value_at
@@ -21,6 +21,7 @@ from qwen_sft.story import Story, refused
 
 _USERS = "the user's own call or its result, which the agent never saw"
 _GREETING = "Hi! How can I help you today?"
+_OURS = frozenset({"turn_idx", "requestor", "tool_calls"})
 _INFO: Path = ("info", "environment_info")
 
 
@@ -37,13 +38,14 @@ def _runs(record: Any) -> list[Path]:
     if is_list(listed):
         runs: list[Path] = [("simulations", i) for i in range(len(listed))]
         return runs if any(_is_run(value_at(record, run)) for run in runs) else []
-    alone: list[Path] = [(), ("result",)]
-    return [run for run in alone if _is_run(value_at(record, run))][:1]
+    if _is_run(record):
+        return [()]
+    return [("result",)] if _is_run(record.get("result")) else []
 
 
 def _is_run(run: Any) -> bool:
     turns: Any = run.get("messages") if is_object(run) else None
-    return is_list(turns) and any(_is_turn(turn) for turn in turns[:3])
+    return is_list(turns) and not keys_of(turns).isdisjoint(_OURS) and any(map(_is_turn, turns[:3]))
 
 
 def _is_turn(turn: Any) -> bool:
@@ -151,4 +153,5 @@ FORMAT = Format(
     recognises=recognises,
     events=events,
     read=read,
+    fields=frozenset({"simulations", "messages", "result"}),
 )

@@ -70,4 +70,5 @@ FORMAT = Format(
     events=events,
     read=read,
     keeps_fields=True,
+    fields=frozenset({"traj", "messages_display"}),
 )

@@ -4,7 +4,6 @@ A tool's turn is a JSON list of {name, results}: one for each call, where there 
 reading stay text, and `unread_calls` in the metadata counts them.
 """
 
-import json
 import re
 from typing import Any
 
@@ -13,8 +12,16 @@ from qwen_sft.dialect import dialects
 from qwen_sft.format import Format, Reading
 from qwen_sft.metadata import metadata
 from qwen_sft.normalize import sample_id
-from qwen_sft.rows import LABELLED_APART, TOOLACE_DECLARES, UNREAD_CALLS, decoded, has_layout, json_at, named_tools
-from qwen_sft.sample import Message, Path, is_list, is_object
+from qwen_sft.rows import (
+    LABELLED_APART,
+    TOOLACE_DECLARES,
+    UNREAD_CALLS,
+    has_layout,
+    json_at,
+    named_tools,
+    results_apart,
+)
+from qwen_sft.sample import Path, is_list
 from qwen_sft.story import Story
 
 _DIALECT = dialects()["python_list"]
@@ -62,8 +69,7 @@ def read(record: Any) -> Reading:
             calls = _DIALECT.calls(text, [])
             unread += calls is None and text.strip().startswith("[") and text.strip().endswith(")]")
             made = made | {"content": calls[0], "tool_calls": calls[1]} if calls else made
-        n_open = len(story.messages[-1].get("tool_calls", [])) if story.messages else 0
-        for one in _results(made, n_open):
+        for one in results_apart(made, story.messages[-1] if story.messages else None, named=False):
             story.keep(place, one)
     labels = metadata(record, without=LABELLED_APART) | ({UNREAD_CALLS: unread} if unread else {})
     return story.reading(declared, sample_id(record), labels, rebuilt=True)
@@ -86,21 +92,6 @@ def _tell_system(story: Story, text: str) -> list[Any] | None:
     else:
         story.merge(("system",), "it only declares tools, which are the sample's tools now")
     return declared
-
-
-def _results(message: Message, n_calls: int) -> list[Message]:
-    """A tool's turn as one message for each of its results; as it is unless there are as many as calls."""
-    text: Any = message.get("content")
-    listed = decoded(text) if message.get("role") == "tool" and isinstance(text, str) else None
-    if not is_list(listed) or len(listed) != n_calls:
-        return [message]
-    if not all(is_object(one) and set(one) == {"name", "results"} and isinstance(one["name"], str) for one in listed):
-        return [message]
-    return [{"role": "tool", "name": one["name"], "content": _text(one["results"])} for one in listed]
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 FORMAT = Format(

@@ -28,6 +28,7 @@ _ACTION = re.compile(
     r"\s*(?:Thought:(?P<thought>.*?)\n)?Action:(?P<name>[^\n]*)\nAction Input:(?P<input>.*)", re.DOTALL
 )
 _APIS = "Specifically, you have access to the following APIs: "
+_LOOKED_AT = 20  # turns of a row
 _LONGEST = 1_000_000  # characters of a Python literal that are parsed
 
 
@@ -45,7 +46,7 @@ def _is_row(record: Any) -> bool:
     turns: Any = record.get("conversations") if is_object(record) else None
     if not is_list(turns):
         return False
-    spoken = [turn for turn in turns if is_object(turn) and isinstance(turn.get("value"), str)]
+    spoken = [turn for turn in turns[:_LOOKED_AT] if is_object(turn) and isinstance(turn.get("value"), str)]
     return any(t.get("from") == "assistant" and "\nAction Input:" in t["value"] for t in spoken)
 
 
@@ -144,4 +145,5 @@ FORMAT = Format(
     recognises=recognises,
     events=events,
     read=read,
+    fields=frozenset({"answer_generation", "conversations"}),
 )

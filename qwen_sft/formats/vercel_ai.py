@@ -9,7 +9,7 @@ the conversation so far, and an outer span (`ai.generateText`) that repeats its 
 from collections.abc import Sequence
 from typing import Any
 
-from qwen_sft.aisdk import all_told, declared, from_json, is_model_message, is_ui_message, places, tell, tool_calls
+from qwen_sft.aisdk import all_told, answered, declared, from_json, is_model_message, is_ui_message, places, tell
 from qwen_sft.aisdk import value_text as result_text
 from qwen_sft.format import Conversation, Event, Format, Reading
 from qwen_sft.metadata import metadata
@@ -93,7 +93,7 @@ class _Call:
     def __init__(self, place: Path, attributes: dict[str, Any]) -> None:
         self.place, self.attributes = place, attributes
         self.inner = "ai.prompt.messages" in attributes
-        self.asked, self.answer = _asked(attributes), _answered(attributes)
+        self.asked, self.answer = _asked(attributes), answered(attributes)
         self.results: list[tuple[Path, Message]] = []
 
     @property
@@ -171,18 +171,6 @@ def _asked(attributes: dict[str, Any]) -> list[Message]:
     first: list[Any] = [{"role": "system", "content": prompt["system"]}] if prompt.get("system") else []
     given: Any = prompt.get("messages") or prompt.get("prompt") or []
     return all_told([*first, *(given if is_list(given) else [{"role": "user", "content": given}])])
-
-
-def _answered(attributes: dict[str, Any]) -> list[Message]:
-    said: Any = attributes.get("ai.response.text") or attributes.get("ai.response.object") or ""
-    made: Message = {"role": "assistant", "content": said}
-    thought: Any = attributes.get("ai.response.reasoning")
-    if isinstance(thought, str) and thought:
-        made["reasoning_content"] = thought
-    calls = tool_calls(from_json(attributes.get("ai.response.toolCalls")))
-    if calls:
-        made["tool_calls"] = calls
-    return [made] if len(made) > 2 or said else []
 
 
 def _conversation(one: _Call) -> Conversation:

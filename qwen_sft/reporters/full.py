@@ -47,14 +47,14 @@ def _indented(text: str) -> str:
 
 def _shown(excerpt: Excerpt, room: int, style: str, colour: bool) -> str:
     """The line of an excerpt, cut to the room that there is, and a line with carets under the culprit."""
-    before, culprit, after = (one_line(part) for part in (excerpt.before, excerpt.culprit, excerpt.after))
+    before, culprit, after = (inert(one_line(part)) for part in (excerpt.before, excerpt.culprit, excerpt.after))
     culprit = _head(culprit, max(room // 2, room - cells(before) - cells(after)))
     left = room - cells(culprit)
     before = _tail(before, max(left // 2, left - cells(after))) if culprit else before
     line = inert(_head(before + culprit + after, room))
     text = f"{styled(_MARGIN.rstrip(), 'dim', colour)} {line}\n"
     if culprit:
-        carets = " " * cells(inert(before)) + styled("^" * cells(culprit), style, colour)
+        carets = " " * cells(before) + styled("^" * cells(culprit), style, colour)
         text += f"{styled(_MARGIN.rstrip(), 'dim', colour)} {carets}\n"
     return text
 

@@ -16,7 +16,7 @@ from qwen_sft.terminal import one_line
 
 _SHOWN = 50  # findings, where --max-findings says nothing: a job's page takes 1 MiB
 _LONGEST = 300  # characters of a text
-_MARK = re.compile(r"[^\w\s,'()/=-]|_", re.ASCII)
+_MARK = re.compile(r"""[!"#$%&*+.:;<>?@\[\\\]^_`{|}~]""")
 
 
 def report(findings: Iterable[Diagnostic], totals: Totals, stream: TextIO, limit: int | None) -> None:
@@ -75,7 +75,7 @@ def _row(found: Diagnostic) -> str:
 def _code(text: str) -> str:
     """Text of a trace that is read as nothing but text, on one line."""
     short = text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
-    return f"<code>{_MARK.sub(lambda mark: f'&#{ord(mark[0])};' if mark[0].isascii() else mark[0], one_line(short))}</code>"
+    return f"<code>{_MARK.sub(lambda mark: f'&#{ord(mark[0])};', one_line(short))}</code>"
 
 
 REPORTER = Reporter("markdown", "a summary for the page of a CI job", report, statistics)

@@ -36,7 +36,7 @@ def check(encoded: Encoded) -> Iterator[Finding]:
           {"role": "user", "content": "What is 2 + 2?"},
           {"role": "assistant", "reasoning_content": "Two and two.", "content": "It is 4."}]}
 
-    Good (model=qwen3):
+    Good (model=qwen3, ignore=THK001):
         {"messages": [
           {"role": "user", "content": "What is 2 + 2?"},
           {"role": "assistant", "content": "<think>\nTwo and two.\n</think>\n\nIt is 4."}]}

@@ -66,4 +66,6 @@ def _fault(text: str) -> str:
         return f"is no JSON {where}, at {quoted(text[error.pos : error.pos + 20])}: {error.msg}"
     except (ValueError, RecursionError):  # an integer of more than 4,300 digits; brackets that nest too deep
         return "is no JSON that can be read"
+    if isinstance(value, dict):  # the format did not take it: what is left are characters that no UTF-8 holds
+        return "holds half of a surrogate pair, or nests too deep"
     return f"is JSON of a {type(value).__name__}, not of an object"

@@ -1,5 +1,6 @@
 """TOL011 arguments-violate-schema."""
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -7,7 +8,7 @@ from qwen_sft.finding import Finding
 from qwen_sft.quote import quoted
 from qwen_sft.rule import rule
 from qwen_sft.sample import Path, json_path
-from qwen_sft.schema import Validator, normalised_function, validator
+from qwen_sft.schema import Validator, meant, validator
 from qwen_sft.transcript import Transcript
 
 _MOST = 10
@@ -25,7 +26,8 @@ def check(transcript: Transcript) -> Iterator[Finding]:
     Why it matters: the declaration is printed above the call. The model learns that it need not keep to it, and the
         server hands such calls to the tool, which fails.
 
-    Fix: correct the arguments, or the schema where the tool takes them as they are.
+    Fix: correct the arguments, or the schema where the tool takes them as they are. Where the value only has another
+        case or spelling than one of an enum, or is a number or a boolean in quotes, the finding says what to write.
 
     Bad:
         {"messages": [
@@ -69,8 +71,7 @@ def _validators(transcript: Transcript) -> dict[str, list[Validator | None]]:
     """
     found: dict[str, list[Validator | None]] = {}
     if transcript.exchanges:
-        for tool in transcript.tools:
-            function, _ = normalised_function(tool.get("function", {}))
+        for function, _ in transcript.functions:
             made = validator(function["parameters"]) if "parameters" in function else None
             found.setdefault(function.get("name", ""), []).append(made)
     return found
@@ -83,6 +84,8 @@ def _violations(declared: Validator | None, name: str, arguments: Any, place: Pa
     violations = declared.violations(arguments, most=_MOST + 1)
     for path, says in violations[:_MOST]:
         argument = f", argument {json_path(path)[2:]}" if path else ""
-        yield Finding((*place, *path), f"{called}{argument}: {says}", _FIX)
+        value = meant(declared.schema, arguments, path)
+        fix = _FIX if value is None else f"write {json.dumps(value, ensure_ascii=False)}, which the schema allows"
+        yield Finding((*place, *path), f"{called}{argument}: {says}", fix)
     if len(violations) > _MOST:
         yield Finding(place, f"{called}: more than {_MOST} places break the schema", _FIX)

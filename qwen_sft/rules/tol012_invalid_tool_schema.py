@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from qwen_sft.finding import Finding, Severity
 from qwen_sft.rule import rule
 from qwen_sft.sample import Path
-from qwen_sft.schema import faults, normalised_function
+from qwen_sft.schema import faults
 from qwen_sft.transcript import Transcript
 
 _MOST = 5
@@ -60,9 +60,8 @@ def check(transcript: Transcript) -> Iterator[Finding]:
     Source: 9,464 "dict" and 1,690 "float" stand in the schemas of one public benchmark; draft 2020-12 knows
         neither.
     """
-    for index, tool in enumerate(transcript.tools):
+    for index, (function, changes) in enumerate(transcript.functions):
         place: Path = ("tools", index, "function")
-        function, changes = normalised_function(tool.get("function", {}))
         broken = faults(function["parameters"]) if "parameters" in function else []
         found = [Finding((*place, "parameters", *path), says, _FIX) for path, says in broken]
         found += [Finding((*place, *path), says, _FIX, Severity.WARNING) for path, says in changes]

@@ -55,7 +55,7 @@ def check(transcript: Transcript) -> Iterator[Finding]:
 
     Source: Apache Arrow's columnar format: every value of a struct type has all of its fields.
     """
-    if not transcript.exchanges:
+    if not any(leaf is None for _, leaf in transcript.leaves):
         return
     schemas = tool_schemas(transcript.tools)
     for exchange in transcript.exchanges:

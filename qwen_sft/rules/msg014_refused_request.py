@@ -1,0 +1,55 @@
+"""MSG014 refused-request."""
+
+import re
+from collections.abc import Iterator
+
+from qwen_sft.finding import Finding
+from qwen_sft.quote import quoted
+from qwen_sft.rule import rule
+from qwen_sft.transcript import Transcript
+
+_REFUSAL = re.compile(
+    r"""\s*(?:
+      (?:(?:i['’]m|i\ am)\ (?:very\ |so\ |truly\ |really\ )?sorry|sorry|my\ apologies|i\ apologi[sz]e|unfortunately)?
+      [,.;:!]?\s*(?:but\ |however,?\ )?
+      i(?:\ can['’]t|\ cannot|\ can\ not|\ won['’]t|\ will\ not|(?:['’]|\ a)m\ (?:unable|not\ able)\ to)
+      \ (?:help\ (?:you\ )?with|assist|comply|fulfil|engage|participate)\b
+    | as\ an\ ai\ (?:language\ )?(?:model|assistant),
+    | (?:很|非常|十分)?(?:抱歉|对不起|遗憾)[,，。!！]?\s*(?:但是?)?我(?:无法|不能|没有办法)(?:协助|帮助|满足|回答)
+    )""",
+    re.IGNORECASE | re.VERBOSE,
+)
+
+
+@rule(code="MSG014", name="refused-request", severity="info", since="0.1.0", stage="sample", heuristic=True)
+def check(transcript: Transcript) -> Iterator[Finding]:
+    """An assistant turn refuses to help.
+
+    What it catches: heuristic: a turn without calls that begins with a refusal in a set phrase, such as "I'm sorry,
+        but I can't assist with that" or "As an AI language model", in English or Chinese. What cannot be done ("I
+        can't find the file") is no refusal.
+
+    Why it matters: a refusal that belongs to the task, by a policy of the system message for example, is good data.
+        One that a safety filter or a weaker model put into a run teaches the model to refuse tasks that it could do.
+
+    Fix: read the turn, and take the sample out if the refusal is not wanted.
+
+    Bad:
+        {"messages": [
+          {"role": "user", "content": "Rename the file a.txt to b.txt."},
+          {"role": "assistant", "content": "I am sorry, but I cannot assist with that request."}]}
+
+    Good:
+        {"messages": [
+          {"role": "user", "content": "Rename the file a.txt to b.txt."},
+          {"role": "assistant", "content": "I am sorry, but I cannot find the file a.txt."}]}
+
+    Source: the phrases that filters of public chat data look for, without those that tool agents say in good faith.
+    """
+    calling = {exchange.turn for exchange in transcript.exchanges}
+    for path, text in transcript.said:
+        refusal = _REFUSAL.match(text)
+        if refusal and path[1] not in calling:
+            yield Finding(
+                path, f"the turn refuses: {quoted(text.strip())}", "take the sample out if the refusal is not wanted"
+            )

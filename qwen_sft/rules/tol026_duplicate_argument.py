@@ -1,0 +1,102 @@
+"""TOL026 duplicate-argument."""
+
+import json
+import re
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+from qwen_sft.finding import Finding
+from qwen_sft.quote import quoted
+from qwen_sft.rule import Source, rule
+from qwen_sft.sample import Path, is_list, is_object
+
+_ARGUMENTS = re.compile(r'"arguments"\s*:\s*')
+
+
+@rule(code="TOL026", name="duplicate-argument", severity="warning", since="0.1.0", stage="record")
+def check(source: Source) -> Iterator[Finding]:
+    r"""The arguments of a call hold a key twice.
+
+    What it catches: in the record as it stands in its file, `arguments` in which an object has one key twice, as JSON
+        or as a string of JSON. Calls that stand as text, and arguments under another name, are not seen.
+
+    Why it matters: readers keep the last value and say nothing. What is trained is then not what the model wrote, and
+        what the tool took may have been the other value.
+
+    Fix: find out which value was meant, and take the other out.
+
+    Bad:
+        {"messages": [
+          {"role": "user", "content": "Weather in Oslo?"},
+          {"role": "assistant", "content": "", "tool_calls": [
+            {"id": "c1", "type": "function",
+             "function": {"name": "weather", "arguments": "{\"city\": \"Oslo\", \"city\": \"Bergen\"}"}}]},
+          {"role": "tool", "tool_call_id": "c1", "content": "4 degrees, rain"},
+          {"role": "assistant", "content": "It is 4 degrees and raining."}],
+         "tools": [{"type": "function", "function": {"name": "weather", "description": "The weather now.",
+           "parameters": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}}}]}
+
+    Good:
+        {"messages": [
+          {"role": "user", "content": "Weather in Oslo?"},
+          {"role": "assistant", "content": "", "tool_calls": [
+            {"id": "c1", "type": "function",
+             "function": {"name": "weather", "arguments": "{\"city\": \"Oslo\"}"}}]},
+          {"role": "tool", "tool_call_id": "c1", "content": "4 degrees, rain"},
+          {"role": "assistant", "content": "It is 4 degrees and raining."}],
+         "tools": [{"type": "function", "function": {"name": "weather", "description": "The weather now.",
+           "parameters": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}}}]}
+
+    Source: RFC 8259, section 4: the behaviour of software that receives names that are not unique is unpredictable.
+    """
+    record = source.record
+    if record.fault is not None or record.cut or b'"arguments"' not in record.raw:
+        return
+    text = record.raw.decode("utf-8", "replace")
+    keys: list[str] = []
+    decoder = json.JSONDecoder(object_pairs_hook=partial(_pairs, keys), strict=False)
+    twice: list[tuple[int, str]] = []
+    for n, match in enumerate(_ARGUMENTS.finditer(text)):
+        _read(decoder, text, match.end())
+        if keys:
+            twice.append((n, keys[0]))
+            keys.clear()
+    if not twice:
+        return
+    places = list(_places(record.data))
+    for n, key in twice:
+        says = f"the arguments of a call hold the key {quoted(key)} twice"
+        yield Finding(places[n] if n < len(places) else (), says, "take the value out that was not meant")
+
+
+def _pairs(keys: list[str], items: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object; the first key that it has twice is added to `keys`."""
+    made = dict(items)
+    if len(made) < len(items):
+        names = [name for name, _ in items]
+        keys.append(next(name for k, name in enumerate(names) if name in names[:k]))
+    return made
+
+
+def _read(decoder: json.JSONDecoder, text: str, start: int) -> None:
+    """Reads the JSON value at a place of a text, and the text of that."""
+    try:
+        value: Any = decoder.raw_decode(text, start)[0]
+        if isinstance(value, str):
+            decoder.raw_decode(value.lstrip())
+    except (ValueError, RecursionError):  # it is no JSON, which TOL008 says, or it nests too deep
+        return
+
+
+def _places(value: Any) -> Iterator[Path]:
+    """The place of every `arguments` in a record, in the order of its text."""
+    rest: list[tuple[Path, Any]] = [((), value)]
+    while rest:
+        place, item = rest.pop()
+        if place[-1:] == ("arguments",):
+            yield place
+        if is_object(item):
+            rest += [((*place, key), item[key]) for key in reversed(item)]
+        elif is_list(item):
+            rest += [((*place, k), item[k]) for k in reversed(range(len(item)))]
