@@ -53,6 +53,7 @@ _NEXT = f"[{''.join(map(re.escape, sorted(_BYTE)))}]"
 _TWO, _THREE, _FOUR = f"[\xc2-\xdf]{_NEXT}", f"[\xe0-\xef]{_NEXT}{{2}}", f"[\xf0-\xf4]{_NEXT}{{3}}"
 _MISREAD = re.compile(
     f"\xe2[\u20ac\x80]{_NEXT}"  # a dash or a curly quote
+    "|\xef\xbf\xbd"  # a replacement character
     f"|\xf0[\u0178\x9f]{_NEXT}{{2}}"  # an emoji
     f"|(?:{_TWO}){{3,}}|(?:{_THREE}){{2,}}|(?:{_FOUR}){{2,}}"  # a word in another script
     f"|(?<=[a-z])\xc3{_NEXT}|\xc3{_NEXT}(?=[a-z])"  # a letter with an accent, in a word

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from qwen_sft.finding import Finding
 from qwen_sft.glance import shared
 from qwen_sft.markup import declares_tools
-from qwen_sft.normalize import call, decode_json, reasoning, text, tools, with_reasoning
+from qwen_sft.normalize import REASONING_KEYS, call, decode_json, reasoning, text, tools, with_reasoning
 from qwen_sft.sample import Message, Path, Sample, is_list, is_object, value_at
 
 ALIASES = {"developer": "system", "function": "tool"}
@@ -37,6 +37,7 @@ SAID = ("refusal", "audio")
 ITEM_TYPES = frozenset({"function_call", "function_call_output", "custom_tool_call", "reasoning"})
 """Types of Responses API items that have no role: a list with one of them is no list of chat messages."""
 
+_CALLS = ("tool_calls", "function_call")
 _LIST_KEYS = ("messages", "conversations", "traj")
 
 
@@ -59,15 +60,21 @@ class Dialogue:
     @property
     def declares_tools(self) -> bool:
         """True if the tools are declared as text in the system turn."""
-        return declares_tools(self.turns, self.speaker, "content" if self.speaker == "role" else "value")
+        return _declares_tools(self)
 
     @property
     def fault(self) -> Finding | None:
         """The first turn that is no object, which nothing can be read from."""
-        for place, given in zip(self.places, self.turns, strict=True):
+        for i, given in enumerate(self.turns):
             if not is_object(given):
-                return Finding(place, f"a turn is {type(given).__name__}, not an object", "write {role, content}")
+                says = f"a turn is {type(given).__name__}, not an object"
+                return Finding((*self.root, i), says, "write {role, content}")
         return None
+
+
+@shared
+def _declares_tools(found: Dialogue) -> bool:
+    return declares_tools(found.turns, found.speaker, "content" if found.speaker == "role" else "value")
 
 
 @shared
@@ -131,16 +138,22 @@ def message(given: dict[str, Any]) -> Message:
     A role that is no string stays what it is, and so do calls that are no objects: the schema rule names them. What a
     model said beside its content (SAID) becomes a part of the content under its own type, for rules to report.
     """
-    given = _thought_apart(given)
+    content: Any = given.get("content")
+    if not isinstance(content, str):
+        given = _thought_apart(given)
+        content = text(given.get("content"))
     role: Any = given.get("role")
     role = ALIASES.get(role, role) if isinstance(role, str) else role
-    made: Message = {"role": role, "content": text(given.get("content"))}
-    said: list[Any] = [{"type": key, key: given[key]} for key in SAID if not _is_blank(given.get(key))]
+    made: Message = {"role": role, "content": content}
+    fields = given.keys()  # most messages have no more than a role and a content
+    said: list[Any] = []
+    if not fields.isdisjoint(SAID):
+        said = [{"type": key, key: given[key]} for key in SAID if not _is_blank(given.get(key))]
     if said:
-        made["content"] = [*_parts(text(given.get("content"))), *said]
-    if role == "assistant":
+        made["content"] = [*_parts(content), *said]
+    if role == "assistant" and not fields.isdisjoint(REASONING_KEYS):
         made = with_reasoning(made, _reasoning(given))
-    made_calls = calls(given)
+    made_calls: Any = None if fields.isdisjoint(_CALLS) else calls(given)
     if made_calls:
         made["tool_calls"] = made_calls
     if role == "tool":

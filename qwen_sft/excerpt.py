@@ -1,8 +1,8 @@
 """The line of a record that a finding is about, with the piece in it that the finding quotes."""
 
-import ast
 import json
 import re
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -16,7 +16,9 @@ _LONGEST = 120  # characters of the quoted piece
 _READ = 20_000  # characters of an object or a list in which the piece is looked for
 _SMALL = 50_000  # bytes of a record that is spelled at once
 _SAID = 2_000  # characters of a finding in which quotes are looked for
-_QUOTE = re.compile(r"""(?<!\w)(['"])(?:(?!\1)[^\\]|\\.)*\1(?!\w)(…?)""", re.DOTALL)
+_QUOTE = re.compile(r"""(?<!\w)(['"])((?:(?!\1)[^\\]|\\.)*)\1(?!\w)(…?)""", re.DOTALL)
+_ESCAPE = re.compile(r"\\(x[0-9a-f]{2}|u[0-9a-f]{4}|U[0-9a-f]{8}|.)", re.DOTALL)
+_ESCAPED = {"n": "\n", "r": "\r", "t": "\t", "\\": "\\", "'": "'", '"': '"'}
 _COLUMN = re.compile(r"\bat column (\d+)")
 
 
@@ -79,12 +81,17 @@ def _unread(record: Record, says: str) -> Excerpt | None:
 def _quotes(says: str) -> Iterator[tuple[str, bool]]:
     """The texts that a finding quotes, and whether each is only the beginning of a longer one."""
     for match in islice(_QUOTE.finditer(says[:_SAID]), 8):
-        try:
-            text: Any = ast.literal_eval(match[0].removesuffix("…"))
-        except (ValueError, SyntaxError):
-            continue
-        if isinstance(text, str) and text:
-            yield text, bool(match[2])
+        if match[2]:
+            yield _ESCAPE.sub(_character, match[2]), bool(match[3])
+
+
+def _character(match: re.Match[str]) -> str:
+    """The character that an escape of `repr` stands for; what is none of those stays."""
+    mark = match[1]
+    if len(mark) > 1:
+        code = int(mark[1:], 16)
+        return chr(code) if code <= sys.maxunicode else match[0]
+    return _ESCAPED.get(mark, match[0])
 
 
 def _found(text: str, wanted: list[str]) -> tuple[int, int]:

@@ -153,13 +153,18 @@ def events(api: Api, found: Exchange | None) -> list[Path]:
     if found is None:
         return []
     asked = api.places(found.request) if found.request is not None else []
-    places = list(dict.fromkeys(_at(found, place) for place in asked))
+    places = list(dict.fromkeys(_all_at(found, asked)))
     if is_list(found.answer):
         return [*places, *((*found.answer_at, i) for i in range(len(found.answer)))]
     if api.is_response(found.answer):
         answered = [(*found.answer_at, *place) for place in api.places(found.answer)]
         return [*places, *(place for place in answered if place not in places)]
     return [*places, found.answer_at] if found.answer is not None else places
+
+
+def _all_at(found: Exchange, places: list[Path]) -> list[Path]:
+    is_record = not (found.request_at or found.bare or found.is_text)
+    return places if is_record else [_at(found, place) for place in places]
 
 
 def _at(found: Exchange, place: Path) -> Path:
@@ -212,7 +217,7 @@ def told(api: Api, found: Exchange) -> tuple[Turns, list[Turns], Any] | Finding:
     refusal = next((choice.refusal for choice in choices if choice.refusal), None)
     if refusal:
         return refusal
-    origins = [_at(found, place) for place in asked.origins]
+    origins = _all_at(found, asked.origins)
     aside = [_moved_event(event, _at(found, event.path)) for event in asked.aside]
     return replace(asked, origins=origins, aside=aside), choices, body
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Final, cast
 
 from qwen_sft.finding import Finding
-from qwen_sft.sample import Message, Path, Sample, is_list, is_object, json_path
+from qwen_sft.sample import Message, Path, Sample, is_object, json_path, value_at
 from qwen_sft.shelf import shelf
 from qwen_sft.transcript import Transcript
 
@@ -113,12 +113,10 @@ def changes(sample: Sample, edits: Iterable[Edit], fix: str, codes: tuple[str, .
 
 def value_or_absent(value: Any, path: Path) -> Any:
     """What stands at a place; ABSENT where nothing does."""
-    for step in path:
-        there = (is_object(value) and step in value) or (is_list(value) and step in range(len(value)))
-        if not there:
-            return ABSENT
-        value = value[step]
-    return value
+    holder = value_at(value, path[:-1])
+    if path and is_object(holder) and path[-1] not in holder:
+        return ABSENT
+    return value_at(value, path)
 
 
 def _put(value: Any, path: Path, new: Any) -> Any:

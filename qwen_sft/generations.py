@@ -11,7 +11,7 @@ from qwen_sft.api import Turns
 from qwen_sft.chat import sample
 from qwen_sft.dedup import chain
 from qwen_sft.format import Conversation, Event, Reading
-from qwen_sft.recorded import decoded, dialects
+from qwen_sft.recorded import as_one, decoded, dialects
 from qwen_sft.sample import Message, Path, Sample, is_list, is_object
 from qwen_sft.story import refused
 
@@ -81,14 +81,14 @@ def told(
         return Event(place, "dropped", UNASKED if answers else NO_CHAT, loses=bool(answers))
     fault = next((one.refusal for one in (request, *(answers or ())) if one.refusal), None)
     if fault is not None:
-        return Event(place, "dropped", f"messages that cannot be read: {fault.says}", loses=True)
+        return Event(place, "dropped", f"messages that cannot be read: {fault.says}"[:200], loses=True)
     if answers is None:
         return Event(place, "dropped", "an answer of no known shape", loses=True)
     if not answers and failed is not None:
         return Event(place, "dropped", f"{FAILED}: {failed}"[:200] if failed else FAILED)
     made: list[Generation] = []
     for choice in answers or [Turns()]:
-        messages = [*request.messages, *choice.messages]
+        messages = [*request.messages, *as_one(choice.messages)]
         given = next((one for one in (request.tools, declared, choice.tools) if one), None)
         functions, own = tools(given)
         lost = sorted({event.reason for event in (*request.aside, *choice.aside) if event.loses})
@@ -102,12 +102,13 @@ def _labels(given: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in given.items() if key not in _NO_LABELS}
 
 
-def reading(found: Iterable[list[Generation] | Event], fix: str) -> Reading:
+def reading(found: Iterable[list[Generation] | Event], silent: str, fix: str) -> Reading:
     """The samples of a record's generations: those that no other one repeats and goes on with.
 
     Reasoning that a later one's history no longer has is carried over to it, as `--dedup-prefixes` does.
 
     Args:
+        silent: the reason of events that have nothing to do with a chat; a refusal names any other before it.
         fix: what to do where the record holds no chat at all.
     """
     generations: list[Generation] = []
@@ -132,8 +133,9 @@ def reading(found: Iterable[list[Generation] | Event], fix: str) -> Reading:
         if one.place not in places:
             aside[one.place] = Event(one.place, "merged", REPEATED)
     if not made:
-        lost = next((event for event in aside.values() if event.loses), None)
-        return refused(lost.path if lost else (), lost.reason if lost else "nothing in it is a turn of a chat", fix)
+        telling = [event for event in aside.values() if event.reason not in (silent, NO_CHAT)]
+        first = next((event for event in telling if event.loses), next(iter(telling), None))
+        return refused(first.path if first else (), first.reason if first else "nothing in it is a turn of a chat", fix)
     return Reading(made, list(aside.values()))
 
 

@@ -23,8 +23,9 @@ class _OneRecord:
 
     def __exit__(self, *_: object) -> None:
         self.n_open -= 1
-        for known in _answers:
-            known.clear()
+        if not self.n_open:
+            for known in _answers:
+                known.clear()
 
 
 ONE_RECORD = _OneRecord()

@@ -32,7 +32,7 @@ def lifted(conversation: Conversation) -> Conversation:
             made = [{**message, "content": text, "tool_calls": calls}]
             n_open = len(calls)
         elif asked is not None:
-            made = results(message, asked, n_open)
+            made = _results(message, asked, n_open)
             n_open -= len(made)
             if made[0].get("role") != "tool":
                 asked = None
@@ -67,7 +67,7 @@ def _calls(message: Message, tools: Sequence[Tool], declared: set[str]) -> tuple
     return found[0] if len(found) == 1 else None
 
 
-def results(message: Message, dialect: Dialect, n_open: int) -> list[Message]:
+def _results(message: Message, dialect: Dialect, n_open: int) -> list[Message]:
     """The results that a turn behind calls holds, one tool message each; the turn itself where it is not exactly that.
 
     Args:

@@ -21,6 +21,7 @@ from qwen_sft.excerpt import excerpt
 from qwen_sft.finding import Diagnostic, Finding, Severity
 from qwen_sft.format import Candidates, Conversation, Event, Reading, formats, recognising, unbalanced
 from qwen_sft.gather import gathered
+from qwen_sft.glance import ONE_RECORD
 from qwen_sft.ingest import Input, records
 from qwen_sft.nullfill import repaired, without_fillers
 from qwen_sft.record import Record
@@ -153,13 +154,14 @@ class Pipeline:
     def _recognise(self, record: Record, outcome: Outcome) -> Source:
         wanted = self.settings.format
         data = without_fillers(record.data, record.structs) if record.structs else record.data
-        recognised = recognising([self.formats[wanted]] if wanted else self._candidates.of(data), data)
-        names = tuple(format.name for format in recognised)
-        if len(recognised) != 1:
-            return Source(record, self.settings, names)
-        (format,) = recognised
-        events = format.events(data)
-        reading = format.read(data)
+        with ONE_RECORD:
+            recognised = recognising([self.formats[wanted]] if wanted else self._candidates.of(data), data)
+            names = tuple(format.name for format in recognised)
+            if len(recognised) != 1:
+                return Source(record, self.settings, names)
+            (format,) = recognised
+            events = format.events(data)
+            reading = format.read(data)
         if record.structs:
             read = [replace(one, sample=repaired(one.sample, record.structs)) for one in reading.conversations]
             reading = replace(reading, conversations=read)

@@ -11,6 +11,7 @@ from typing import Any
 
 from qwen_sft.api import Api, Turns, apis
 from qwen_sft.blocks import written
+from qwen_sft.finding import Finding
 from qwen_sft.format import Event
 from qwen_sft.lcmessages import about, fields_of, said
 from qwen_sft.lcmessages import other as not_ai
@@ -20,6 +21,7 @@ from qwen_sft.sample import Message, is_list, is_object
 from qwen_sft.story import Story
 
 _MESSAGES = re.compile(r"""\s*\[?\s*\{\s*["'](?:role|messages|parts|content|choices)["']\s*:""")
+KEPT = Finding((), "it goes on from an answer that the provider keeps", "record the whole history with each request")
 _SAYS = ("content", "parts", "tool_calls", "function_call", "reasoning_content")
 _TEXTS = ("completion", "text", "output")
 _HOLDERS = ("message", "messages", "output", "generations", "choices")
@@ -63,8 +65,13 @@ def asked(given: Any) -> Turns | None:
     for api in dialects():
         body = given if is_object(given) else {api.bare: given}
         if api.is_request(body):
-            return api.asked(body)
+            return Turns(refusal=KEPT) if is_continued(body) else api.asked(body)
     return None
+
+
+def is_continued(body: Any) -> bool:
+    """True for a request of the Responses API that goes on from what the provider keeps: it does not hold all of it."""
+    return is_object(body) and any(body.get(key) for key in ("previous_response_id", "conversation"))
 
 
 def _is_told(given: Any) -> bool:
@@ -261,10 +268,11 @@ def _answers(listed: list[Any]) -> list[Turns] | None:
         own = asked([{"role": "assistant", **one} if any(key in one for key in _SAYS) else one for one in listed])
     if own is None:
         return None
-    return [_ended(replace(own, messages=_as_one(own.messages)), listed[-1])]
+    return [_ended(own, listed[-1])]
 
 
-def _as_one(messages: list[Message]) -> list[Message]:
+def as_one(messages: list[Message]) -> list[Message]:
+    """The messages of one answer, those that one turn can hold exactly put together."""
     story = Story()
     for turn in messages:
         story.join((), turn)

@@ -6,14 +6,14 @@ again. Safe fixes come first, and anew after each unsafe one.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from qwen_sft.finding import Finding
-from qwen_sft.fix import ABSENT, Change, Fix, changes, edited, fixes
+from qwen_sft.fix import ABSENT, Change, changes, edited, fixes
 from qwen_sft.ingest import Input
 from qwen_sft.outfile import STDOUT, json_line, opened, refuse_inputs
 from qwen_sft.pipeline import Outcome, Pipeline, outcomes, tally
@@ -83,35 +83,44 @@ class Mender:
         Args:
             structs: of its record, see Record.
         """
-        made, done = sample, list[Change]()
+        checked = _Checked(Transcript(sample, self.settings, structs), self.by_code)
+        done: list[Change] = []
         for _ in range(_MOST_ROUNDS):
-            before = len(done)
+            n_before = len(done)
             for fix in self.fixes:
-                found = self._changes(Transcript(made, self.settings, structs), fix)
-                if found:
-                    made = edited(made, [replaced for replaced, _ in found])
-                    done += [change for _, change in found]
+                asked = {code: checked.findings(code) for code in fix.codes if code in self.by_code}
+                findings = [finding for found in asked.values() for finding in found]
+                edits = list(fix.edits(checked.transcript, findings)) if findings else []
+                if edits:
+                    given = checked.transcript.sample
+                    done += changes(given, edits, fix.name, tuple(code for code, found in asked.items() if found))
+                    checked = _Checked(Transcript(edited(given, edits), self.settings, structs), self.by_code)
                     if not fix.safe:
                         break
-            if len(done) == before:
+            if len(done) == n_before:
                 break
-        return Mended(sample, made, done, list(self._findings(Transcript(made, self.settings, structs))))
+        return Mended(sample, checked.transcript.sample, done, list(self._left(checked)))
 
-    def _changes(self, transcript: Transcript, fix: Fix) -> list[tuple[Any, Change]]:
-        asked = {code: list(self.by_code[code].check(transcript)) for code in fix.codes if code in self.by_code}
-        findings = [finding for found in asked.values() for finding in found]
-        if not findings:
-            return []
-        edits = list(fix.edits(transcript, findings))
-        codes = tuple(code for code, found in asked.items() if found)
-        return list(zip(edits, changes(transcript.sample, edits, fix.name, codes), strict=True))
-
-    def _findings(self, transcript: Transcript) -> Iterator[tuple[Rule, Finding]]:
+    def _left(self, checked: "_Checked") -> Iterator[tuple[Rule, Finding]]:
         for rule in self.rules:
-            found = [(rule, finding) for finding in rule.check(transcript)]
+            found = [(rule, finding) for finding in checked.findings(rule.code)]
             yield from found
             if found and rule.code.startswith(READING):
                 return
+
+
+class _Checked:
+    """A sample and what the rules find in it, each asked once."""
+
+    def __init__(self, transcript: Transcript, rules: Mapping[str, Rule]) -> None:
+        self.transcript = transcript
+        self._rules = rules
+        self._found: dict[str, list[Finding]] = {}
+
+    def findings(self, code: str) -> list[Finding]:
+        if code not in self._found:
+            self._found[code] = list(self._rules[code].check(self.transcript))
+        return self._found[code]
 
 
 Told = Callable[[Outcome, Mended], None]

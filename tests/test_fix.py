@@ -1,9 +1,10 @@
 """`qwen-sft fix`: each fix's whole answer, the laws that hold for all of them, and the command from end to end."""
 
 import copy
+import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 import strategies
@@ -13,6 +14,7 @@ from hypothesis.strategies import SearchStrategy
 from reading import FORMATS, ROOT, example_files, records_of
 
 import qwen_sft.fixes
+from qwen_sft.cli import main
 from qwen_sft.fix import ABSENT, Change, Edit, edited, fixes
 from qwen_sft.pipeline import Pipeline
 from qwen_sft.repair import Mended, Mender
@@ -614,3 +616,182 @@ def test_laws_hold_for_every_example(path: Path):
                     hold_laws(conversation.sample, unsafe=unsafe, structs=record.structs)
                 n_samples += 1
     assert n_samples
+
+
+# -- the command -------------------------------------------------------------------------------------------------------
+
+
+class Ran(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path) -> Any:
+    """Runs a command line in this process, in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+
+    def running(*arguments: str) -> Ran:
+        monkeypatch.setattr("sys.argv", ["qwen-sft", *arguments])
+        with pytest.raises(SystemExit) as stop:
+            main()
+        assert isinstance(stop.value.code, int)
+        return Ran(stop.value.code, *capfd.readouterr())
+
+    return running
+
+
+def write(path: Path, *records: Any) -> str:
+    path.write_text("".join((one if isinstance(one, str) else json.dumps(one)) + "\n" for one in records))
+    return str(path)
+
+
+def lines(path: Path) -> list[Any]:
+    return [json.loads(line) for line in path.read_text().split("\n")[:-1]]
+
+
+DOUBLED = {"id": "s1", **sample(*WHOLE["messages"], tools=[WEATHER, WEATHER])}
+ROLE = {"messages": [{"role": "critic", "content": "Be \x1b[1mbrief.\u2028"}, USER, ANSWER]}
+
+
+def test_samples_changes_and_rejects_are_written_and_counted(run: Any, tmp_path: Path):
+    write(tmp_path / "a.jsonl", WHOLE, DOUBLED, ROLE, {"x": 1})
+    done = run("fix", "a.jsonl", "--out", "s.jsonl", "--report", "r.jsonl")
+    assert (done.code, done.out) == (1, "")
+    assert done.err == (
+        "a.jsonl:4: error SRC003 $ no format recognises this record (keys: 'x')\n"
+        "4 records in 1 file: 3 samples written, 2 changed; 1 rejected\n"
+        "changes: copied-tool 1, terminal-escape 1\n"
+        "findings left: MSG001 1, SRC003 1\n"
+    )
+    clean = {"messages": [{"role": "critic", "content": "Be brief.\u2028"}, USER, ANSWER]}
+    assert lines(tmp_path / "s.jsonl") == [WHOLE, {"id": "s1", **WHOLE}, clean]
+    place = {"file": "a.jsonl", "item": None, "sample": 0}
+    assert lines(tmp_path / "r.jsonl") == [
+        {
+            **place,
+            "line": 2,
+            "sample_id": "s1",
+            "fix": "copied-tool",
+            "codes": ["TOL021"],
+            "path": "$.tools[1:2]",
+            "before": [WEATHER],
+            "after": [],
+        },
+        {
+            **place,
+            "line": 3,
+            "sample_id": None,
+            "fix": "terminal-escape",
+            "codes": ["MSG016"],
+            "path": "$.messages[0].content",
+            "before": "Be \x1b[1mbrief.\u2028",
+            "after": "Be brief.\u2028",
+        },
+    ]
+    assert [row["line"] for row in lines(tmp_path / "s.jsonl.rejects.jsonl")] == [4]
+
+
+def test_key_that_was_not_there_or_is_gone_is_absent_from_the_report(run: Any, tmp_path: Path):
+    write(
+        tmp_path / "a.jsonl",
+        {"messages": [{**USER, "train": True}, {"role": "assistant", "content": "<think>a</think>b"}]},
+    )
+    run("fix", "a.jsonl", "--out", "s.jsonl", "--report", "r.jsonl")
+    assert [
+        (row["fix"], row["path"], row.get("before", "absent"), row.get("after", "absent"))
+        for row in lines(tmp_path / "r.jsonl")
+    ] == [
+        ("think-block", "$.messages[1].content", "<think>a</think>b", "b"),
+        ("think-block", "$.messages[1].reasoning_content", "absent", "a"),
+        ("trained-prompt", "$.messages[0].train", True, "absent"),
+    ]
+
+
+DIFF = """\
+--- a.jsonl:2
++++ a.jsonl:2 (terminal-escape, unknown-role)
+@@ -1,8 +1,8 @@
+ {
+   "messages": [
+     {
+-      "role": "critic",
+-      "content": "Be \\u001b[1mbrief.\\u2028"
++      "role": "user",
++      "content": "Be brief.\\u2028"
+     },
+     {
+       "role": "user",
+"""
+
+
+def test_diff_shows_changed_samples_and_hostile_text_as_its_escapes(run: Any, tmp_path: Path):
+    write(tmp_path / "a.jsonl", WHOLE, ROLE)
+    done = run("fix", "a.jsonl", "--out", "s.jsonl", "--diff", "--unsafe")
+    assert (done.code, done.out) == (0, DIFF)
+    again = run("fix", "s.jsonl", "--out", "t.jsonl", "--diff", "--unsafe")
+    assert (again.code, again.out) == (0, "")
+    assert (tmp_path / "t.jsonl").read_bytes() == (tmp_path / "s.jsonl").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("records", "flags", "code"),
+    [
+        *(([WHOLE], [], 0), ([DOUBLED], ["--fail-on", "info"], 0), ([ROLE], [], 1), ([ROLE], ["--unsafe"], 0)),
+        *(([ROLE], ["--fail-on", "never"], 0), (["{"], [], 1), ([], [], 3), (["{"], ["--fail-on", "never"], 3)),
+        ([DOUBLED], ["--select", "MSG", "--fail-on", "info"], 0),
+        ([DOUBLED], ["--select", "nope"], 2),
+    ],
+)
+def test_exit_code_says_what_is_left(records: list[Any], flags: list[str], code: int, run: Any, tmp_path: Path):
+    done = run("fix", write(tmp_path / "a.jsonl", *records), "--out", "s.jsonl", *flags)
+    assert done.code == code, done.err
+
+
+def test_only_what_is_selected_is_fixed(run: Any, tmp_path: Path):
+    write(tmp_path / "a.jsonl", DOUBLED)
+    assert run("fix", "a.jsonl", "--out", "s.jsonl", "--ignore", "TOL021").code == 0
+    assert len(lines(tmp_path / "s.jsonl")[0]["tools"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("flags", "says"),
+    [
+        (["--out", "a.jsonl"], "'a.jsonl' is an input and would be overwritten; name another --out"),
+        (["--out", "s.jsonl", "--report", "a.jsonl"], "'a.jsonl' is an input and would be overwritten"),
+        (["--out", "s.jsonl", "--report", "s.jsonl"], "--out and --report are both 's.jsonl'; name two files"),
+        (["--out", "", "--diff"], "--out is empty; name a file"),
+        (["--out", "s.jsonl", "--report", ""], "--report is empty; name a file"),
+        (["--out", "-", "--diff"], "samples, changes and a diff do not go to one stdout; name a file for --out and"),
+        (["--out", "none/s.jsonl"], "cannot write 'none/s.jsonl'"),
+    ],
+)
+def test_what_stops_us_is_said_and_nothing_is_left_behind(flags: list[str], says: str, run: Any, tmp_path: Path):
+    write(tmp_path / "a.jsonl", WHOLE)
+    done = run("fix", "a.jsonl", *flags)
+    assert (done.code, done.out) == (2, "")
+    assert done.err.startswith(f"qwen-sft: {says}")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.jsonl"]
+
+
+def test_samples_go_to_stdout_alone(run: Any, tmp_path: Path):
+    done = run("fix", write(tmp_path / "a.jsonl", DOUBLED), "--out", "-")
+    assert (done.code, json.loads(done.out)) == (0, {"id": "s1", **WHOLE})
+
+
+def test_list_names_every_fix_with_its_rules(run: Any):
+    done = run("fix", "--list")
+    assert done.code == 0
+    told = [line.split()[:2] for line in done.out.splitlines()]
+    assert sorted(told) == sorted([name, "safe" if name in SAFE else "unsafe"] for name in FIXES)
+    assert all(f"({', '.join(fix.codes)})" in done.out for fix in FIXES.values())
+
+
+def test_broken_examples_lose_what_safe_fixes_take_away(run: Any, tmp_path: Path):
+    broken = str(ROOT / "examples" / "broken.jsonl")
+    assert run("fix", broken, "--out", "s.jsonl", "--report", "r.jsonl").code == 1
+    fixed = {(row["codes"][0]) for row in lines(tmp_path / "r.jsonl")}
+    assert fixed >= {"MSG012", "TOL004", "TOL007", "TOL013", "TOL018", "TOL019"}
+    found = json.loads(run("validate", "s.jsonl", "--output-format", "json").out)["totals"]["by_code"]
+    assert not fixed & set(found)

@@ -626,6 +626,21 @@ def test_verl_messages_are_read_with_whether_they_think():
     assert recognised({**record, "model": "qwen-plus"}) == ["openai_chat"]  # a request to a server
 
 
+# Hostile rows: each of these took minutes or a deep recursion where the work was not in proportion to the text.
+
+
+def test_prompt_that_begins_a_hint_again_and_again_is_read():
+    hint = "If you decide to invoke any of the function(s), you MUST put it in the format of [func" * 5000
+    record = toolace(("user", "x"), system=hint + ASKS + json.dumps([F]) + " ." * 200_000)
+    assert messages("toolace", record)[0]["content"].startswith(hint)
+
+
+def test_type_of_a_hundred_thousand_brackets_stays_as_it_is():
+    given = {"a": {"type": "List[" * 100_000 + "int" + "]" * 100_000}}
+    (sample,) = samples("xlam", xlam(given))
+    assert sample["tools"][0]["function"]["parameters"]["properties"] == given
+
+
 # Which row is whose.
 
 
@@ -655,7 +670,7 @@ def test_row_with_the_columns_of_two_layouts_is_read_by_one(record: Any, name: s
         (
             "llama-factory/reason_tool_use_demo_50.jsonl",
             "llama_factory",
-            {"records": 50, "messages": 278, "merged": 127, "calls": 68, "results": 46},
+            {"records": 50, "messages": 280, "merged": 127, "calls": 68, "results": 48},
         ),
         (
             "llama-factory/glaive_toolcall_en_demo.json",

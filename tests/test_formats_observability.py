@@ -328,6 +328,14 @@ def test_same_generation_twice_is_one_sample_and_agents_in_parallel_are_two():
     assert [one["id"] for one in samples("otlp", export(*both))] == ["s1", "s2"]
 
 
+def test_agent_whose_calls_were_not_recorded_is_refused():
+    agent = span({**genai([ASKED], [SAID]), "gen_ai.operation.name": "invoke_agent"})
+    refusal = read_whole(FORMATS["otlp"], export(span({}, "s2"), agent)).refusal
+    assert refusal is not None
+    assert refusal.path == ("resourceSpans", 0, "scopeSpans", 0, "spans", 1)
+    assert refusal.says == "a span of an agent: its calls of the model are spans of their own"
+
+
 def test_lines_of_one_trace_are_one_record_and_others_stay_apart():
     def line(own: str, trace: str, *more: Any) -> Any:
         return export(span(genai([ASKED], [SAID]), own, trace), *more)
@@ -524,7 +532,7 @@ def test_langfuse_generation_that_failed_is_dropped():
     assert fates("langfuse", record) == [("$[0]", "dropped", "a request that failed: no quota", False)]
     refusal = read_whole(FORMATS["langfuse"], failed).refusal
     assert refusal is not None
-    assert refusal.says == "nothing in it is a turn of a chat"
+    assert refusal.says == "a request that failed: no quota"
 
 
 # -- LangSmith ---------------------------------------------------------------------------------------------------------
@@ -697,6 +705,25 @@ def test_har_request_without_an_answer_is_kept_unless_it_was_given_up():
     assert messages("har", archive(entry(REQUEST, None))) == [[USER]]
     refusal = read_whole(FORMATS["har"], archive(entry(REQUEST, None, status=0))).refusal
     assert refusal is not None
+    assert refusal.says == "a request that failed: it was given up"
+
+
+def test_request_that_goes_on_from_what_the_provider_keeps_is_not_the_whole_conversation():
+    body = {"model": "m", "input": "x", "previous_response_id": "r0", "store": True}
+    reply = {"id": "r1", "object": "response", "output": [{"type": "message", "role": "assistant", "content": "y"}]}
+    for record, name, says in (
+        (archive(entry(body, reply)), "har", "it goes on from an answer that the provider keeps"),
+        (
+            observation(input=body, output=reply),
+            "langfuse",
+            "messages that cannot be read: it goes on from an answer that the provider keeps",
+        ),
+    ):
+        refusal = read_whole(FORMATS[name], record).refusal
+        assert refusal is not None
+        assert refusal.says == says
+    again = {key: one for key, one in body.items() if key != "previous_response_id"}
+    assert messages("har", archive(entry(again, reply))) == [[USER, ANSWER]]
 
 
 def test_har_is_found_in_a_folder_by_its_suffix(tmp_path: Path):
@@ -726,3 +753,69 @@ def test_nothing_is_no_answer_and_no_question(given: Any):
 def test_what_has_no_known_shape_is_not_guessed(given: Any):
     assert asked(given) is None
     assert answered(given) is None
+
+
+# -- real conversations, recorded call by call -------------------------------------------------------------------------
+
+
+def as_parts(turn: dict[str, Any]) -> dict[str, Any]:
+    if turn["role"] == "tool":
+        return {
+            "role": "tool",
+            "parts": [part("tool_call_response", id=turn["tool_call_id"], response=turn["content"])],
+        }
+    said = [part("text", content=turn["content"])] if turn["content"] else []
+    made = [
+        part("tool_call", id=call["id"], **call["function"]) for call in turn.get("tool_calls", [])
+    ]  # fmt: skip
+    return {"role": turn["role"], "parts": [*said, *made]}
+
+
+def as_wire(turn: dict[str, Any]) -> dict[str, Any]:
+    calls = [
+        {**call, "function": {**call["function"], "arguments": json.dumps(call["function"]["arguments"])}}
+        for call in turn.get("tool_calls", [])
+    ]
+    return {**turn, "content": turn["content"] or None, **({"tool_calls": calls} if calls else {})}
+
+
+def as_langchain(turn: dict[str, Any]) -> dict[str, Any]:
+    kind = {"system": "SystemMessage", "user": "HumanMessage", "assistant": "AIMessage", "tool": "ToolMessage"}
+    fields = {key: one for key, one in turn.items() if key not in ("role", "tool_calls")}
+    if "tool_calls" in turn:
+        fields["tool_calls"] = [
+            {"name": call["function"]["name"], "args": call["function"]["arguments"], "id": call["id"]}
+            for call in turn["tool_calls"]
+        ]
+    return dump(kind[turn["role"]], **fields)
+
+
+WAYS: dict[str, tuple[str, Any]] = {
+    "genai": ("otlp", lambda own, given, said: export(
+        span(genai([*map(as_parts, given)], [{**as_parts(said), "finish_reason": "stop"}]), own))),
+    "openllmetry": ("otlp", lambda own, given, said: export(span(flattened(given, [said]), own))),
+    "openinference": ("otlp", lambda own, given, said: export(span(inference(given, [said]), own))),
+    "langfuse": ("langfuse", lambda own, given, said: observation(
+        own, input=json.dumps([*map(as_wire, given)]), output=json.dumps(as_wire(said)))),
+    "langsmith": ("langsmith", lambda own, given, said: run(
+        own, "llm", {"messages": [[*map(as_langchain, given)]]}, generated(as_langchain(said)))),
+    "har": ("har", lambda _, given, said: entry(
+        {"model": "m", "messages": [*map(as_wire, given)]}, {"choices": [{"message": as_wire(said)}]})),
+}  # fmt: skip
+"""How a call of a model, its messages in a sample's shape, looks in each way of recording it."""
+
+
+@needs_real_data
+@pytest.mark.parametrize("way", WAYS)
+def test_real_conversations_recorded_call_by_call_come_back_whole(way: str):
+    name, recorded = WAYS[way]
+    n_generations = 0
+    for record in records_of(TRACES / "tau-bench/**/*airline*.json"):
+        (conversation,) = FORMATS["tau_bench"].read(record.data).conversations
+        turns = [{key: one for key, one in turn.items() if key != "name"} for turn in conversation.sample["messages"]]
+        calls = [k for k, turn in enumerate(turns) if turn["role"] == "assistant"]
+        rows = [recorded(f"g{k}", turns[:k], turns[k]) for k in calls]
+        n_generations += len(rows)
+        (made,) = messages(name, archive(*rows) if name == "har" else rows)
+        assert made == turns[: calls[-1] + 1]
+    assert n_generations == 360

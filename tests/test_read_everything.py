@@ -114,5 +114,5 @@ def test_some_examples_have_parallel_results_to_shuffle():
     for kind in FORMATS:
         for record in records_of(*example_files(kind)):
             for found in FORMATS[kind].read(record.data).conversations:
-                n_moved += shuffled(found, random.Random(1)).sample != found.sample
+                n_moved += any(shuffled(found, random.Random(seed)).sample != found.sample for seed in range(8))
     assert n_moved >= 5

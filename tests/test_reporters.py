@@ -535,6 +535,11 @@ def test_excerpt_has_a_caret_under_what_the_finding_quotes():
     assert lines_of(record, content, "it says 'hi'")[1] == "                  ^^"
     assert lines_of(record, content, "the user's '乐' ")[1] == "                            ^^"
     assert lines_of(record, content, "it quotes 'nothing'") == ['"content": "Say \\"hi\\" to 俱乐部,\\nplease"']
+    hard = "a\\.\n\x1b\u2028\U000e0001'\""
+    assert excerpt(Record(Where("a", 1), [hard], b""), (0,), f"it is {hard!r}") == Excerpt(
+        '"', json.dumps(hard, ensure_ascii=False)[1:-1], '"'
+    )
+    assert excerpt(Record(Where("a", 1), [r"\.\Uffffffff"], b""), (0,), r"it is '\.\Uffffffff'") is not None
     assert lines_of(record, ("messages", 1, "n"), "it is null") == ['"n": null']
     assert lines_of(record, ("messages", 1, "absent"), "no 'role'") == ['{"role": "tool", "n": null}', " ^^^^^^"]
     assert lines_of(record, ("messages", 7), "x")[0].startswith('"messages": [{"role": "user", ')

@@ -120,6 +120,8 @@ def test_rule_command_prints_the_whole_page(rule: Rule, monkeypatch: pytest.Monk
         page.source,
     ):
         assert out.count(prose) >= 2
+    tier = f"{rule.severity.value}, heuristic" if rule.heuristic else rule.severity.value
+    assert out.count(f"{rule.code} {rule.name} ({tier}, since {rule.since})\n") == 2
     for heading in ("What it catches", "Why it matters", "Fix", "Bad", "Good", "Source"):
         assert f"\n{heading}" in out
     for example in (*page.bad, *page.good):

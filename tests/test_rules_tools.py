@@ -14,7 +14,10 @@ from qwen_sft.sample import Path, Sample, value_at
 from qwen_sft.settings import Settings
 from qwen_sft.transcript import Transcript
 
-RULES: dict[str, Rule] = {code: rule for code, rule in shelf_of_rules().items() if code.startswith("TOL")}
+RULES: dict[str, Rule] = {
+    code: rule for code, rule in shelf_of_rules().items() if code.startswith("TOL") and code <= "TOL022"
+}
+"""Later ones are in test_rules_gate.py."""
 
 USER = {"role": "user", "content": "Weather?"}
 ANSWER = {"role": "assistant", "content": "Rain."}

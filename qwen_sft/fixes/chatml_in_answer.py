@@ -37,7 +37,7 @@ def _turns(text: str) -> list[Message]:
     """The turns that a text holds, its own first; empty where its boundaries are not exact."""
     words = _BOUNDARY.split(_END.sub("", text))
     roles, texts = ["assistant", *words[1::2]], words[::2]
-    if any("<|" in one or not one.strip() for one in texts):
+    if texts == [text] or any("<|" in one or not one.strip() for one in texts):
         return []
     return [{"role": role, "content": one} for role, one in zip(roles, texts, strict=True)]
 

@@ -46,12 +46,14 @@ def _turns(transcript: Transcript, text: str) -> list[Message]:
             return []
         words, calls = called
         made.append({"role": "assistant", "content": words, "tool_calls": calls})
-        made += [{"role": "tool", "content": result} for result in results]
+        made.extend({"role": "tool", "content": result} for result in results)
         end = block.end
     rest = text[end:].strip("\n")
     if "tool_call>" in rest or "tool_response>" in rest or "<function=" in rest:
         return []
-    return [*made, {"role": "assistant", "content": rest}] if rest.strip() else made
+    if rest.strip():
+        made.append({"role": "assistant", "content": rest})
+    return made
 
 
 def _calls(transcript: Transcript, text: str) -> tuple[str, list[ToolCall]] | None:

@@ -17,7 +17,7 @@ def _edits(transcript: Transcript, _: Sequence[Finding]) -> Iterator[Edit]:
         index = int(tags.path[1])
         text = transcript.messages[index].get("content")
         if tags.kind in ("leading", "empty") and isinstance(text, str):
-            thought, _, answer = text.partition("</think>")
+            thought, answer = text.split("</think>", 1)
             if thought.lstrip().startswith("<think>"):
                 thought = thought.lstrip().removeprefix("<think>")
             if "<think>" in thought or not (answer.strip() or "tool_calls" in transcript.messages[index]):
@@ -27,8 +27,8 @@ def _edits(transcript: Transcript, _: Sequence[Finding]) -> Iterator[Edit]:
             if thought.strip():
                 yield Edit(("messages", index, "reasoning_content"), thought)
     for index in transcript.turns:
-        thought = transcript.messages[index].get("reasoning_content")
-        if thought and thought.isspace():
+        reasoning = transcript.messages[index].get("reasoning_content")
+        if reasoning and reasoning.isspace():
             yield Edit(("messages", index, "reasoning_content"), ABSENT)
 
 

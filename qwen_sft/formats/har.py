@@ -14,7 +14,7 @@ from qwen_sft.finding import Finding
 from qwen_sft.format import Event, Format, Reading
 from qwen_sft.generations import Generation, reading, told
 from qwen_sft.normalize import sample_id
-from qwen_sft.recorded import decoded, dialects
+from qwen_sft.recorded import KEPT, decoded, dialects, is_continued
 from qwen_sft.sample import Path, is_list, is_object
 
 _SILENT = "no request of a chat API"
@@ -47,7 +47,7 @@ def events(record: Any) -> list[Path]:
 def read(record: Any) -> Reading:
     """A sample for each exchange that no other one repeats."""
     found = [_generations(place, entry) for place, entry in _entries(record)]
-    return reading(found, "record the requests to the model, with their bodies")
+    return reading(found, _SILENT, "record the requests to the model, with their bodies")
 
 
 def _generations(place: Path, entry: Any) -> list[Generation] | Event:
@@ -66,6 +66,8 @@ def _generations(place: Path, entry: Any) -> list[Generation] | Event:
         if isinstance(said, Finding):
             return Event(place, "dropped", said.says[:200], loses=found.status is None)
         asked, choices, whole = said
+        if is_continued(body):
+            return Event(place, "dropped", KEPT.says, loses=True)
         failed = "it was given up" if status in _BROKEN and not answer else None
         labels = {"url": url[:256]} if isinstance(url := request.get("url"), str) else {}
         name = sample_id(whole) if is_object(whole) else None

@@ -75,7 +75,7 @@ def events(record: Any) -> list[Path]:
 def read(record: Any) -> Reading:
     """A sample for each call of a model that no other one repeats, named after its span."""
     found = [_generations(place, span) for place, span in _spans(record)]
-    return reading(found, "record the messages: most instrumentations must be told to capture content")
+    return reading(found, spans.SILENT, "record the messages: most instrumentations must be told to capture content")
 
 
 def _generations(place: Path, span: dict[str, Any]) -> Any:

@@ -25,7 +25,7 @@ from qwen_sft.sample import Path, is_list
 from qwen_sft.story import Story
 
 _DIALECT = dialects()["python_list"]
-_FORMAT = r"\[func[^\]\n]*\]"
+_FORMAT = r"\[func[^\]\[\n]*\]"
 _HOW_TO_CALL = re.compile(
     "(?:"
     + "|".join(

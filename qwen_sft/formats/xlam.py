@@ -20,6 +20,7 @@ from qwen_sft.story import Story, refused
 _PARAMS = "responses_create_params"
 _ANSWERS = ("answers", "expected_answers")
 _NO_LABELS = (*LABELLED_APART, *_ANSWERS, "query", "agent_ref")
+_LONGEST = 256  # characters of a type
 _RESPONSES = apis()["responses"]
 _SCHEMA_WORDS = frozenset({"type", "properties", "$schema", "$ref", "anyOf", "oneOf", "allOf", "enum", "required"})
 _NAMES = {
@@ -119,7 +120,7 @@ def _is_required(given: dict[str, Any]) -> bool:
 def _property(given: dict[str, Any]) -> dict[str, Any]:
     """One parameter as JSON Schema; a type that we do not know stays as it is, for a rule to report."""
     spelling: Any = given.get("type")
-    if not isinstance(spelling, str):
+    if not isinstance(spelling, str) or len(spelling) > _LONGEST:
         return given
     meant = _meant(spelling.removesuffix(", optional").strip())
     rest = {key: value for key, value in given.items() if key != "type"}

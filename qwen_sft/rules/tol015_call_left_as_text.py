@@ -2,9 +2,12 @@
 
 from collections.abc import Iterator
 
-from qwen_sft.finding import Finding
+from qwen_sft.dialect import Dialect, dialects
+from qwen_sft.finding import Finding, Severity
 from qwen_sft.rule import rule
 from qwen_sft.transcript import Transcript
+
+_FIX = "move the call to tool_calls, or declare its tool so that it can be lifted"
 
 
 @rule(code="TOL015", name="call-left-as-text", severity="error", since="0.1.0", stage="sample")
@@ -12,7 +15,8 @@ def check(transcript: Transcript) -> Iterator[Finding]:
     r"""A call stands in the text of an assistant turn.
 
     What it catches: whole `<tool_call>` blocks in an assistant's content, in JSON or as `<function=`, with nothing
-        behind them. Broken ones are TOL016's, ones with text behind them TOL017's.
+        behind them. Broken ones are TOL016's, ones with text behind them TOL017's. A text that reads exactly as a call
+        in another dialect (ReAct's Action Input, `<functioncall>`, a Python list of calls) is a warning.
 
     Why it matters: a call as text is printed as it stands, in its own dialect: JSON in a row for a model that calls
         in XML, or the other way round. Its arguments are not checked, and its result answers no call.
@@ -30,6 +34,11 @@ def check(transcript: Transcript) -> Iterator[Finding]:
          "tools": [{"type": "function", "function": {"name": "weather", "description": "The weather now.",
            "parameters": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}}}]}
 
+    Bad (lift_calls=never):
+        {"messages": [
+          {"role": "user", "content": "Weather in Oslo?"},
+          {"role": "assistant", "content": "[weather(city=\"Oslo\")]"}]}
+
     Good:
         {"messages": [
           {"role": "user", "content": "Weather in Oslo?"},
@@ -46,3 +55,17 @@ def check(transcript: Transcript) -> Iterator[Finding]:
     for leak in transcript.leaks:
         if leak.kind == "call":
             yield Finding(leak.path, leak.says, "move the call to tool_calls")
+    for index, message in enumerate(transcript.messages):
+        text = message.get("content")
+        if message.get("role") == "assistant" and isinstance(text, str) and "tool_calls" not in message:
+            for dialect in _others():
+                found = dialect.calls(text, transcript.tools) if any(mark in text for mark in dialect.marks) else None
+                if found is not None:
+                    names = ", ".join(repr(call["function"]["name"]) for call in found[1])
+                    says = f"the text reads as a call of {names}, written as {dialect.title}"
+                    yield Finding(("messages", index, "content"), says, _FIX, Severity.WARNING)
+
+
+def _others() -> list[Dialect]:
+    """The dialects without tags that only a call can have; those with them are told by their tags, broken or whole."""
+    return [dialect for name, dialect in dialects().items() if name not in ("hermes", "coder_xml")]

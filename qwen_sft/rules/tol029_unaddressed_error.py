@@ -10,9 +10,9 @@ from qwen_sft.rule import rule
 from qwen_sft.transcript import Transcript
 
 _ERROR = re.compile(
-    r"\s*(?:\W{0,2}error\b\W|error |\w*(?:Error|Exception): |<tool_use_error>|Traceback \(most recent call last\)"
-    r"|fatal: "
-    r"|\{\s*['\"](?:error|exception)['\"]\s*:\s*['\"{\[](?!['\"}\]]))",
+    r"\s*(?:[\[(*]{0,2}error(?:[]:!.)*\s]|$)|\w*(?:Error|Exception): |<tool_use_error>|fatal: "
+    r"|Traceback \(most recent call last\)"
+    r"|\{\s*['\"](?:error|exception)['\"]\s*:\s*(?:['\"](?!['\"])|[{\[](?!\s*[}\]])))",
     re.IGNORECASE,
 )
 _ADDRESSED = re.compile(
