@@ -33,10 +33,14 @@ def _is_ui_part(part: Any) -> bool:
 
 def is_model_message(given: Any) -> bool:
     """A role and a content that holds a call or a result of the SDK."""
-    content: Any = given.get("content") if is_object(given) and isinstance(given.get("role"), str) else None
-    return is_list(content) and any(
-        is_object(part) and part.get("type") in ("tool-call", "tool-result") and "toolCallId" in part
-        for part in content
+    content: Any = given.get("content") if is_object(given) else None
+    return (
+        is_list(content)
+        and isinstance(given.get("role"), str)
+        and any(
+            is_object(part) and part.get("type") in ("tool-call", "tool-result") and "toolCallId" in part
+            for part in content
+        )
     )
 
 

@@ -55,8 +55,8 @@ class Api:
         continues: whether an event belongs to the same answer as the events before it.
         whole_of: as `whole`, told the request (None where there is none), for a protocol whose events mean this or that
             by what was asked for; where given, it is asked instead of `whole`.
-        fields: of a request, an answer or an event that is this protocol's at least one of these fields is there; None if
-            no such set is known.
+        fields: a request, an answer or an event of this protocol has at least one of these fields; None if no such set
+            is known.
     """
 
     name: str

@@ -111,7 +111,7 @@ def _is_item(given: Any) -> bool:
 
 
 _NO_KEYS = frozenset[str]()
-_CONTENT = itemgetter("content")
+_CONTENT, _ROLE = itemgetter("content"), itemgetter("role")
 
 
 @shared
@@ -130,6 +130,14 @@ def have_parts(turns: list[Any]) -> bool:
         return list in set(map(type, map(_CONTENT, turns)))
     except (KeyError, TypeError, IndexError):  # a turn has no content, or is no object
         return any(is_object(given) and is_list(given.get("content")) for given in turns)
+
+
+def has_role(turns: list[Any], roles: frozenset[str]) -> bool:
+    """True if any turn of a list has one of some roles."""
+    try:
+        return not roles.isdisjoint(map(_ROLE, turns))
+    except (KeyError, TypeError, IndexError):  # a turn has no role, or is no object, or its role is none
+        return any(is_object(given) and given.get("role") in tuple(roles) for given in turns)
 
 
 def message(given: dict[str, Any]) -> Message:

@@ -1,7 +1,8 @@
 """What a fix is: edits that take the findings of some rules out of a sample.
 
 A file on the shelf `fixes/` defines one `Fix`. It says what to replace and changes nothing itself: what is reported is
-therefore all that was changed, and the changes of a report lead from the sample that was read to the one written.
+therefore all that was changed, and the changes of a report, made one after the other, lead from the sample as read to
+the sample as written.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -43,7 +44,7 @@ class Change:
     """One edit as it was made.
 
     Attributes:
-        path, until: the place, in the sample as it was then; see Edit.
+        path, until: the place, in the sample after all changes before this one; see Edit.
         before: what stood there, or ABSENT.
         after: what stands there now, or ABSENT.
         fix: the name of the fix.
@@ -86,27 +87,35 @@ class Fix:
     edits: Callable[[Transcript, Sequence[Finding]], Iterable[Edit]]
 
 
-def edited(sample: Sample, edits: Sequence[Edit]) -> Sample:
-    """The sample with some replacements, all told in its own places; the given one stays as it is."""
+def in_turn(edits: Iterable[Edit]) -> list[Edit]:
+    """The edits of one fix in an order in which each can be made after the other, at the place that it names.
+
+    Values come before runs, and a list's last run before its first: what is still to be edited does not move then.
+    """
+    return sorted(edits, key=lambda e: (0, 0, 0) if e.until is None else (1, -len(e.path), -e.until))
+
+
+def edited(sample: Sample, edits: Iterable[Edit]) -> Sample:
+    """The sample after some edits, one after the other; the given one stays as it is."""
     made: Any = sample
     for edit in edits:
         if edit.until is None:
             made = _put(made, edit.path, edit.value)
-    runs = [(edit.path, edit.until, edit.value) for edit in edits if edit.until is not None]
-    for path, until, items in sorted(runs, key=lambda run: (len(run[0]), run[0][-1]), reverse=True):
-        listed: Any = value_or_absent(made, path[:-1])
-        made = _put(made, path[:-1], [*listed[: path[-1]], *items, *listed[until:]])
+        else:
+            listed: Any = value_at(made, edit.path[:-1])
+            start = cast("int", edit.path[-1])
+            made = _put(made, edit.path[:-1], [*listed[:start], *edit.value, *listed[edit.until :]])
     return cast("Sample", made)  # fixes keep to its shape, which SCH001 checks again
 
 
 def changes(sample: Sample, edits: Iterable[Edit], fix: str, codes: tuple[str, ...]) -> list[Change]:
-    """The edits of a fix with what stood in their places."""
+    """The edits of a fix, in turn, with what stood in their places."""
     made: list[Change] = []
     for edit in edits:
         if edit.until is None:
             before = value_or_absent(sample, edit.path)
         else:
-            before = value_or_absent(sample, edit.path[:-1])[edit.path[-1] : edit.until]
+            before = value_at(sample, edit.path[:-1])[edit.path[-1] : edit.until]
         made.append(Change(edit.path, edit.until, before, edit.value, fix, codes))
     return made
 

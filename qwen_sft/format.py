@@ -75,8 +75,8 @@ class Format:
             whether a line (its value) continues the lines gathered so far; with none gathered, whether a record may
             begin with it. Must be cheap and never raise: it is asked of every line. A record of several lines has the
             list of their values as its data; a record of one line has that line's value.
-        fields: of an object that is a record of this format, or a line that begins one, at least one of these fields is
-            there; None if no such set is known. It only spares asking.
+        fields: an object that is a record of this format, or a line that begins one, has at least one of these fields;
+            None if no such set is known. It changes no answer, it only spares asking.
     """
 
     name: str

@@ -77,11 +77,11 @@ def told(
     """
     if request is None:
         return Event(place, "dropped", UNKNOWN, loses=True)
-    if not request.messages:
-        return Event(place, "dropped", UNASKED if answers else NO_CHAT, loses=bool(answers))
     fault = next((one.refusal for one in (request, *(answers or ())) if one.refusal), None)
     if fault is not None:
         return Event(place, "dropped", f"messages that cannot be read: {fault.says}"[:200], loses=True)
+    if not request.messages:
+        return Event(place, "dropped", UNASKED if answers else NO_CHAT, loses=bool(answers))
     if answers is None:
         return Event(place, "dropped", "an answer of no known shape", loses=True)
     if not answers and failed is not None:
@@ -102,13 +102,14 @@ def _labels(given: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in given.items() if key not in _NO_LABELS}
 
 
-def reading(found: Iterable[list[Generation] | Event], silent: str, fix: str) -> Reading:
+def reading(found: Iterable[list[Generation] | Event], silent: str, empty: str, fix: str) -> Reading:
     """The samples of a record's generations: those that no other one repeats and goes on with.
 
     Reasoning that a later one's history no longer has is carried over to it, as `--dedup-prefixes` does.
 
     Args:
         silent: the reason of events that have nothing to do with a chat; a refusal names any other before it.
+        empty: what to say where there is no other, a sentence.
         fix: what to do where the record holds no chat at all.
     """
     generations: list[Generation] = []
@@ -135,7 +136,7 @@ def reading(found: Iterable[list[Generation] | Event], silent: str, fix: str) ->
     if not made:
         telling = [event for event in aside.values() if event.reason not in (silent, NO_CHAT)]
         first = next((event for event in telling if event.loses), next(iter(telling), None))
-        return refused(first.path if first else (), first.reason if first else "nothing in it is a turn of a chat", fix)
+        return refused(first.path if first else (), first.reason if first else empty, fix)
     return Reading(made, list(aside.values()))
 
 

@@ -43,7 +43,9 @@ def has_items(listed: Any) -> bool:
         return False
     if listed and is_list(listed[0]) and all(map(is_list, listed)):
         return any(has_items(state) for state in listed)
-    return "type" in keys_of(listed) and any("type" in item and kind(item) in _TYPES for item in listed if is_object(item))
+    return "type" in keys_of(listed) and any(
+        "type" in item and kind(item) in _TYPES for item in listed if is_object(item)
+    )
 
 
 def placed(place: Path, value: Any, role: str) -> list[Item]:

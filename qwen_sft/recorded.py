@@ -10,13 +10,12 @@ from dataclasses import replace
 from typing import Any
 
 from qwen_sft.api import Api, Turns, apis
-from qwen_sft.blocks import written
 from qwen_sft.finding import Finding
 from qwen_sft.format import Event
 from qwen_sft.lcmessages import about, fields_of, said
 from qwen_sft.lcmessages import other as not_ai
-from qwen_sft.normalize import call, decode_json
-from qwen_sft.normalize import text as joined_text
+from qwen_sft.normalize import decode_json
+from qwen_sft.otelparts import has_parts, tell
 from qwen_sft.sample import Message, is_list, is_object
 from qwen_sft.story import Story
 
@@ -110,10 +109,10 @@ def _listed(messages: list[Any]) -> Turns | None:
         return None
     if all(map(fields_of, messages)):
         return _langchain(messages)
-    if any(map(_has_parts, messages)) and all(_has_parts(one) or "role" in one for one in messages):
+    if any(map(has_parts, messages)) and all(has_parts(one) or "role" in one for one in messages):
         story = Story()
         for given in messages:
-            _tell(story, given)
+            tell(story, given)
         return Turns(story.messages)
     return None
 
@@ -143,72 +142,6 @@ def _langchain(messages: Sequence[Any]) -> Turns:
         lost += [Event((), "dropped", "reasoning that is encrypted", loses=True)] if encrypted else []
     declared, labels = about(answers)
     return Turns(story.messages, aside=lost, tools=declared, metadata=labels)
-
-
-# -- OpenTelemetry's messages of parts ---------------------------------------------------------------------------------
-
-
-def _has_parts(given: Any) -> bool:
-    parts: Any = given.get("parts") if is_object(given) else None
-    return is_list(parts) and all(is_object(part) and isinstance(part.get("type"), str) for part in parts)
-
-
-def _tell(story: Story, given: dict[str, Any]) -> None:
-    """Adds {role, parts}: parts are text, reasoning, tool_call and tool_call_response, in the order they were said."""
-    role: Any = given.get("role")
-    if not _has_parts(given):
-        own = asked([given])
-        turns: list[Message] = own.messages if own else [{"role": role, "content": given.get("content", "")}]
-        for turn in turns:
-            story.keep((), turn)
-        return
-    first, run = True, list[Any]()
-
-    def add(piece: Message) -> None:
-        nonlocal first
-        (story.keep if first or role != "assistant" else story.join)((), piece)
-        first = False
-
-    def end_run() -> None:
-        if run:
-            add({"role": role, "content": joined_text(list(run))})
-            run.clear()
-
-    for part in given["parts"]:
-        kind: Any = part["type"]
-        if kind == "reasoning" and role == "assistant" and isinstance(part.get("content"), str):
-            end_run()
-            add({"role": role, "content": "", "reasoning_content": part["content"]})
-        elif kind == "tool_call":
-            end_run()
-            add({"role": role, "content": "", "tool_calls": [call(part.get("name"), _given(part), part.get("id"))]})
-        elif kind == "tool_call_response":
-            end_run()
-            story.keep((), _result(part))
-            first = False
-        else:
-            run.append({"type": "text", "text": part["content"]} if _is_text(part) else part)
-    end_run()
-    if first:
-        add({"role": role, "content": ""})
-
-
-def _is_text(part: dict[str, Any]) -> bool:
-    return part["type"] == "text" and isinstance(part.get("content"), str)
-
-
-def _given(part: dict[str, Any]) -> Any:
-    return part["arguments"] if "arguments" in part else part.get("args")
-
-
-def _result(part: dict[str, Any]) -> Message:
-    returned: Any = next((part[key] for key in ("response", "result", "content") if key in part), None)
-    made: Message = {"role": "tool", "content": written(returned)}
-    if part.get("id") not in (None, ""):
-        made["tool_call_id"] = part["id"]
-    if part.get("name") not in (None, ""):
-        made["name"] = part["name"]
-    return made
 
 
 # -- what was answered -------------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from qwen_sft.finding import Finding
-from qwen_sft.fix import ABSENT, Change, changes, edited, fixes
+from qwen_sft.fix import ABSENT, Change, changes, edited, fixes, in_turn
 from qwen_sft.ingest import Input
 from qwen_sft.outfile import STDOUT, json_line, opened, refuse_inputs
 from qwen_sft.pipeline import Outcome, Pipeline, outcomes, tally
@@ -38,7 +38,7 @@ class Mended:
     Attributes:
         given: the sample as it was read.
         sample: as it is written; the same object where nothing was changed.
-        changes: in the order in which they were made: each is told in the places of the sample that it found.
+        changes: in the order in which they were made, each in the sample that the others before it left.
         left: what the rules still find, each finding with its rule.
     """
 
@@ -90,7 +90,7 @@ class Mender:
             for fix in self.fixes:
                 asked = {code: checked.findings(code) for code in fix.codes if code in self.by_code}
                 findings = [finding for found in asked.values() for finding in found]
-                edits = list(fix.edits(checked.transcript, findings)) if findings else []
+                edits = in_turn(fix.edits(checked.transcript, findings)) if findings else []
                 if edits:
                     given = checked.transcript.sample
                     done += changes(given, edits, fix.name, tuple(code for code, found in asked.items() if found))

@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from qwen_sft.chat import dialogue
+from qwen_sft.chat import dialogue, has_role, keys_of
 from qwen_sft.normalize import decode_json, tools
 from qwen_sft.sample import Message, Path, is_list, is_object, is_too_deep
 from qwen_sft.story import Story
@@ -25,7 +25,7 @@ TOOLACE_DECLARES = "Here is a list of functions in JSON format that you can invo
 """What stands before the tools in ToolACE's system prompt."""
 
 _RESULT_KEYS = frozenset({"name", "content", "results", "tool_call_id"})
-_SWIFT_ROLES = ("tool_call", "tool_response")
+_SWIFT_ROLES = frozenset({"tool_call", "tool_response"})
 _SWIFT_FIELDS = ("loss", "loss_scale")
 _DIALOGUES = ("messages", "conversations", "traj")
 
@@ -87,10 +87,7 @@ def _ms_swift(row: dict[str, Any]) -> bool:
     turns: Any = row.get("messages")
     if not is_list(turns) or not _speaks(row, "role"):
         return False
-    return any(
-        is_object(turn) and (turn.get("role") in _SWIFT_ROLES or any(field in turn for field in _SWIFT_FIELDS))
-        for turn in turns
-    )
+    return not keys_of(turns).isdisjoint(_SWIFT_FIELDS) or has_role(turns, _SWIFT_ROLES)
 
 
 LAYOUTS: dict[str, Callable[[dict[str, Any]], bool]] = {

@@ -117,7 +117,7 @@ def _is_call(attributes: dict[str, Any]) -> bool:
     if "ai.prompt" in attributes:
         return _SDK in attributes
     operation: Any = attributes.get("gen_ai.operation.name")
-    return operation is None or operation in _CALLS
+    return not isinstance(operation, str) or operation in _CALLS
 
 
 def _about(attributes: dict[str, Any]) -> dict[str, Any]:

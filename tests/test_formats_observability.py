@@ -394,7 +394,7 @@ def test_real_export_without_a_chat_is_refused_in_one_sentence():
         assert recognised(record.data) == ["otlp"]
         refusal = read_whole(FORMATS["otlp"], record.data).refusal
         assert refusal is not None
-        assert refusal.says == "nothing in it is a turn of a chat"
+        assert refusal.says == "no span holds the messages of a chat"
 
 
 # -- Langfuse ----------------------------------------------------------------------------------------------------------
@@ -735,7 +735,7 @@ def test_har_is_found_in_a_folder_by_its_suffix(tmp_path: Path):
 def test_har_without_a_chat_is_refused():
     refusal = read_whole(FORMATS["har"], archive(entry(None, "<html>"))).refusal
     assert refusal is not None
-    assert refusal.says == "nothing in it is a turn of a chat"
+    assert refusal.says == "no entry is a request of a chat API"
 
 
 # -- what somebody recorded --------------------------------------------------------------------------------------------

@@ -70,7 +70,6 @@ def asked(body: Any) -> Turns:
     )
 
 
-
 def labels(body: Any) -> dict[str, Any]:
     """The body's labels; those under `metadata`, where our own samples have them, come as they stand."""
     own: Any = body.get("metadata")

@@ -2,7 +2,7 @@
 
 Safe: the words of reasoning and answer stay, less the line breaks between them, which templates write themselves.
 THK001 and THK004 prove that the block is the turn's one reasoning: it begins the text, it is whole, and there is no
-other. A turn that holds no more than the block stays as it is.
+other. A turn that holds no more than the block, or whose tag says more than `<think>`, stays as it is.
 """
 
 from collections.abc import Iterator, Sequence
@@ -20,7 +20,7 @@ def _edits(transcript: Transcript, _: Sequence[Finding]) -> Iterator[Edit]:
             thought, answer = text.split("</think>", 1)
             if thought.lstrip().startswith("<think>"):
                 thought = thought.lstrip().removeprefix("<think>")
-            if "<think>" in thought or not (answer.strip() or "tool_calls" in transcript.messages[index]):
+            if "<think" in thought or not (answer.strip() or "tool_calls" in transcript.messages[index]):
                 continue
             thought = thought.strip("\n")
             yield Edit(tags.path, answer.lstrip("\n"))

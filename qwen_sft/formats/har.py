@@ -47,7 +47,9 @@ def events(record: Any) -> list[Path]:
 def read(record: Any) -> Reading:
     """A sample for each exchange that no other one repeats."""
     found = [_generations(place, entry) for place, entry in _entries(record)]
-    return reading(found, _SILENT, "record the requests to the model, with their bodies")
+    return reading(
+        found, _SILENT, "no entry is a request of a chat API", "record the requests to the model, with their bodies"
+    )
 
 
 def _generations(place: Path, entry: Any) -> list[Generation] | Event:

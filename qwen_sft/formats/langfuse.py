@@ -74,7 +74,12 @@ def events(record: Any) -> list[Path]:
 def read(record: Any) -> Reading:
     """A sample for each generation that no other one repeats, named after it."""
     found = [_generations(place, row, labels) for place, row, labels in _observations(record)]
-    return reading(found, _SILENT, "export the observations of type GENERATION, with their input and output")
+    return reading(
+        found,
+        _SILENT,
+        "no generation holds the messages of a chat",
+        "export the observations of type GENERATION, with their input and output",
+    )
 
 
 def _generations(place: Path, row: Any, labels: dict[str, Any]) -> list[Generation] | Event:

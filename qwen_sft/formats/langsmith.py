@@ -62,7 +62,12 @@ def events(record: Any) -> list[Path]:
 def read(record: Any) -> Reading:
     """A sample for each call of a model that no other one repeats, named after its run."""
     found = [_generations(place, run) for place, run in _runs(record)]
-    return reading(found, _SILENT, "export the runs of type llm, with their inputs and outputs")
+    return reading(
+        found,
+        _SILENT,
+        "no run of type llm holds the messages of a chat",
+        "export the runs of type llm, with their inputs and outputs",
+    )
 
 
 def _generations(place: Path, run: Any) -> list[Generation] | Event:

@@ -75,13 +75,18 @@ def events(record: Any) -> list[Path]:
 def read(record: Any) -> Reading:
     """A sample for each call of a model that no other one repeats, named after its span."""
     found = [_generations(place, span) for place, span in _spans(record)]
-    return reading(found, spans.SILENT, "record the messages: most instrumentations must be told to capture content")
+    return reading(
+        found,
+        spans.SILENT,
+        "no span holds the messages of a chat",
+        "record the messages: most instrumentations must be told to capture content",
+    )
 
 
 def _generations(place: Path, span: dict[str, Any]) -> Any:
     listed: Any = span.get("events")
     told = (
-        [(one.get("name"), _object(one.get("attributes"))) for one in listed or () if is_object(one)]
+        [(str(one.get("name")), _object(one.get("attributes"))) for one in listed or () if is_object(one)]
         if is_list(listed)
         else []
     )
@@ -152,7 +157,7 @@ def joins(gathered: Sequence[Any], line: Any) -> bool:
 
 FORMAT = Format(
     name="otlp",
-    title="OpenTelemetry traces (OTLP JSON): GenAI conventions, OpenLLMetry, OpenInference",
+    title="OpenTelemetry traces (OTLP JSON, single spans): GenAI conventions, OpenLLMetry, OpenInference, AI SDK",
     recognises=recognises,
     events=events,
     read=read,
