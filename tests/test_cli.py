@@ -688,7 +688,7 @@ def test_think_block_in_content_stops_a_build_where_it_would_be_the_second(
     run: Any, tmp_path: Path, model: str, code: int
 ):
     (tmp_path / "a.jsonl").write_text(json.dumps(chat(1, "<think>\nOne is.\n</think>\n\nYes.")) + "\n")
-    told = run("validate", "a.jsonl", "--model", model, "--output-format", "concise")
+    told = run("validate", "a.jsonl", "--model", model, "--ignore", "THK", "--output-format", "concise")
     says = "$.messages[1].content reasoning: declared 'One is.', but the server reads ''"
     expected = f"a.jsonl:1: TOK011 {says}" if code else ""
     assert (told.code, told.out[: len(expected)], bool(told.out)) == (code, expected, bool(code))
@@ -696,7 +696,8 @@ def test_think_block_in_content_stops_a_build_where_it_would_be_the_second(
 
 def test_turn_that_cannot_be_trained_is_told_how_it_could_be(run: Any, tmp_path: Path):
     (tmp_path / "a.jsonl").write_text(json.dumps(chat(1, "So. <think>\nOne is.\n</think>\n\nYes.")) + "\n")
-    told = run("validate", "a.jsonl", "--model", "qwen3", "--thinking", "off", "--output-format", "json")
+    flags = ("--model", "qwen3", "--thinking", "off", "--ignore", "THK", "--output-format", "json")
+    told = run("validate", "a.jsonl", *flags)
     why = "its prompt ends with '<think>\\n\\n</think>\\n\\n', and the template prints the turn without that"
     fix = "choose the mode that it was made in with --thinking, and give its reasoning as reasoning_content"
     assert told.code == 1
