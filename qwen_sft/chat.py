@@ -164,7 +164,7 @@ def message(given: dict[str, Any]) -> Message:
     made_calls: Any = None if fields.isdisjoint(_CALLS) else calls(given)
     if made_calls:
         made["tool_calls"] = made_calls
-    if isinstance(role, str) and role.lower() == "tool":  # a role in capitals is reported, and keeps what names its call
+    if isinstance(role, str) and role.lower() == "tool":  # in capitals it is reported, and keeps what names its call
         if given.get("tool_call_id") not in (None, ""):
             made["tool_call_id"] = given["tool_call_id"]
         if given.get("name") not in (None, ""):

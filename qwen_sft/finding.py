@@ -41,8 +41,8 @@ class Diagnostic:
     Attributes:
         path: the place in the record as the user wrote it.
         sample_path: the place in the sample that we made of it; equal to `path` for records in our own shape.
-        fingerprint: 16 hex digits that stay the same when lines move: of code, path and the record's bytes. Two findings
-            at one place, or in two records of the same bytes, share one.
+        fingerprint: 16 hex digits that stay the same when lines move: of code, path and the record's bytes. Two
+            findings at one place, or in two records of the same bytes, share one.
         excerpt: the line of the record around the place, for people.
     """
 
