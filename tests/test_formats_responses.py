@@ -608,7 +608,7 @@ def test_arguments_in_any_encoding_are_the_same_sample(given_arguments: Any):
 @pytest.mark.parametrize(
     ("source", "counts"),
     [
-        ("nemo-gym", {"records": 75, "samples": 75, "messages": 726}),
+        ("nemo-gym", {"records": 70, "samples": 70, "messages": 716}),
         (
             "pydantic-ai/openai-responses.jsonl",
             {"records": 146, "samples": 138, "messages": 505, "refused": 8, "lossy": 53},

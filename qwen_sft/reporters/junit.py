@@ -13,7 +13,6 @@ import shutil
 from collections.abc import Iterable
 from itertools import islice
 from typing import TextIO
-from xml.sax.saxutils import escape, quoteattr
 
 from qwen_sft.finding import Diagnostic, Severity
 from qwen_sft.reporter import Reporter, Totals, in_checkout, numbered, spooled, summary
@@ -64,11 +63,17 @@ def _case(found: Diagnostic, fingerprint: str, element: str) -> str:
 
 
 def _attribute(text: str) -> str:
-    return _ascii(quoteattr(_NOT_XML.sub(_escaped, one_line(text))))
+    quoted = _markup(_NOT_XML.sub(_escaped, one_line(text))).replace('"', "&quot;")
+    return _ascii(f'"{quoted}"')
 
 
 def _text(text: str) -> str:
-    return _ascii(escape(_NOT_XML.sub(_escaped, printable(text))))
+    return _ascii(_markup(_NOT_XML.sub(_escaped, printable(text))))
+
+
+def _markup(text: str) -> str:
+    """Text without markup. Not xml.sax.saxutils: importing it imports urllib and ssl, 0.016 s of each start."""
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def _escaped(match: re.Match[str]) -> str:
