@@ -1,7 +1,7 @@
 """What a chat API is: the request, the answer and the stream of one provider's protocol, read into messages.
 
 A file on the shelf `apis/` defines one `Api`. Formats that hold such bodies inside records of their own (recorded HTTP,
-spans, logs) ask this shelf; `exchange.api_format` makes a format of each.
+spans, logs) ask this shelf; `reading.exchange.api_format` makes a format of each.
 """
 
 from collections.abc import Callable, Sequence

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from reading import FORMATS, fates, read_whole, recognised, records_of, samples, schema
 from real import TRACES, needs_real_data
 
-from qwen_sft.command import calling, fenced, tagged
+from qwen_sft.reading.command import calling, fenced, tagged
 from qwen_sft.sample import json_path
 from qwen_sft.settings import Settings
 from qwen_sft.shape import shaped

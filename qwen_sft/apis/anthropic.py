@@ -1,23 +1,34 @@
 """Anthropic Messages, at Anthropic, on Bedrock (`anthropic_version`, no model) and Vertex: content in blocks.
 
 A tool's result is a block of a user's message; several stand in one, and the user's own words behind them. See
-qwen_sft.anthropicblocks on the tools that Anthropic runs.
+qwen_sft.reading.anthropic_blocks on the tools that Anthropic runs.
 """
 
 from collections.abc import Sequence
 from typing import Any
 
-from qwen_sft.anthropicblocks import RESTARTED, Known
 from qwen_sft.api import Api, Turns
-from qwen_sft.blocks import Block, builtin, empty_answer, function, listed, no_object, places, refusal, tell, turns
-from qwen_sft.blockstream import Pieces
 from qwen_sft.chat import keys_of
-from qwen_sft.delta import UNFINISHED, failure
 from qwen_sft.finding import Finding
 from qwen_sft.metadata import metadata
 from qwen_sft.normalize import ID_KEYS
+from qwen_sft.reading.anthropic_blocks import RESTARTED, Known
+from qwen_sft.reading.block_stream import Pieces
+from qwen_sft.reading.blocks import (
+    Block,
+    builtin,
+    empty_answer,
+    function,
+    listed,
+    no_object,
+    places,
+    refusal,
+    tell,
+    turns,
+)
+from qwen_sft.reading.delta import UNFINISHED, failure
+from qwen_sft.reading.story import Story
 from qwen_sft.sample import Path, is_list, is_object
-from qwen_sft.story import Story
 
 _ROLES = ("user", "assistant", "system")
 _OWN_BLOCKS = {

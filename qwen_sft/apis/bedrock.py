@@ -8,15 +8,15 @@ from collections.abc import Sequence
 from typing import Any
 
 from qwen_sft.api import Api, Turns
-from qwen_sft.bedrockblocks import block
-from qwen_sft.blocks import builtin, empty_answer, function, listed, no_object, places, refusal, tell, turns
-from qwen_sft.blockstream import Pieces
-from qwen_sft.delta import UNFINISHED, failure
 from qwen_sft.finding import Finding
 from qwen_sft.metadata import metadata
 from qwen_sft.normalize import ID_KEYS
+from qwen_sft.reading.bedrock_blocks import block
+from qwen_sft.reading.block_stream import Pieces
+from qwen_sft.reading.blocks import builtin, empty_answer, function, listed, no_object, places, refusal, tell, turns
+from qwen_sft.reading.delta import UNFINISHED, failure
+from qwen_sft.reading.story import Story
 from qwen_sft.sample import Path, is_list, is_object
-from qwen_sft.story import Story
 
 _OWN_BLOCKS = ("toolUse", "toolResult", "reasoningContent", "cachePoint", "guardContent", "citationsContent")
 _OWN_KEYS = ("toolConfig", "inferenceConfig", "modelId", "guardrailConfig", "additionalModelRequestFields")

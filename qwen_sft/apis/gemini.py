@@ -1,20 +1,20 @@
 """Gemini's generateContent, at Google AI and on Vertex: contents of parts, in camelCase or snake_case.
 
-See qwen_sft.geminiblocks on what the parts are. A streamed answer is a list of answers, each with the next parts.
+See reading.gemini_blocks on what the parts are. A streamed answer is a list of answers, each with the next parts.
 """
 
 from collections.abc import Sequence
 from typing import Any
 
 from qwen_sft.api import Api, Turns
-from qwen_sft.blocks import builtin, empty_answer, function, listed, no_object, places, refusal, tell, turns
-from qwen_sft.delta import UNFINISHED, failure
 from qwen_sft.finding import Finding
-from qwen_sft.geminiblocks import Parts, block, blocks, field, is_part
 from qwen_sft.metadata import metadata
 from qwen_sft.normalize import ID_KEYS
+from qwen_sft.reading.blocks import builtin, empty_answer, function, listed, no_object, places, refusal, tell, turns
+from qwen_sft.reading.delta import UNFINISHED, failure
+from qwen_sft.reading.gemini_blocks import Parts, block, blocks, field, is_part
+from qwen_sft.reading.story import Story
 from qwen_sft.sample import Path, is_list, is_object
-from qwen_sft.story import Story
 
 _ROLES = {"model": "assistant", "function": "user", "tool": "user", None: "user"}
 _SYSTEM = ("systemInstruction", "system_instruction")

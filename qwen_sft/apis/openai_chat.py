@@ -9,10 +9,10 @@ from typing import Any
 
 from qwen_sft.api import Api, Turns
 from qwen_sft.chat import Dialogue, dialogue, message
-from qwen_sft.delta import Pieces, failure, is_under_way
 from qwen_sft.finding import Finding
 from qwen_sft.metadata import metadata
 from qwen_sft.normalize import ID_KEYS, REASONING_KEYS, find_key
+from qwen_sft.reading.delta import Pieces, failure, is_under_way
 from qwen_sft.sample import Path, is_list, is_object
 
 _TOOL_KEYS = ("tools", "functions")

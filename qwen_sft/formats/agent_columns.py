@@ -10,9 +10,9 @@ from typing import Any
 from qwen_sft.chat import message
 from qwen_sft.format import Format, Reading
 from qwen_sft.metadata import metadata
-from qwen_sft.rows import LABELLED_APART, decoded, has_layout
+from qwen_sft.reading.rows import LABELLED_APART, decoded, has_layout
+from qwen_sft.reading.story import Story, refused
 from qwen_sft.sample import Path, is_list, is_object
-from qwen_sft.story import Story, refused
 
 _NO_LABELS = (*LABELLED_APART, "session_id", "trace", "metadata", "trace_type")
 

@@ -5,9 +5,16 @@ from typing import Any
 from qwen_sft.format import Format, Reading
 from qwen_sft.metadata import metadata
 from qwen_sft.normalize import sample_id
-from qwen_sft.rows import LABELLED_APART, has_layout, places_of_history, places_of_system, tell_history, tell_system
+from qwen_sft.reading.rows import (
+    LABELLED_APART,
+    has_layout,
+    places_of_history,
+    places_of_system,
+    tell_history,
+    tell_system,
+)
+from qwen_sft.reading.story import Story, refused
 from qwen_sft.sample import Path
-from qwen_sft.story import Story, refused
 
 _NO_LABELS = (*LABELLED_APART, "instruction", "input", "output", "text")
 _INPUT = "the second part of the user's turn, behind the instruction and a newline"

@@ -14,8 +14,8 @@ from typing import Any
 from qwen_sft.chat import joined
 from qwen_sft.format import Format, Reading
 from qwen_sft.normalize import call
+from qwen_sft.reading.story import Story, refused
 from qwen_sft.sample import Message, Path, is_list, is_object
-from qwen_sft.story import Story, refused
 
 _SAYS = {"User": "user", "AI": "assistant"}
 

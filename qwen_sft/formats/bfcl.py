@@ -20,8 +20,8 @@ from qwen_sft.finding import Finding
 from qwen_sft.format import Format, Reading
 from qwen_sft.metadata import metadata
 from qwen_sft.normalize import call, sample_id
+from qwen_sft.reading.story import Story, refused
 from qwen_sft.sample import Path, ToolCall, is_list, is_object, value_at
-from qwen_sft.story import Story, refused
 
 _JOIN = "join prompts and answers by id: jq -sc 'group_by(.id)[] | add' PROMPTS possible_answer/PROMPTS"
 _TURN = "a call of the turn that begins before it"

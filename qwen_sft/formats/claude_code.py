@@ -1,6 +1,6 @@
 """Claude Code's session logs (~/.claude/projects), their export {loglines}, and its output as stream-json.
 
-What a line can be, and how lines become conversations: qwen_sft.claudelog. Neither the system prompt nor the tools are
+What a line can be, and how lines become conversations: reading.claude_log. Neither the system prompt nor the tools are
 logged.
 """
 
@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from itertools import islice
 from typing import Any
 
-from qwen_sft.claudelog import ENTRY, SPEAKERS, Log, blocks, is_message, session
 from qwen_sft.format import Format, Reading
+from qwen_sft.reading.claude_log import ENTRY, SPEAKERS, Log, blocks, is_message, session
+from qwen_sft.reading.story import refused
 from qwen_sft.sample import Path, is_list, is_object
-from qwen_sft.story import refused
 
 _BESIDE = {"summary": "leafUuid", "file-history-snapshot": "snapshot"}  # lines without a session, and what they have
 _STREAMED = ("system", "result", "stream_event")

@@ -1,6 +1,6 @@
 """Gemini CLI's sessions (~/.gemini/tmp/<project>/chats), and those of Qwen Code before it wrote lines of its own.
 
-What a session holds, and how it becomes conversations: qwen_sft.geminilog. Neither the system
+What a session holds, and how it becomes conversations: qwen_sft.reading.gemini_log. Neither the system
 prompt nor the tools are logged.
 """
 
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from qwen_sft.format import Format, Reading
-from qwen_sft.geminilog import MODELS, Session, is_head, is_message, lines, places, unfolded
+from qwen_sft.reading.gemini_log import MODELS, Session, is_head, is_message, lines, places, unfolded
 from qwen_sft.sample import Path, is_list, is_object
 
 

@@ -10,7 +10,7 @@ from qwen_sft.format import Conversation, Event, Format, Reading
 from qwen_sft.markup import lift_calls, lift_results, lift_tools
 from qwen_sft.metadata import metadata
 from qwen_sft.normalize import sample_id
-from qwen_sft.rows import LABELLED_APART
+from qwen_sft.reading.rows import LABELLED_APART
 from qwen_sft.sample import Message, Path, is_object
 
 

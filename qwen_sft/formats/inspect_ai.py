@@ -10,10 +10,10 @@ has none, and they stand in its `parse_error`; the text of a failed call may sta
 from typing import Any
 
 from qwen_sft.format import Conversation, Event, Format, Reading
-from qwen_sft.inspectlog import Attachments
 from qwen_sft.metadata import metadata
+from qwen_sft.reading.inspect_log import Attachments
+from qwen_sft.reading.story import Story, refused
 from qwen_sft.sample import Path, is_list, is_object
-from qwen_sft.story import Story, refused
 
 _LACKS = "a text of the sample is an attachment that the Inspect log does not hold"
 _GRADES = {"C": 1.0, "P": 0.5, "I": 0.0, "N": 0.0}

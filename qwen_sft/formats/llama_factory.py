@@ -12,9 +12,9 @@ from qwen_sft.chat import message, spoken
 from qwen_sft.format import Format, Reading
 from qwen_sft.metadata import metadata
 from qwen_sft.normalize import sample_id
-from qwen_sft.rows import LABELLED_APART, has_layout, results_apart
+from qwen_sft.reading.rows import LABELLED_APART, has_layout, results_apart
+from qwen_sft.reading.story import Story, refused
 from qwen_sft.sample import Message, Path, is_list, is_object
-from qwen_sft.story import Story, refused
 
 _RESULTS = ("tool_result", "tool_response")
 _ORDER = {"reasoning": 0, "text": 1, "tool_call": 2}

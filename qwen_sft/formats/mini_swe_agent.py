@@ -14,12 +14,12 @@ from itertools import pairwise
 from typing import Any
 
 from qwen_sft.chat import keys_of, message
-from qwen_sft.command import BASH, calling, fenced
 from qwen_sft.format import Format, Reading
 from qwen_sft.metadata import metadata
 from qwen_sft.normalize import sample_id
+from qwen_sft.reading.command import BASH, calling, fenced
+from qwen_sft.reading.story import Story, refused
 from qwen_sft.sample import Message, Path, is_list, is_object, value_at
-from qwen_sft.story import Story, refused
 
 _LOOKED_AT = 60  # messages: a model that never sends one command in so many turns is told so again and again
 _TAGS = ("mswea_bash_command", "bash")

@@ -10,7 +10,7 @@ from qwen_sft.chat import dialogue, message, spoken
 from qwen_sft.format import Format, Reading
 from qwen_sft.metadata import metadata
 from qwen_sft.normalize import sample_id
-from qwen_sft.rows import (
+from qwen_sft.reading.rows import (
     LABELLED_APART,
     has_layout,
     places_of_history,
@@ -19,8 +19,8 @@ from qwen_sft.rows import (
     tell_history,
     tell_system,
 )
+from qwen_sft.reading.story import Story, refused
 from qwen_sft.sample import Message, Path
-from qwen_sft.story import Story, refused
 
 _NO_LABELS = (*LABELLED_APART, "query", "response")
 _JOINED = "a call in the assistant turn directly before it"

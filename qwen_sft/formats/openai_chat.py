@@ -1,6 +1,6 @@
 """OpenAI Chat Completions traffic: messages as most tools export them, requests, answers, pairs, streams."""
 
-from qwen_sft.exchange import api_format
+from qwen_sft.reading.exchange import api_format
 
 FORMAT = api_format(
     "openai_chat",

@@ -1,6 +1,6 @@
 """OpenHands: event logs of both versions (alone, or as `history` of an evaluation's output), and logs of completions.
 
-What the events are, and how they become conversations: qwen_sft.openhandslog. A completion's log is one request with
+What the events are, and how they become conversations: reading.openhands_log. A completion's log is one request with
 its answer; where the calls were sent as text, the log has them as calls too (`fncall_messages`), and these are read.
 """
 
@@ -11,9 +11,9 @@ from qwen_sft.chat import message, sample
 from qwen_sft.format import Conversation, Event, Format, Reading
 from qwen_sft.metadata import metadata
 from qwen_sft.normalize import sample_id
-from qwen_sft.openhandslog import Log, entries
+from qwen_sft.reading.openhands_log import Log, entries
+from qwen_sft.reading.story import refused
 from qwen_sft.sample import Path, is_list, is_object, value_at
-from qwen_sft.story import refused
 
 _SOURCES = ("user", "agent", "environment", "hook")
 _KINDS = ("Event", "Observation", "Condensation", "CondensationRequest", "CondensationSummaryEvent")

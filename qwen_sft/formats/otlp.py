@@ -1,4 +1,4 @@
-"""OpenTelemetry traces (OTLP as JSON) of calls of a model, one export a line or one file; see qwen_sft.spans.
+"""OpenTelemetry traces (OTLP as JSON) of calls of a model, one export a line or one file; see qwen_sft.reading.spans.
 
 Exporters' quirks: integers come as strings, older ones write `instrumentationLibrarySpans`, Tempo's API `batches`.
 Spans of one trace may stand on several lines, the calls of a model among spans of everything else. What an exporter's
@@ -9,9 +9,9 @@ the SDKs print single spans, whose attributes are a plain object; they are read 
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from qwen_sft import spans
 from qwen_sft.format import Format, Reading
-from qwen_sft.generations import reading
+from qwen_sft.reading import spans
+from qwen_sft.reading.generations import reading
 from qwen_sft.sample import Path, is_list, is_object
 
 _EXPORTS = ("resourceSpans", "resource_spans", "batches")

@@ -10,9 +10,9 @@ from qwen_sft.chat import message
 from qwen_sft.format import Format, Reading
 from qwen_sft.metadata import metadata
 from qwen_sft.normalize import sample_id
-from qwen_sft.rows import LABELLED_APART, decoded, has_layout
+from qwen_sft.reading.rows import LABELLED_APART, decoded, has_layout
+from qwen_sft.reading.story import Story, refused
 from qwen_sft.sample import Message, Path, is_list, is_object
-from qwen_sft.story import Story, refused
 
 _KWARGS = "chat_template_kwargs"
 _NO_LABELS = (*LABELLED_APART, "label", _KWARGS)

@@ -1,7 +1,7 @@
 """Qwen Code's sessions (~/.qwen/projects/<project>/chats): lines of Gemini contents that name their parents.
 
 A line of type user, assistant or tool_result holds the content that went over the wire ({role, parts}). Where the user
-goes back, lines have another parent (see qwen_sft.branches). A compression holds the history that the model sees from
+goes back, lines have another parent (see reading.branches). A compression holds the history that the model sees from
 then on: it begins another sample, and what is repeated in it is not trained again. A sub-agent's lines (`isSidechain`)
 are a conversation of their own. Neither the system prompt nor the tools are logged.
 
@@ -11,10 +11,10 @@ Source: chatRecordingService.ts and session-api-history.ts of QwenLM/qwen-code.
 from collections.abc import Sequence
 from typing import Any
 
-from qwen_sft.blocks import Block, tell
-from qwen_sft.branches import Thread, Tree, Turn
 from qwen_sft.format import Event, Format, Reading
-from qwen_sft.geminiblocks import block
+from qwen_sft.reading.blocks import Block, tell
+from qwen_sft.reading.branches import Thread, Tree, Turn
+from qwen_sft.reading.gemini_blocks import block
 from qwen_sft.sample import Message, Path, is_list, is_object, value_at
 
 _SPOKEN = ("user", "assistant", "tool_result")

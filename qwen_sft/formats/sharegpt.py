@@ -10,7 +10,7 @@ from qwen_sft.chat import CALLERS, Dialogue, dialogue, joined, message, sample, 
 from qwen_sft.format import Conversation, Event, Format, Reading
 from qwen_sft.metadata import metadata
 from qwen_sft.normalize import find_key, sample_id
-from qwen_sft.rows import LABELLED_APART, results_apart
+from qwen_sft.reading.rows import LABELLED_APART, results_apart
 from qwen_sft.sample import Message, Path, is_object
 
 _TOOL_KEYS = ("tools", "functions")

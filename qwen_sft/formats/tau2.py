@@ -16,8 +16,8 @@ from typing import Any
 from qwen_sft.chat import keys_of, message
 from qwen_sft.format import Conversation, Event, Format, Reading
 from qwen_sft.metadata import metadata
+from qwen_sft.reading.story import Story, refused
 from qwen_sft.sample import Path, is_list, is_object, value_at
-from qwen_sft.story import Story, refused
 
 _USERS = "the user's own call or its result, which the agent never saw"
 _GREETING = "Hi! How can I help you today?"

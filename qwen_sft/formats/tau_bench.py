@@ -11,8 +11,8 @@ from qwen_sft.chat import Dialogue, dialogue, message, sample
 from qwen_sft.format import Conversation, Format, Reading
 from qwen_sft.metadata import metadata
 from qwen_sft.normalize import sample_id
+from qwen_sft.reading.story import refused
 from qwen_sft.sample import Path, is_object
-from qwen_sft.story import refused
 
 
 def recognises(record: Any) -> bool:

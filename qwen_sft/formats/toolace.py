@@ -12,7 +12,7 @@ from qwen_sft.dialect import dialects
 from qwen_sft.format import Format, Reading
 from qwen_sft.metadata import metadata
 from qwen_sft.normalize import sample_id
-from qwen_sft.rows import (
+from qwen_sft.reading.rows import (
     LABELLED_APART,
     TOOLACE_DECLARES,
     UNREAD_CALLS,
@@ -21,8 +21,8 @@ from qwen_sft.rows import (
     named_tools,
     results_apart,
 )
+from qwen_sft.reading.story import Story
 from qwen_sft.sample import Path, is_list
-from qwen_sft.story import Story
 
 _DIALECT = dialects()["python_list"]
 _FORMAT = r"\[func[^\]\[\n]*\]"

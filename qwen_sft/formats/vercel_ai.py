@@ -9,13 +9,22 @@ the conversation so far, and an outer span (`ai.generateText`) that repeats its 
 from collections.abc import Sequence
 from typing import Any
 
-from qwen_sft.aisdk import all_told, answered, declared, from_json, is_model_message, is_ui_message, places, tell
-from qwen_sft.aisdk import value_text as result_text
 from qwen_sft.format import Conversation, Event, Format, Reading
 from qwen_sft.metadata import metadata
 from qwen_sft.normalize import ID_KEYS, sample_id
+from qwen_sft.reading.aisdk import (
+    all_told,
+    answered,
+    declared,
+    from_json,
+    is_model_message,
+    is_ui_message,
+    places,
+    tell,
+)
+from qwen_sft.reading.aisdk import value_text as result_text
+from qwen_sft.reading.story import Story, refused
 from qwen_sft.sample import Message, Path, is_list, is_object
-from qwen_sft.story import Story, refused
 
 _NO_LABELS = frozenset(ID_KEYS)
 

@@ -9,9 +9,9 @@ from qwen_sft.chat import dialogue, message
 from qwen_sft.format import Format, Reading
 from qwen_sft.metadata import metadata
 from qwen_sft.normalize import sample_id
-from qwen_sft.rows import LABELLED_APART, has_layout
+from qwen_sft.reading.rows import LABELLED_APART, has_layout
+from qwen_sft.reading.story import Story, refused
 from qwen_sft.sample import Path
-from qwen_sft.story import Story, refused
 
 
 def recognises(record: Any) -> bool:

@@ -13,9 +13,9 @@ from qwen_sft.chat import spoken
 from qwen_sft.format import Format, Reading
 from qwen_sft.metadata import metadata
 from qwen_sft.normalize import sample_id, tools
-from qwen_sft.rows import LABELLED_APART, decoded, has_layout
+from qwen_sft.reading.rows import LABELLED_APART, decoded, has_layout
+from qwen_sft.reading.story import Story, refused
 from qwen_sft.sample import Path, is_list, is_object
-from qwen_sft.story import Story, refused
 
 _PARAMS = "responses_create_params"
 _ANSWERS = ("answers", "expected_answers")

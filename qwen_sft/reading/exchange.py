@@ -6,11 +6,11 @@ from typing import Any
 
 from qwen_sft.api import Api, Turns, apis
 from qwen_sft.chat import sample
-from qwen_sft.delta import UNFINISHED, failure
 from qwen_sft.finding import Finding
 from qwen_sft.format import Conversation, Event, Format, Reading
 from qwen_sft.metadata import metadata
 from qwen_sft.normalize import ID_KEYS, sample_id
+from qwen_sft.reading.delta import UNFINISHED, failure
 from qwen_sft.sample import Path, is_list, is_object
 from qwen_sft.sse import first_sent, is_done, is_events, sent
 

@@ -16,8 +16,8 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from qwen_sft.blocks import Block, written
 from qwen_sft.normalize import call
+from qwen_sft.reading.blocks import Block, written
 from qwen_sft.sample import Path, is_list, is_object
 
 _CALL = ("functionCall", "function_call")

@@ -3,16 +3,16 @@
 A line holds a message, or a piece of one: the blocks of one API message stand in lines of their own under one
 `message.id`, and the results of parallel calls come between them, in the order in which the tools were done. Most lines
 are no messages at all. Lines name their parent: where a prompt was edited, or the session was taken back, the log holds
-both ways (see qwen_sft.branches). A sub-agent's lines are a conversation of their own (`isSidechain`, in the session's
+both ways (see reading.branches). A sub-agent's lines are a conversation of their own (`isSidechain`, in the session's
 file or in one of its own), and so is what follows on a compaction, which begins with the summary. What the program adds
 for the model to read (`isMeta`: the text of a skill, say) is a user's turn, as the model saw it.
 """
 
 from typing import Any
 
-from qwen_sft.branches import Answer, Thread, Tree, Turn, call_id
 from qwen_sft.format import Event, Reading
 from qwen_sft.normalize import call, text
+from qwen_sft.reading.branches import Answer, Thread, Tree, Turn, call_id
 from qwen_sft.sample import Message, Path, is_list, is_object
 
 SPEAKERS = ("user", "assistant")

@@ -9,8 +9,8 @@ that the server ran: no model said it or saw its result.
 from collections.abc import Sequence
 from typing import Any
 
-from qwen_sft.blocks import Block, written
 from qwen_sft.normalize import call, text
+from qwen_sft.reading.blocks import Block, written
 from qwen_sft.sample import Path, is_list, is_object
 
 RESTARTED = "restarted_answer"

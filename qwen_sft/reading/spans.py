@@ -8,14 +8,14 @@ the Vercel AI SDK's (`ai.prompt.messages`), whose outer spans repeat the beginni
 from collections.abc import Sequence
 from typing import Any
 
-from qwen_sft.aisdk import all_told, declared, from_json
-from qwen_sft.aisdk import answered as sdk_answered
 from qwen_sft.api import Turns
-from qwen_sft.flattened import INFERENCE, PROMPTS, Found, MissingError, inference, is_under, prompts, turn
 from qwen_sft.format import Event
-from qwen_sft.generations import Generation, told
 from qwen_sft.metadata import metadata
-from qwen_sft.recorded import answered, asked, decoded
+from qwen_sft.reading.aisdk import all_told, declared, from_json
+from qwen_sft.reading.aisdk import answered as sdk_answered
+from qwen_sft.reading.flattened import INFERENCE, PROMPTS, Found, MissingError, inference, is_under, prompts, turn
+from qwen_sft.reading.generations import Generation, told
+from qwen_sft.reading.recorded import answered, asked, decoded
 from qwen_sft.sample import Path, is_list, is_object
 
 SILENT = "a span without messages"

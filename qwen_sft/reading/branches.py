@@ -12,8 +12,8 @@ from typing import Any
 from qwen_sft.chat import sample
 from qwen_sft.format import Conversation, Event, Reading
 from qwen_sft.metadata import metadata
+from qwen_sft.reading.story import JOINED, Story, refused
 from qwen_sft.sample import Message, Path
-from qwen_sft.story import JOINED, Story, refused
 
 UNANSWERED = "a prompt that was never answered"
 

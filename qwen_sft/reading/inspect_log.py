@@ -4,8 +4,8 @@ import re
 from typing import Any
 
 from qwen_sft.normalize import call, text
+from qwen_sft.reading.story import Story
 from qwen_sft.sample import Message, Path, is_list, is_object
-from qwen_sft.story import Story
 
 _PROTOCOLS = ("attachment://", "tc://")
 _REFERENCE = re.compile(r"(?:attachment|tc)://[0-9a-f]{32}")

@@ -6,8 +6,8 @@ text, JSON or files. A `cachePoint` is a mark and no word.
 
 from typing import Any
 
-from qwen_sft.blocks import Block, written
 from qwen_sft.normalize import call, text
+from qwen_sft.reading.blocks import Block, written
 from qwen_sft.sample import Path, is_list, is_object
 
 _FILES = ("image", "document", "video", "audio")

@@ -12,8 +12,8 @@ from typing import Any, Literal
 from qwen_sft.api import Turns
 from qwen_sft.finding import Finding
 from qwen_sft.normalize import text, with_reasoning
+from qwen_sft.reading.story import JOINED, Story
 from qwen_sft.sample import Message, Path, is_list, is_object
-from qwen_sft.story import JOINED, Story
 
 ASKED = "part of the turn that begins before it"
 _SILENT = "text of the assistant that is empty"

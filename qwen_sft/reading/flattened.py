@@ -7,7 +7,7 @@ from typing import Any
 
 from qwen_sft.api import Turns
 from qwen_sft.normalize import text
-from qwen_sft.recorded import answered, asked, decoded
+from qwen_sft.reading.recorded import answered, asked, decoded
 from qwen_sft.sample import is_list, is_object
 
 PROMPTS = (("gen_ai.prompt", "gen_ai.completion"), ("llm.prompts", "llm.completions"))

@@ -11,9 +11,9 @@ from qwen_sft.api import Turns
 from qwen_sft.chat import sample
 from qwen_sft.dedup import chain
 from qwen_sft.format import Conversation, Event, Reading
-from qwen_sft.recorded import as_one, decoded, dialects
+from qwen_sft.reading.recorded import as_one, decoded, dialects
+from qwen_sft.reading.story import refused
 from qwen_sft.sample import Message, Path, Sample, is_list, is_object
-from qwen_sft.story import refused
 
 REPEATED = "repeated by a later generation"
 NO_CHAT = "a generation without messages"

@@ -1,0 +1,1 @@
+"""What formats and APIs are made of: the books that they keep, and readers of what several of them hold."""
