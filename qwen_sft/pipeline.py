@@ -172,6 +172,12 @@ class Pipeline:
         imbalance = () if reading.refusal else tuple(unbalanced(events, reading))
         return Source(record, self.settings, names, reading, imbalance)
 
+    def whole(self, lines: Iterator[Record]) -> Iterator[Record]:
+        """The records of one input: pieces of one put together, those marked that a later one repeats."""
+        joining = [one for one in self.formats.values() if one.joins and self.settings.format in (None, one.name)]
+        found = gathered(lines, joining)
+        return marked(found, self.conversations) if self.settings.dedup_prefixes else found
+
     def conversations(self, record: Record) -> list[Conversation]:
         """What a record holds, before any check; nothing where no format, or more than one, reads it."""
         found = Outcome(record)
@@ -333,23 +339,26 @@ Process = Callable[[Sequence[Record]], list[Outcome]]
 """What an engine runs: `Pipeline.process`."""
 
 
-def outcomes(inputs: Iterable[Input], pipeline: Pipeline, process: Process | None = None) -> Iterator[Outcome]:
+def outcomes(
+    inputs: Iterable[Input],
+    pipeline: Pipeline,
+    process: Process | None = None,
+    read: Callable[[Input], Iterator[Record]] = records,
+) -> Iterator[Outcome]:
     """The outcomes of all records of some inputs, in order; memory holds one batch.
 
     Args:
         process: what an engine runs; the pipeline's own `process` by default.
+        read: gives the records of an input.
 
     Raises:
         InputError: an input cannot be opened.
     """
-    settings = pipeline.settings
     process = process or pipeline.process
-    joining = [one for one in pipeline.formats.values() if one.joins and settings.format in (None, one.name)]
     for source in inputs:
         batch: list[Record] = []
         size = 0
-        whole = gathered(records(source), joining)
-        for record in marked(whole, pipeline.conversations) if settings.dedup_prefixes else whole:
+        for record in pipeline.whole(read(source)):
             batch.append(record)
             size += len(record.raw)
             if len(batch) >= _BATCH_RECORDS or size >= _BATCH_BYTES:

@@ -193,3 +193,16 @@ def test_explanation_names_format_and_shape_or_what_it_looks_like(run: Any, tmp_
 def test_explanation_says_why_a_record_is_refused(run: Any, tmp_path: Path):
     done = run("formats", "--explain", write(tmp_path / "a.jsonl", [{"role": "user", "content": "x"}, "y"]))
     assert "1 refused: a turn is str, not an object" in done.out
+
+
+def test_trace_of_a_list_names_the_item_of_the_list(run: Any, tmp_path: Path):
+    (tmp_path / "a.json").write_text(json.dumps([CLEAN, CLEAN]))
+    done = run("convert", "a.json", "--out", "s.jsonl", "--trace-events")
+    pointers = [line.split("\t")[1] for line in done.out.splitlines()]
+    assert pointers == ["/0/messages/0", "/0/messages/1", "/1/messages/0", "/1/messages/1"]
+
+
+def test_show_reads_a_session_of_several_lines_as_one_record(run: Any):
+    done = run("show", str(EXAMPLES / "claude_code" / "raw.jsonl"), "--model", "qwen3", "--infer-tools")
+    assert "claude_code, " in done.out.splitlines()[0]
+    assert not done.out.splitlines()[0].endswith(" 0 training rows")

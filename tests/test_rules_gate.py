@@ -579,3 +579,11 @@ def test_no_rule_raises_and_every_finding_says_where_what_and_how(sample: Sample
         for finding in rule.check(transcript):
             assert finding.says and finding.fix
             assert value_at(sample, finding.path) is not None
+
+
+def test_refusal_is_looked_for_in_time_that_grows_with_the_text_only():
+    """A degenerate answer of white space took minutes: two repetitions could share it in every way."""
+    for blank in (" ", "\n ", "i'm sorry, "):
+        turns: list[Any] = [{"role": "user", "content": "x"}, {"role": "assistant", "content": blank * 100_000}]
+        sample: Any = {"messages": turns}
+        assert list(shelf_of_rules()["MSG014"].check(Transcript(sample, Settings()))) == []

@@ -102,7 +102,8 @@ def traced(outcome: "Outcome") -> Iterator[str]:
         ):
             told.setdefault(place, []).append(("kept", f"sample {k}, message {i} ({message.get('role')})"))
     for place in outcome.events:
-        where, inside = record.where, place
+        where = record.where
+        inside = place if where.item is None else (where.item, *place)  # one of a file that is a list
         if record.parts and place and isinstance(place[0], int):
             where, inside = record.parts[place[0]], place[1:]
         for fate in told.get(place, ()):

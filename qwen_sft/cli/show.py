@@ -52,7 +52,7 @@ def show(
     if settings.model is None:
         raise UsageError("no model is named; name one with --model, see: qwen-sft models")
     pipeline = Pipeline(settings)
-    every = (record for source in expand(paths) for record in records(source))
+    every = (record for source in expand(paths) for record in pipeline.whole(records(source)))
     record = next(islice(every, row - 1, None), None)
     if record is None:
         raise InputError(f"there is no record {row}; --row counts the records of all files from 1")

@@ -9,13 +9,13 @@ from qwen_sft.rule import rule
 from qwen_sft.transcript import Transcript
 
 _REFUSAL = re.compile(
-    r"""\s*(?:
+    r"""\s*+(?:
       (?:(?:i['’]m|i\ am)\ (?:very\ |so\ |truly\ |really\ )?sorry|sorry|my\ apologies|i\ apologi[sz]e|unfortunately)?
-      [,.;:!]?\s*(?:but\ |however,?\ )?
+      [,.;:!]?\s*+(?:but\ |however,?\ )?
       i(?:\ can['’]t|\ cannot|\ can\ not|\ won['’]t|\ will\ not|(?:['’]|\ a)m\ (?:unable|not\ able)\ to)
       \ (?:help\ (?:you\ )?with|assist|comply|fulfil|engage|participate)\b
     | as\ an\ ai\ (?:language\ )?(?:model|assistant),
-    | (?:很|非常|十分)?(?:抱歉|对不起|遗憾)[,，。!！]?\s*(?:但是?)?我(?:无法|不能|没有办法)(?:协助|帮助|满足|回答)
+    | (?:很|非常|十分)?(?:抱歉|对不起|遗憾)[,，。!！]?\s*+(?:但是?)?我(?:无法|不能|没有办法)(?:协助|帮助|满足|回答)
     )""",
     re.IGNORECASE | re.VERBOSE,
 )
