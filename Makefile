@@ -5,7 +5,7 @@ BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow check format bench wheel clean
+.PHONY: help demo test test-slow check format docs bench wheel clean
 
 help: ## List the targets
 	@echo "make TARGET, where TARGET is one of"
@@ -44,6 +44,9 @@ check: .venv/.test .venv/.check ## Check format, lint, types and the direction o
 format: .venv/.check ## Format the code, and mend what the linter can mend
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+docs: .venv/.installed ## Write the pages of docs/rules from the rules' own files
+	$(BIN)/python docs/rule_pages.py
 
 bench: .venv/.bench ## Run the benchmarks beside their peers (installs trl and torch)
 	$(BIN)/python benchmarks/run.py

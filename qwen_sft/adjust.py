@@ -1,27 +1,29 @@
 """What settings ask of a sample between reading and checking: which to leave out, and a few changes that lose nothing.
 
-The order is fixed: filters, tools, calls in text, media, users' turns, ids. Where nothing of this is wanted, or found,
-a conversation comes back as it is.
+The order is fixed: filters, tools, calls in text, media, users' turns, secrets, ids. Where nothing of this is wanted,
+or found, a conversation comes back as it is.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import count
 from pathlib import Path as File
 from typing import Any
 
 from qwen_sft.errors import UsageError
 from qwen_sft.format import Conversation
-from qwen_sft.infer import inferred_tools
+from qwen_sft.infer import inferred_tools, tool_names
 from qwen_sft.lift import lifted
-from qwen_sft.normalize import decode_json, is_text_part, text, tools
+from qwen_sft.media import medium, words
+from qwen_sft.metadata import CONFLICTING, verdict
+from qwen_sft.normalize import decode_json, text, tools
+from qwen_sft.redact import redacted
 from qwen_sft.sample import Message, Path, Sample, Tool, is_list, is_object
 from qwen_sft.settings import Settings
 from qwen_sft.transcript import Transcript
 from qwen_sft.where import condition
 
 MERGED_USER = "one turn with the user's turn before it (--merge-user)"
-
-_MEDIA = ("image", "audio", "video", "file", "document", "inline", "input_image", "input_audio", "input_file")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,21 +48,24 @@ def adjuster(settings: Settings) -> Adjust:
 
     def adjust(conversation: Conversation) -> Adjusted:
         sample = conversation.sample
-        if settings.skip_failed and failed(sample):
-            return Adjusted(None, "the run failed (--skip-failed)")
+        failed = failure(sample) if settings.skip_failed else None
+        if failed is not None:
+            return Adjusted(None, f"{failed} (--skip-failed)")
         if wanted is not None and not wanted(sample):
             return Adjusted(None, f"it does not satisfy --where {settings.where!r}")
         changed = conversation
-        if supplied and not sample.get("tools"):
-            changed = replace(changed, sample={**changed.sample, "tools": supplied})
+        if supplied:
+            changed = _with_tools(changed, supplied)
         if settings.lift_calls == "auto":
             changed = lifted(changed)
-        if settings.infer_tools and not changed.sample.get("tools"):
+        if settings.infer_tools:
             changed = _with_inferred(changed)
         if settings.media != "error":
             changed = _without_media(changed, placeholder=settings.media == "placeholder")
         if settings.merge_user:
             changed = _with_merged_users(changed)
+        if settings.redact:
+            changed = redacted(changed)
         if settings.regenerate_ids:
             changed = _with_new_ids(changed, settings)
         return Adjusted(changed)
@@ -68,18 +73,18 @@ def adjuster(settings: Settings) -> Adjust:
     return adjust
 
 
-def failed(sample: Sample) -> bool:
-    """True if the trace says that the run did not succeed.
+def failure(sample: Sample) -> str | None:
+    """Why a run counts as failed; None if it does not.
 
-    That is: `success` is false, or there is none and `reward` is not above 0. A run of which nothing is said has not
-    failed.
+    The trace says so: `success` is false, or says nothing and `reward` is not above 0, or they stand there twice and
+    only one of them says that it succeeded. A run of which nothing is said has not failed.
     """
     labels = sample.get("metadata", {})
-    success: Any = labels.get("success")
-    if isinstance(success, bool):
-        return not success
-    reward: Any = labels.get("reward")
-    return isinstance(reward, int | float) and reward <= 0
+    conflicting: Any = labels.get(CONFLICTING)
+    if conflicting:
+        return f"the trace says of {conflicting} both that the run succeeded and that it failed"
+    told = (verdict(name, labels.get(name)) for name in ("success", "reward"))
+    return "the run failed" if next((one for one in told if one is not None), True) is False else None
 
 
 def _supplied(file: str) -> list[Tool]:
@@ -97,13 +102,28 @@ def _supplied(file: str) -> list[Tool]:
     return found
 
 
-def _with_inferred(conversation: Conversation) -> Conversation:
+def _with_tools(conversation: Conversation, given: Sequence[Tool], **labels: Any) -> Conversation:
+    """The conversation with tools where it declares none, or else with those of them that are called and undeclared."""
     sample = conversation.sample
-    found = inferred_tools(sample.get("messages", []))
-    if not found:
+    own: Any = sample.get("tools") or []
+    if not is_list(own):
+        return conversation  # the schema rule names them
+    wanted = list(given)
+    if own:
+        called = {tool.get("function", {}).get("name") for tool in inferred_tools(sample.get("messages", []))}
+        missing = called.difference(tool_names(sample))
+        wanted = [tool for tool in given if tool.get("function", {}).get("name") in missing]
+    if not wanted:
         return conversation
-    labels = {**sample.get("metadata", {}), "tools_inferred": True}
-    return replace(conversation, sample={**sample, "tools": found, "metadata": labels})
+    made: Sample = {**sample, "tools": [*own, *wanted]}
+    if labels:
+        made["metadata"] = {**sample.get("metadata", {}), **labels}
+    return replace(conversation, sample=made)
+
+
+def _with_inferred(conversation: Conversation) -> Conversation:
+    found = inferred_tools(conversation.sample.get("messages", []))
+    return _with_tools(conversation, found, tools_inferred=True)
 
 
 def _with_messages(conversation: Conversation, messages: list[Message]) -> Conversation:
@@ -119,28 +139,25 @@ def _without_media(conversation: Conversation, *, placeholder: bool) -> Conversa
 
 
 def _message_without_media(message: Message, *, placeholder: bool) -> Message:
+    """The message with words where media stood: their own where they have some.
+
+    A medium that the model is to be trained to say stays: no word of ours is one that it said, and without the medium
+    its answer ends elsewhere.
+    """
     content: Any = message.get("content")
-    if not is_list(content) or not any(_medium(part) for part in content):
+    if not is_list(content):
         return message
+    is_trained = message.get("role") == "assistant" and bool(message.get("train", True) and message.get("weight", 1))
     parts: list[Any] = []
     for part in content:
-        medium = _medium(part)
-        if medium is None:
+        kind = medium(part)
+        told = words(part) if kind is not None else None
+        if kind is None or (told is None and is_trained):
             parts.append(part)
-        elif placeholder:
-            parts.append({"type": "text", "text": f"[{medium}]"})
-    return {**message, "content": text(parts)}
-
-
-def _medium(part: Any) -> str | None:
-    """What kind of medium a part is, in one word; None for text and for anything that is no medium."""
-    if not is_object(part) or is_text_part(part):
-        return None
-    kind: Any = part.get("type", next(iter(part), None))
-    if not isinstance(kind, str) or not kind.lower().startswith(_MEDIA):
-        return None
-    word = kind.lower().removeprefix("input_").partition("_")[0]
-    return "file" if word.startswith("inline") else word
+        elif told is not None or placeholder:
+            parts.append({"type": "text", "text": told if told is not None else f"[{kind}]"})
+    same = len(parts) == len(content) and all(new is old for new, old in zip(parts, content, strict=True))
+    return message if same else {**message, "content": text(parts)}
 
 
 def _with_merged_users(conversation: Conversation) -> Conversation:
@@ -163,30 +180,43 @@ def _is_user_text(message: Message) -> bool:
 
 
 def _with_new_ids(conversation: Conversation, settings: Settings) -> Conversation:
-    """Every call gets an id of its own, call_1 and so on, and its result the same; orphans keep theirs."""
+    """Every call gets an id of its own, call_1 and so on, and its result the same.
+
+    Results that answer no call keep theirs, and no call gets one of these.
+    """
     listed: list[Any] = [m.get("tool_calls", []) for m in conversation.sample.get("messages", [])]
     if not all(is_list(calls) and all(is_object(call) for call in calls) for calls in listed):
         return conversation  # the schema rule names them
     transcript = Transcript(conversation.sample, settings)
     messages: list[Message] = list(conversation.sample.get("messages", []))
-    number = 0
+    places: dict[tuple[int, int], int] = {}
+    for result, (turn, k) in transcript.misplaced.items():
+        wanted = messages[result].get("tool_call_id")
+        if wanted is not None and wanted == listed[turn][k].get("id"):
+            places[turn, k] = result
+    for exchange in transcript.exchanges:
+        places |= {(exchange.turn, k): result for k, result in enumerate(exchange.answers) if result is not None}
+    answers = set(places.values())
+    kept = {message.get("tool_call_id") for i, message in enumerate(messages) if i not in answers}
+    fresh = (name for number in count(1) if (name := f"call_{number}") not in kept)
     for exchange in transcript.exchanges:
         renamed: list[Any] = []
-        for call, answer in zip(exchange.calls, exchange.answers, strict=True):
-            number += 1
-            renamed.append({**call, "id": f"call_{number}"})
-            if answer is not None:
-                messages[answer] = {**messages[answer], "tool_call_id": f"call_{number}"}
+        for k, call in enumerate(exchange.calls):
+            name = next(fresh)
+            renamed.append({**call, "id": name})
+            result = places.get((exchange.turn, k))
+            if result is not None:
+                messages[result] = {**messages[result], "tool_call_id": name}
         messages[exchange.turn] = {**messages[exchange.turn], "tool_calls": renamed}
-    return _with_messages(conversation, messages) if number else conversation
+    return _with_messages(conversation, messages) if transcript.exchanges else conversation
 
 
-def carried(conversation: Conversation, thoughts: Mapping[int, str]) -> Conversation:
-    """The conversation with reasoning that an earlier record has for its turns, by the number of the message."""
-    if not thoughts:
+def carried(conversation: Conversation, known: Mapping[int, Mapping[str, Any]]) -> Conversation:
+    """The conversation with what earlier records know of its turns (see `qwen_sft.record.Marks`)."""
+    if not known:
         return conversation
-    made: list[Message] = [
-        {**message, "reasoning_content": thoughts[i]} if i in thoughts else message
-        for i, message in enumerate(conversation.sample.get("messages", []))
-    ]
+    made: list[Any] = []
+    for i, message in enumerate(conversation.sample.get("messages", [])):
+        told = {**message, **known.get(i, {})}
+        made.append({key: value for key, value in told.items() if value is not None or key not in known.get(i, {})})
     return _with_messages(conversation, made)

@@ -15,13 +15,15 @@ import numpy as np
 import orjson
 
 from qwen_sft import __version__
+from qwen_sft.baseline import apart
 from qwen_sft.card import card
 from qwen_sft.errors import OutputError, UsageError
+from qwen_sft.finding import Diagnostic
 from qwen_sft.ingest import Input, expand
-from qwen_sft.pipeline import Outcome, Pipeline, outcomes, tally
+from qwen_sft.pipeline import Outcome, Pipeline, Survey, outcomes, tally
 from qwen_sft.proving.lock import LOCK_FILE, lock_of, write_lock
 from qwen_sft.rejects import rejected
-from qwen_sft.reporter import Totals
+from qwen_sft.reporter import Totals, finding_json
 from qwen_sft.sample import is_object
 from qwen_sft.settings import Settings
 from qwen_sft.tokens import Kind
@@ -63,7 +65,9 @@ def build(
     *,
     force: bool = False,
     each: Callable[[Outcome], None] = lambda _: None,
+    concluded: Callable[[Sequence[Diagnostic]], None] = lambda _: None,
     skipped: Counter[str] | None = None,
+    pipeline: Pipeline | None = None,
 ) -> tuple[dict[str, Any], Totals]:
     """Writes a training set and returns its manifest, and the counts of its findings.
 
@@ -71,7 +75,9 @@ def build(
         paths: files, directories, globs, or "-".
         out: a folder that does not exist, is empty, or (with `force`) holds an earlier build.
         each: is told of every record, in order.
+        concluded: is told what was found about the whole set.
         skipped: counts the files of directories and archives that hold no records, by suffix.
+        pipeline: of these settings, where there is one already.
 
     Raises:
         OutputError: the folder holds something else, an input, or an earlier build and no `force`.
@@ -80,12 +86,12 @@ def build(
     if settings.model is None:
         raise UsageError("no model is named; name one with --model, see: qwen-sft models")
     skipped = Counter[str]() if skipped is None else skipped
-    inputs = expand(paths, hashed=True, skipped=skipped)
-    pipeline = Pipeline(settings)
+    inputs = apart(expand(paths, hashed=True, skipped=skipped), paths, settings.baseline)
+    pipeline = pipeline or Pipeline(settings)
     _keep_apart(inputs, out)
     clear(out, force=force)
     _make(out)
-    totals, counts = Totals(n_files=len(inputs)), Counts()
+    totals, counts, survey = Totals(n_files=len(inputs)), Counts(), Survey(pipeline)
     opened = writer.open(out / DATA, settings.shard_size)
     try:
         with (out / REJECTS).open("wb") as rejects:
@@ -93,6 +99,7 @@ def build(
             n_tokens = 0
             for outcome in outcomes(inputs, pipeline):
                 tally(totals, outcome)
+                survey.see(outcome)
                 _count(counts, outcome)
                 if not outcome.rows:
                     rejects.write(rejected(outcome))
@@ -106,7 +113,9 @@ def build(
         for source in inputs:
             skipped.update(source.skipped)
         files = opened.close()
-        manifest = _manifest(settings, pipeline, inputs, totals, counts, files, out)
+        findings = survey.conclude(totals)
+        concluded(findings)
+        manifest = _manifest(settings, pipeline, inputs, totals, counts, files, out, findings)
         _check(manifest)
         (out / CARD).write_text(card(manifest), encoding="utf-8")
         write_lock(lock_of(pipeline.encoder.model, settings), out)
@@ -178,8 +187,8 @@ def _count(counts: Counts, outcome: Outcome) -> None:
     counts.n_samples_verified += outcome.n_verified
     if not outcome.rows:
         counts.n_rejected += 1
-        errors = {d.code for d in outcome.diagnostics if d.severity == "error"}
-        for code in errors or {d.code for d in outcome.diagnostics if d.severity == "warning"}:
+        by_severity = ({d.code for d in outcome.diagnostics if d.severity == s} for s in ("error", "warning", "info"))
+        for code in next(filter(None, by_severity), set[str]()):
             counts.rejected_by_code[code] = counts.rejected_by_code.get(code, 0) + 1
         return
     counts.n_written += 1
@@ -208,6 +217,7 @@ def _manifest(
     counts: Counts,
     files: Sequence[Path],
     out: Path,
+    findings: Sequence[Diagnostic],
 ) -> dict[str, Any]:
     model = pipeline.encoder.model
     return {
@@ -218,6 +228,7 @@ def _manifest(
         "records": {"read": totals.n_records, "written": counts.n_written, "rejected": counts.n_rejected},
         "rejected_by_code": dict(sorted(counts.rejected_by_code.items())),
         "findings_by_code": dict(sorted(totals.by_code.items())),
+        "set_findings": [_set_finding(found) for found in findings],
         "records_by_format": dict(sorted(totals.by_format.items())),
         "events": {
             "read": totals.n_events,
@@ -262,6 +273,12 @@ def _manifest(
         "settings": asdict(settings),
         "versions": {"python": platform.python_version(), **{name: _version(name) for name in _VERSIONED}},
     }
+
+
+def _set_finding(found: Diagnostic) -> dict[str, Any]:
+    """A finding about the whole set: it has no file, no line and no place."""
+    told = finding_json(found)
+    return {key: told[key] for key in ("code", "name", "severity", "says", "fix", "fingerprint")}
 
 
 def _check(manifest: dict[str, Any]) -> None:

@@ -2,12 +2,14 @@
 
 from collections.abc import Set
 from dataclasses import dataclass
+from itertools import pairwise
 from operator import itemgetter
 from typing import Any, Literal
 
 from qwen_sft.finding import Finding
 from qwen_sft.glance import shared
 from qwen_sft.markup import declares_tools
+from qwen_sft.metadata import remedy
 from qwen_sft.normalize import REASONING_KEYS, call, decode_json, reasoning, text, tools, with_reasoning
 from qwen_sft.sample import Message, Path, Sample, is_list, is_object, value_at
 
@@ -37,7 +39,19 @@ SAID = ("refusal", "audio")
 ITEM_TYPES = frozenset({"function_call", "function_call_output", "custom_tool_call", "reasoning"})
 """Types of Responses API items that have no role: a list with one of them is no list of chat messages."""
 
+THOUGHTS = ("thinking_blocks", "reasoning_details")
+"""Fields with the pieces of a turn's reasoning: LiteLLM's blocks, which are Anthropic's, and OpenRouter's."""
+
+TRAINS = ("loss", "loss_mask", "trainable")
+"""Fields that say of a turn whether it is trained, as `train` does: ms-swift's, verl's and tinker-cookbook's."""
+
+_REASONED = (*REASONING_KEYS, *THOUGHTS)
+_PIECES = {"thinking": "thinking", "reasoning.text": "text", "reasoning.summary": "summary"}
+_SEALED = ("redacted_thinking", "reasoning.encrypted")
 _CALLS = ("tool_calls", "function_call")
+_ENDS = ("finish_reason", "stop_reason", "finishReason", "stopReason")
+"""Where logs of answers say of each why it ended."""
+
 _LIST_KEYS = ("messages", "conversations", "traj")
 
 
@@ -46,11 +60,13 @@ class Dialogue:
     """The list of turns in a record: the place where it stands, and the key under which a turn names its speaker.
 
     Every record has at most one, so formats that ask for different places or speakers never recognise the same record.
+    Where a second list of turns stands beside it, that one is its `twin`, and must say the same.
     """
 
     root: Path
     turns: list[Any]
     speaker: Literal["role", "from"]
+    twin: "Dialogue | None" = None
 
     @property
     def places(self) -> list[Path]:
@@ -64,12 +80,26 @@ class Dialogue:
 
     @property
     def fault(self) -> Finding | None:
-        """The first turn that is no object, which nothing can be read from."""
+        """Why the turns cannot be read: one is no object, or a second list of turns says another thing."""
         for i, given in enumerate(self.turns):
             if not is_object(given):
                 says = f"a turn is {type(given).__name__}, not an object"
                 return Finding((*self.root, i), says, "write {role, content}")
+        if self.twin and _gists(self) != _gists(self.twin):
+            says = f"{self.root[-1]!r} and {self.twin.root[-1]!r} hold different turns"
+            return Finding(self.twin.root, says, "take one of the two out of the record")
         return None
+
+
+def _gists(found: Dialogue) -> list[Any]:
+    """Who says what in a list of turns."""
+    made: list[Any] = []
+    for given in found.turns:
+        one: Message = (message(given) if found.speaker == "role" else spoken(given)) if is_object(given) else {}
+        said: Any = one.get("content")
+        calls = [call.get("function") if is_object(call) else call for call in _calls_of(one)]
+        made.append((one.get("role"), said.strip() if isinstance(said, str) else said, calls))
+    return made
 
 
 @shared
@@ -84,12 +114,13 @@ def dialogue(record: Any) -> Dialogue | None:
     Turns are {role, content} or {from, value}: the first one that is either decides. None if there are no such turns.
     """
     roots: list[Path] = [(key,) for key in _LIST_KEYS if key in record] if is_object(record) else [()]
-    for root in roots:
+    found: Dialogue | None = None
+    for root in reversed(roots):
         turns = value_at(record, root)
         speaker = _speaker(turns) if is_list(turns) else None
         if speaker:
-            return Dialogue(root, turns, speaker)
-    return None
+            found = Dialogue(root, turns, speaker, twin=found)
+    return found
 
 
 @shared
@@ -144,7 +175,8 @@ def message(given: dict[str, Any]) -> Message:
     """One message of a sample, from one message of the API, its older spellings and its reasoning aliases.
 
     A role that is no string stays what it is, and so do calls that are no objects: the schema rule names them. What a
-    model said beside its content (SAID) becomes a part of the content under its own type, for rules to report.
+    model said beside its content (SAID) becomes a part of the content under its own type, for rules to report. Why the
+    message ended is kept where that says that it was cut off.
     """
     content: Any = given.get("content")
     if not isinstance(content, str):
@@ -159,8 +191,8 @@ def message(given: dict[str, Any]) -> Message:
         said = [{"type": key, key: given[key]} for key in SAID if not _is_blank(given.get(key))]
     if said:
         made["content"] = [*_parts(content), *said]
-    if role == "assistant" and not fields.isdisjoint(REASONING_KEYS):
-        made = with_reasoning(made, _reasoning(given))
+    if role == "assistant" and not fields.isdisjoint(_REASONED):
+        made = with_reasoning(made, _reasoning(given) or _thoughts(given))
     made_calls: Any = None if fields.isdisjoint(_CALLS) else calls(given)
     if made_calls:
         made["tool_calls"] = made_calls
@@ -169,10 +201,18 @@ def message(given: dict[str, Any]) -> Message:
             made["tool_call_id"] = given["tool_call_id"]
         if given.get("name") not in (None, ""):
             made["name"] = given["name"]
+        if content in ("", []) and "error" in fields:
+            made["content"] = _failure(given["error"])
     if given.get("train") is not None:
         made["train"] = given["train"]
+    if not fields.isdisjoint(TRAINS):
+        made = _with_training(made, given)
     if given.get("weight") is not None:
         made["weight"] = given["weight"]
+    if role == "assistant" and not fields.isdisjoint(_ENDS):
+        reason: Any = next((given[key] for key in _ENDS if remedy(given.get(key))), None)
+        if reason is not None:
+            made["finish_reason"] = reason
     return made
 
 
@@ -213,6 +253,48 @@ def _reasoning(given: dict[str, Any]) -> Any:
     if found:
         return found
     return next((text(v) for k in ("reasoning_content", "reasoning") if is_list(v := given.get(k)) and v), "")
+
+
+def _thoughts(given: dict[str, Any]) -> Any:
+    """The reasoning in THOUGHTS, its pieces one below the other; "" if there is none that can be read.
+
+    A summary counts only where no piece is the text itself. Neighbours of one `index` are pieces of a stream, and
+    follow each other as they are. What is encrypted, or a signature, says nothing. A list with any other piece stays,
+    for the schema rule to name.
+    """
+    listed: Any = next((given[key] for key in THOUGHTS if given.get(key)), "")
+    if not is_list(listed):
+        return listed
+    told: list[tuple[str, Any, str]] = []
+    for piece in listed:
+        kind: Any = piece.get("type") if is_object(piece) else None
+        said: Any = piece.get(_PIECES[kind]) if isinstance(kind, str) and kind in _PIECES else None
+        if isinstance(said, str):
+            told.append((kind, piece.get("index"), said))
+        elif kind not in _SEALED and (kind not in tuple(_PIECES) or said is not None):
+            return listed
+    told = [one for one in told if one[0] != "reasoning.summary"] or told
+    if not told:
+        return ""
+    made = told[0][2]
+    for (_, before, _), (_, index, said) in pairwise(told):
+        made += said if index is not None and index == before else f"\n{said}"
+    return made
+
+
+def _failure(error: Any) -> Any:
+    """What a tool's message without content says instead: the error's message, or the error, if that is a text."""
+    said: Any = error.get("message") if is_object(error) else error
+    return said if isinstance(said, str) else ""
+
+
+def _with_training(made: Message, given: dict[str, Any]) -> Message:
+    """The message with what TRAINS say: no if one of them, or its `train`, does; what is no yes and no no stays."""
+    said: list[Any] = [given[key] for key in ("train", *TRAINS) if given.get(key) is not None]
+    odd = [value for value in said if not isinstance(value, bool | int | float) or value not in (0, 1)]
+    if said:
+        made["train"] = odd[0] if odd else all(said)
+    return made
 
 
 def spoken(given: dict[str, Any]) -> Message:
@@ -275,7 +357,8 @@ def joined(turn: Message, more: Message) -> Message | None:
 
     A turn is reasoning, then text, then calls, and a piece must not come before what the turn has already: text behind
     a call stays a message of its own. Two texts, or two reasonings, are joined by a newline, as parts of content are.
-    What the trace says about training is of the whole turn: pieces that differ in it stay apart.
+    What the trace says about training is of the whole turn: pieces that differ in it stay apart. A turn with a piece
+    that was cut off is one that was cut off.
     """
     said_calls = [*_calls_of(turn), *_calls_of(more)]
     if turn.get("role") != "assistant" or more.get("role") != "assistant" or not all(map(is_object, said_calls)):
@@ -295,6 +378,9 @@ def joined(turn: Message, more: Message) -> Message | None:
     if said_calls:
         made["tool_calls"] = said_calls
     made.update(_training(turn))
+    for piece in (turn, more):
+        if "finish_reason" in piece:
+            made["finish_reason"] = piece["finish_reason"]
     return made
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from qwen_sft.format import Candidates, Format
 from qwen_sft.glance import ONE_RECORD
-from qwen_sft.record import Record
+from qwen_sft.record import Record, Where
 from qwen_sft.sample import is_list, is_object
 
 MOST_BYTES = 256_000_000
@@ -15,8 +15,8 @@ MOST_BYTES = 256_000_000
 def gathered(records: Iterable[Record], joining: Sequence[Format]) -> Iterator[Record]:
     """The records of one file, those that formats join put together; memory holds one of them.
 
-    A line that cannot be parsed, or is no list and no object, comes out at once: the lines around it are joined all the
-    same.
+    A line that cannot be parsed, is no list and no object, or has nothing in common with the lines around it, comes out
+    at once: those are joined all the same. One that cannot be parsed is a hole in their record (`Record.holes`).
 
     Args:
         joining: the formats that have `joins`.
@@ -26,8 +26,12 @@ def gathered(records: Iterable[Record], joining: Sequence[Format]) -> Iterator[R
     values: list[Any] = []
     size = 0
     format: Format | None = None
+    holes: list[Where] = []
+    unread: list[Where] = []  # lines behind the last one of the group that could not be parsed: holes, if it goes on
     for record in records:
         if record.fault is not None or not (is_object(record.data) or is_list(record.data)):
+            if record.fault is not None:
+                unread.append(record.where)
             yield record
             continue
         same_file = bool(group) and group[0].where.file == record.where.file  # an archive's files are several
@@ -36,20 +40,27 @@ def gathered(records: Iterable[Record], joining: Sequence[Format]) -> Iterator[R
                 group.append(record)
                 values.append(record.data)
                 size += len(record.raw)
+                if unread:
+                    holes, unread = [*holes, *unread], []
                 continue
-            yield _whole(group, f"its lines come to more than {MOST_BYTES:,} bytes; what follows is read apart")
+            yield _whole(group, holes, f"its lines come to more than {MOST_BYTES:,} bytes; what follows is read apart")
             group, values, size = [record], [record.data], len(record.raw)
+            holes, unread = [], []
+            continue
+        begun = _beginning(candidates.of(record.data), record.data)
+        if begun is None and same_file and _is_foreign(values, record.data):
+            yield record
             continue
         if group:
-            yield _whole(group)
-        format = _beginning(candidates.of(record.data), record.data)
+            yield _whole(group, holes)
+        format, holes, unread = begun, [], []
         if format is None:
             group, values, size = [], [], 0
             yield record
         else:
             group, values, size = [record], [record.data], len(record.raw)
     if group:
-        yield _whole(group)
+        yield _whole(group, holes)
 
 
 def _beginning(joining: Sequence[Format], value: Any) -> Format | None:
@@ -59,10 +70,20 @@ def _beginning(joining: Sequence[Format], value: Any) -> Format | None:
     return found[0] if len(found) == 1 else None
 
 
-def _whole(group: Sequence[Record], fault: str | None = None) -> Record:
+def _is_foreign(values: Sequence[Any], line: Any) -> bool:
+    """True if a line that does not go on with some lines has no field of the first or the last of them.
+
+    Such a line says nothing about where they end: a program that wrote into the same file, a line of another log.
+    """
+    ends = (values[0], values[-1])
+    return all(is_object(one) and (is_list(line) or one.keys().isdisjoint(line)) for one in ends)
+
+
+def _whole(group: Sequence[Record], holes: Sequence[Where], fault: str | None = None) -> Record:
     if len(group) == 1:
         return group[0]
     raw = b"[" + b",".join(record.raw for record in group) + b"]"
     parts = tuple(record.where for record in group)
     data: Any = [record.data for record in group]
-    return Record(group[0].where, None if fault else data, raw, fault, parts, structs=group[0].structs)
+    first = group[0]
+    return Record(first.where, None if fault else data, raw, fault, parts, structs=first.structs, holes=tuple(holes))

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
-from qwen_sft.sample import Message, Tool, is_list, is_object
+from qwen_sft.sample import Message, Sample, Tool, is_list, is_object
 
 _KINDS: tuple[tuple[type[Any], str], ...] = (
     (bool, "boolean"),  # before int, which it is in Python
@@ -30,6 +30,17 @@ def inferred_tools(messages: Iterable[Message]) -> list[Tool]:
             if is_object(function) and isinstance(function.get("name"), str) and is_object(function.get("arguments")):
                 calls.setdefault(function["name"], []).append(function["arguments"])
     return [{"type": "function", "function": {"name": n, "parameters": _object(given)}} for n, given in calls.items()]
+
+
+def tool_names(sample: Sample) -> set[str]:
+    """The names of the tools that a sample declares."""
+    names: set[str] = set()
+    declared: Any = sample.get("tools")
+    for tool in declared if is_list(declared) else []:
+        function: Any = tool.get("function") if is_object(tool) else None
+        if is_object(function) and isinstance(function.get("name"), str):
+            names.add(function["name"])
+    return names
 
 
 def _object(values: list[dict[str, Any]]) -> dict[str, Any]:

@@ -5,7 +5,8 @@ from typing import Any
 
 from qwen_sft.dialect import Dialect, dialects
 from qwen_sft.format import Conversation
-from qwen_sft.sample import Message, Path, Sample, Tool, ToolCall, is_list, is_object
+from qwen_sft.infer import tool_names
+from qwen_sft.sample import Message, Path, Tool, ToolCall
 
 
 def lifted(conversation: Conversation) -> Conversation:
@@ -17,7 +18,7 @@ def lifted(conversation: Conversation) -> Conversation:
     """
     sample = conversation.sample
     given = sample.get("messages", [])
-    declared = _names(sample)
+    declared = tool_names(sample)
     if not declared or any("tool_calls" in message for message in given):
         return conversation
     messages: list[Message] = []
@@ -41,16 +42,6 @@ def lifted(conversation: Conversation) -> Conversation:
     if not any("tool_calls" in message for message in messages):
         return conversation
     return Conversation({**sample, "messages": messages}, origins, rebuilt=True)
-
-
-def _names(sample: Sample) -> set[str]:
-    names: set[str] = set()
-    declared: Any = sample.get("tools")
-    for tool in declared if is_list(declared) else []:
-        function: Any = tool.get("function") if is_object(tool) else None
-        if is_object(function) and isinstance(function.get("name"), str):
-            names.add(function["name"])
-    return names
 
 
 def _calls(message: Message, tools: Sequence[Tool], declared: set[str]) -> tuple[Dialect, str, list[ToolCall]] | None:

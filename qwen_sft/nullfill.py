@@ -21,6 +21,9 @@ Structs = frozenset[tuple[str, frozenset[str]]]
 METADATA_KEY = "n_nulls_removed"
 """Where a sample's metadata says how many nulls were taken out of its calls and tools."""
 
+DOUBT_KEY = "n_nulls_in_doubt"
+"""Where it says how many are left in its calls of which nothing tells who wrote them; in a copy, nothing else does."""
+
 _OPAQUE = frozenset({"arguments", "args", "input", "parameters", "input_schema", "inputSchema", "kwargs", "schema"})
 _SAYING = frozenset({"content", "value", "text"})
 """Keys whose null is told from nothing: an assistant turn without text, say."""
@@ -50,9 +53,10 @@ def without_fillers(value: Any, structs: Structs, name: str = "") -> Any:
 def repaired(sample: Sample, structs: Structs) -> Sample:
     """A sample without the nulls in its tools and in the arguments of its calls that are proven to be filled in.
 
-    Its metadata says how many there were. The given sample stays as it is, and is returned where there were none.
+    Its metadata says how many there were, and how many others are left in the calls. The given sample stays as it is,
+    and is returned where there were none.
     """
-    count = [0]
+    count = [0, 0]  # what METADATA_KEY and DOUBT_KEY tell
     made = dict(sample)
     tools: Any = sample.get("tools")
     if is_list(tools):
@@ -61,9 +65,10 @@ def repaired(sample: Sample, structs: Structs) -> Sample:
     messages: Any = sample.get("messages")
     if is_list(messages):
         made["messages"] = [_message(message, schemas, structs, count) for message in messages]
-    if not count[0]:
+    if not any(count):
         return sample
-    made["metadata"] = {**sample.get("metadata", {}), METADATA_KEY: count[0]}
+    told = zip((METADATA_KEY, DOUBT_KEY), count, strict=True)
+    made["metadata"] = {**sample.get("metadata", {}), **{key: n for key, n in told if n}}
     return made  # pyright: ignore[reportReturnType]  # the keys are those of the sample
 
 
@@ -112,8 +117,11 @@ def _without(value: Any, nulls: set[Path], structs: Structs, count: list[int], a
         return [_without(item, nulls, structs, count, (*at, i)) for i, item in enumerate(value)]
     if not is_object(value):
         return value
-    gone = {key for key in value if (*at, key) in nulls} if _is_struct(value, at, structs) else set[str]()
-    count[0] += len(gone)
+    gone: set[str] = set()
+    if None in value.values() and _is_struct(value, at, structs):
+        gone = {key for key in value if (*at, key) in nulls}
+        count[0] += len(gone)
+        count[1] += sum(inner is None for inner in value.values()) - len(gone)
     return {k: _without(inner, nulls, structs, count, (*at, k)) for k, inner in value.items() if k not in gone}
 
 

@@ -15,6 +15,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from qwen_sft.adjust import MERGED_USER, adjuster, carried
+from qwen_sft.census import LEAST_NAME, Census, Facts, facts_of
 from qwen_sft.dedup import marked
 from qwen_sft.errors import UsageError
 from qwen_sft.excerpt import excerpt
@@ -23,10 +24,13 @@ from qwen_sft.format import Candidates, Conversation, Event, Reading, formats, r
 from qwen_sft.gather import gathered
 from qwen_sft.glance import ONE_RECORD
 from qwen_sft.ingest import Input, records
+from qwen_sft.inline import ignored
+from qwen_sft.media import attached
 from qwen_sft.nullfill import repaired, without_fillers
-from qwen_sft.record import Record
-from qwen_sft.reporter import Totals
-from qwen_sft.rule import Encoded, Rule, Source, Stage, rules
+from qwen_sft.pathglob import is_matched
+from qwen_sft.record import Record, Where
+from qwen_sft.reporter import Totals, in_checkout
+from qwen_sft.rule import Encoded, Rule, Source, Stage, is_named, rules
 from qwen_sft.sample import Path, json_path
 from qwen_sft.settings import Settings
 from qwen_sft.transcript import Transcript
@@ -39,6 +43,7 @@ ALWAYS = ("SRC", "SCH")
 """Letters of the rules that say what could not be checked: no setting switches them off."""
 
 _SCHEMA_RULES = "SCH"
+_SECRET_RULES = "SEC"  # what they find must stand in no report
 _VERIFIED_SHARE = 20  # one record in so many is shown to the oracle, and the first ones of each file
 _VERIFIED_FIRST = 8
 _BATCH_RECORDS = 512
@@ -53,12 +58,17 @@ class Outcome:
         format: the name of the format that read it; None where none did.
         reading: what that format made of it.
         conversations: its samples as they were rendered; as they were read where nothing was rendered.
+        numbers: for each of them which of the record's conversations it was, before settings left some out.
         rows: its training rows; empty without a model, and for a rejected record.
         aside: events that were merged or dropped, by the format or on the way.
         events: the places of the record's events; empty where nothing could be read.
         n_verified: how many of its samples the oracle has seen.
         encoded: what the encoder made of each sample; None where it was not asked.
         left_out: whether settings, or a later record, leave some of its events out.
+        ignores: the rules that the record asks not to be held to, as it names them.
+        silenced: the findings that are left out for that.
+        facts: what a census asks of each of its samples; empty where no rule looks at the whole set.
+        n_without_tools: how many of its samples make calls whose arguments no declared tool can be held to.
     """
 
     record: Record
@@ -66,12 +76,17 @@ class Outcome:
     format: str | None = None
     reading: Reading | None = None
     conversations: list[Conversation] = field(default_factory=list[Conversation])
+    numbers: list[int] = field(default_factory=list[int])
     rows: list[Row] = field(default_factory=list[Row])
     aside: list[Event] = field(default_factory=list[Event])
     events: list[Path] = field(default_factory=list[Path])
     n_verified: int = 0
     encoded: list[Encoded] | None = None
     left_out: bool = False
+    ignores: tuple[str, ...] = ()
+    silenced: list[Diagnostic] = field(default_factory=list[Diagnostic])
+    facts: list[Facts] = field(default_factory=list[Facts])
+    n_without_tools: int = 0
 
     @property
     def n_events(self) -> int:
@@ -108,11 +123,35 @@ class Pipeline:
         self.formats = formats()
         self._candidates = Candidates(self.formats.values())
         self.rules = _selected(settings)
+        self._of_files: dict[str, dict[Stage, list[Rule]]] = {}
+        self._of_overrides: dict[tuple[bool, ...], dict[Stage, list[Rule]]] = {}
+        for number in range(len(settings.overrides)):  # a rule that does not exist must stop us before the first record
+            self._overridden(tuple(k == number for k in range(len(settings.overrides))))
         if settings.format is not None and settings.format not in self.formats:
             raise UsageError(f"no format {settings.format!r}; formats are {', '.join(self.formats)}")
         self.adjust = adjuster(settings)
         if settings.model is not None:
             self.encoder  # noqa: B018  # loads it now: a missing model must stop us before the first record does
+
+    def rules_of(self, file: str) -> dict[Stage, list[Rule]]:
+        """The rules that run on a file, by stage: those of the settings, but where overrides are about it."""
+        if not self.settings.overrides:
+            return self.rules
+        if file not in self._of_files:
+            name = in_checkout(file)
+            self._of_files[file] = self._overridden(
+                tuple(is_matched(name, one.paths) for one in self.settings.overrides)
+            )
+        return self._of_files[file]
+
+    def _overridden(self, holds: tuple[bool, ...]) -> dict[Stage, list[Rule]]:
+        if holds not in self._of_overrides:
+            settings = self.settings
+            these = [one for one, is_here in zip(settings.overrides, holds, strict=True) if is_here]
+            select = next((one.select for one in reversed(these) if one.select), settings.select)
+            ignore = (*settings.ignore, *(code for one in these for code in one.ignore))
+            self._of_overrides[holds] = _selected(replace(settings, select=select, ignore=ignore))
+        return self._of_overrides[holds]
 
     def __reduce__(self) -> tuple[type["Pipeline"], tuple[Settings]]:
         return Pipeline, (self.settings,)
@@ -138,17 +177,19 @@ class Pipeline:
     # -- record to sample ---------------------------------------------------------------------------------------------
 
     def _read(self, record: Record) -> Outcome:
-        outcome = Outcome(record)
+        outcome = Outcome(record, ignores=ignored(record) if self.settings.inline_ignore else ())
         source = Source(record, self.settings)
         if record.fault is None:
             source = self._adjusted(self._recognise(record, outcome), outcome)
-        for rule in self.rules["record"]:
+        for rule in self.rules_of(record.where.file)["record"]:
             for finding in rule.check(source):
                 outcome.diagnostics.append(_stamp(rule, finding, outcome, path=finding.path))
+        _silence(outcome)
         if any(d.severity is Severity.ERROR for d in outcome.diagnostics):
             outcome.conversations = []
         for conversation in outcome.conversations:
             self._check_sample(conversation, outcome)
+        _silence(outcome)
         return outcome
 
     def _recognise(self, record: Record, outcome: Outcome) -> Source:
@@ -165,6 +206,7 @@ class Pipeline:
         if record.structs:
             read = [replace(one, sample=repaired(one.sample, record.structs)) for one in reading.conversations]
             reading = replace(reading, conversations=read)
+        reading = replace(reading, conversations=[attached(data, one) for one in reading.conversations])
         outcome.format = format.name
         outcome.reading = reading
         outcome.aside = list(reading.aside)
@@ -176,13 +218,28 @@ class Pipeline:
         """The records of one input: pieces of one put together, those marked that a later one repeats."""
         joining = [one for one in self.formats.values() if one.joins and self.settings.format in (None, one.name)]
         found = gathered(lines, joining)
-        return marked(found, self.conversations) if self.settings.dedup_prefixes else found
+        return marked(found, self.conversations, self.staying) if self.settings.dedup_prefixes else found
 
     def conversations(self, record: Record) -> list[Conversation]:
         """What a record holds, before any check; nothing where no format, or more than one, reads it."""
         found = Outcome(record)
         self._recognise(record, found)
         return found.reading.conversations if found.reading else []
+
+    @cached_property
+    def _judge(self) -> "Pipeline":
+        """This pipeline; one with all rules where only those that read are selected, as a later step will have them."""
+        reads_only = bool(self.settings.select) and set(self.settings.select) <= set(ALWAYS)
+        return Pipeline(replace(self.settings, select=())) if reads_only else self
+
+    def staying(self, record: Record) -> frozenset[int]:
+        """The conversations of a record, by number, that come into a training set; none if the record is rejected."""
+        (outcome,) = self._judge.process([record])
+        if outcome.rejected:
+            return frozenset()
+        if outcome.encoded is None:
+            return frozenset(outcome.numbers)
+        return frozenset(n for n, one in zip(outcome.numbers, outcome.encoded, strict=True) if one.rows)
 
     def _adjusted(self, source: Source, outcome: Outcome) -> Source:
         """Makes the changes that settings ask for, and tells of the conversations that they leave out."""
@@ -201,6 +258,7 @@ class Pipeline:
                 done = self.adjust(carried(read, marks.carried.get(index, {})))
                 if done.conversation is not None:
                     outcome.conversations.append(done.conversation)
+                    outcome.numbers.append(index)
                     merged = set(read.origins).difference(done.conversation.origins)
                     gone = [Event(place, "merged", MERGED_USER) for place in merged]
                 else:
@@ -215,11 +273,14 @@ class Pipeline:
 
     def _check_sample(self, conversation: Conversation, outcome: Outcome) -> None:
         transcript = Transcript(conversation.sample, self.settings, outcome.record.structs)
-        for rule in self.rules["sample"]:
+        for rule in self.rules_of(outcome.record.where.file)["sample"]:
             found = [self._place(rule, f, conversation, outcome) for f in rule.check(transcript)]
             outcome.diagnostics += found
             if found and rule.code.startswith(_SCHEMA_RULES):
                 return
+        if self.rules["set"]:
+            outcome.facts.append(facts_of(transcript))
+        outcome.n_without_tools += not transcript.tools and bool(transcript.exchanges)
 
     def _place(self, rule: Rule, finding: Finding, conversation: Conversation, outcome: Outcome) -> Diagnostic:
         """The diagnostic of a finding in a sample, at the place in the record that it came from."""
@@ -257,9 +318,10 @@ class Pipeline:
         for outcome in clean:
             made = [next(encoded) for _ in outcome.conversations]
             outcome.encoded = made
+            token_rules = self.rules_of(outcome.record.where.file)["tokens"]
             for index, one in enumerate(made):
                 with _named_in_crash(outcome.record):
-                    for rule in self.rules["tokens"]:
+                    for rule in token_rules:
                         found = rule.check(one)
                         outcome.diagnostics += [self._place(rule, f, one.conversation, outcome) for f in found]
                     name = one.conversation.sample.get("id", "")
@@ -267,6 +329,7 @@ class Pipeline:
                 outcome.aside += one.dropped
                 outcome.n_verified += one.verified
             outcome.conversations = [one.conversation for one in made]
+            _silence(outcome)
             if outcome.rejected:
                 outcome.rows = []
 
@@ -294,28 +357,40 @@ def _selected(settings: Settings) -> dict[Stage, list[Rule]]:
     """The rules that run, by stage; `select` and `ignore` take codes, letters of codes, or names."""
     shelf = rules()
 
-    def named(rule: Rule, selectors: Sequence[str]) -> bool:
-        return any(rule.code.startswith(s.upper()) or rule.name == s for s in selectors)
-
     for selector in (*settings.select, *settings.ignore):
-        hit = [rule for rule in shelf.values() if named(rule, [selector])]
+        hit = [rule for rule in shelf.values() if rule.is_named([selector])]
         if not hit or not selector:
             raise UsageError(f"no rule {selector!r}; see: qwen-sft rule")
         if selector in settings.ignore and all(rule.code.startswith(ALWAYS) for rule in hit):
             raise UsageError(f"{selector!r} cannot be ignored: what it names was not checked at all")
-    chosen: dict[Stage, list[Rule]] = {"record": [], "sample": [], "tokens": []}
+    movable = [LEAST_NAME, *(rule.code for rule in shelf.values() if rule.stage == "set")]
+    for key in settings.thresholds:
+        if key not in movable:
+            raise UsageError(f"thresholds set {key!r}; they can be set for {', '.join(movable)}")
+    chosen: dict[Stage, list[Rule]] = {"record": [], "sample": [], "tokens": [], "set": []}
     for rule in shelf.values():
-        wanted = (not settings.select or named(rule, settings.select)) and not named(rule, settings.ignore)
+        wanted = (not settings.select or rule.is_named(settings.select)) and not rule.is_named(settings.ignore)
         if wanted or rule.code.startswith(ALWAYS):
             chosen[rule.stage].append(rule)
     chosen["sample"].sort(key=lambda rule: not rule.code.startswith(_SCHEMA_RULES))
     return chosen
 
 
+def _silence(outcome: Outcome) -> None:
+    """Takes out the findings that the record asks not to be held to, and keeps them aside, to be counted."""
+    if not outcome.ignores:
+        return
+    kept: list[Diagnostic] = []
+    for one in outcome.diagnostics:
+        silent = not one.code.startswith(ALWAYS) and is_named(one.code, one.name, outcome.ignores)
+        (outcome.silenced if silent else kept).append(one)
+    outcome.diagnostics = kept
+
+
 def _stamp(rule: Rule, finding: Finding, outcome: Outcome, *, path: Path, sample_id: str | None = None) -> Diagnostic:
     record = outcome.record
     where = record.where
-    shown = excerpt(record, path, finding.says)
+    shown = None if rule.code.startswith(_SECRET_RULES) else excerpt(record, path, finding.says)
     if record.parts and path and isinstance(path[0], int):  # it was put together from lines: name the line
         where, path = record.parts[path[0]], path[1:]
     digest = hashlib.blake2b(f"{rule.code}{json_path(path)}".encode(), digest_size=8)
@@ -367,6 +442,46 @@ def outcomes(
         yield from process(batch)
 
 
+THE_SET = Where("<set>", 1)
+"""The place of a finding about the whole set: it has no file and no line, and reports need one."""
+
+
+class Survey:
+    """What the rules about the whole set say of it, when all of its outcomes were seen.
+
+    Rejected records are no part of the set.
+    """
+
+    def __init__(self, pipeline: Pipeline) -> None:
+        self._rules = pipeline.rules["set"]
+        self.census = Census(pipeline.settings.thresholds)
+
+    def see(self, outcome: Outcome) -> None:
+        """Adds the samples of a record."""
+        if outcome.facts and not outcome.rejected:
+            for facts in outcome.facts:
+                self.census.see(facts, outcome.record.where)
+
+    def conclude(self, totals: Totals) -> list[Diagnostic]:
+        """The findings about the set, which the totals count from now on."""
+        found: list[Diagnostic] = []
+        for rule in self._rules if self.census.n_samples else ():
+            for finding in rule.check(self.census):
+                digest = hashlib.blake2b(rule.code.encode(), digest_size=8).hexdigest()
+                severity = finding.severity or rule.severity
+                says = (finding.says, finding.fix)
+                found.append(Diagnostic(rule.code, rule.name, severity, THE_SET, (), (), *says, digest))
+        for diagnostic in found:
+            _add(totals, diagnostic)
+        return found
+
+
+def _add(totals: Totals, diagnostic: Diagnostic) -> None:
+    totals.by_code[diagnostic.code] = totals.by_code.get(diagnostic.code, 0) + 1
+    severity = diagnostic.severity.value
+    totals.by_severity[severity] = totals.by_severity.get(severity, 0) + 1
+
+
 def tally(totals: Totals, outcome: Outcome) -> None:
     """Counts one outcome."""
     totals.n_records += 1
@@ -384,7 +499,7 @@ def tally(totals: Totals, outcome: Outcome) -> None:
     for event in outcome.aside:
         if event.fate == "dropped":
             totals.dropped_reasons[event.reason] = totals.dropped_reasons.get(event.reason, 0) + 1
+    for diagnostic in outcome.silenced:
+        totals.silenced_by_code[diagnostic.code] = totals.silenced_by_code.get(diagnostic.code, 0) + 1
     for diagnostic in outcome.diagnostics:
-        totals.by_code[diagnostic.code] = totals.by_code.get(diagnostic.code, 0) + 1
-        severity = diagnostic.severity.value
-        totals.by_severity[severity] = totals.by_severity.get(severity, 0) + 1
+        _add(totals, diagnostic)

@@ -26,11 +26,14 @@ class Marks:
 
     Attributes:
         repeated: those that a later record repeats, and its place.
-        carried: reasoning that an earlier record has for a turn, by the number of its message.
+        carried: what earlier records know of a turn, by the number of its message: fields of the message to set, or to
+            take out where the value is None.
     """
 
     repeated: Mapping[int, Where] = field(default_factory=dict[int, Where])
-    carried: Mapping[int, Mapping[int, str]] = field(default_factory=dict[int, Mapping[int, str]])
+    carried: Mapping[int, Mapping[int, Mapping[str, Any]]] = field(
+        default_factory=dict[int, Mapping[int, Mapping[str, Any]]]
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +47,7 @@ class Record:
         fault: why it could not be parsed, with the column; None where it could.
         parts: where it was put together from several lines (a session log, a stream), the place of each: `data` is the
             list of their values, `raw` that list as JSON.
+        holes: the places of lines between its parts that could not be parsed: what they held is missing from it.
         cut: True if `raw` is only the beginning of a record that was too long to hold.
         structs: for a row of Parquet or Arrow, each struct type of its file: the name of the field that holds it, and
             those of its own fields. An object with exactly these keys may have nulls that no one wrote, where other
@@ -59,3 +63,4 @@ class Record:
     cut: bool = False
     structs: frozenset[tuple[str, frozenset[str]]] = field(default=frozenset(), repr=False)
     marks: Marks = field(default_factory=Marks, repr=False)
+    holes: tuple[Where, ...] = ()

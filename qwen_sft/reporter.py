@@ -21,6 +21,13 @@ class Totals:
     """The counts of a run, as every reporter and the manifest tell them.
 
     `n_records` = `n_clean` + `n_rejected`: a record is rejected if any of its findings is an error.
+
+    Attributes:
+        silenced_by_code: findings that records ask not to be held to; they are nowhere else.
+        known_by_code: those findings of `by_code` that the baseline holds; they are not reported.
+        n_fixed: findings of the baseline that were looked for and are no more.
+        not_checked: samples that some checks could not run on, by what was missing (see NOT_CHECKED).
+        failures: why a run fails beside its findings, a sentence each.
     """
 
     n_files: int = 0
@@ -36,6 +43,18 @@ class Totals:
     by_severity: dict[str, int] = field(default_factory=dict[str, int])
     by_format: dict[str, int] = field(default_factory=dict[str, int])
     dropped_reasons: dict[str, int] = field(default_factory=dict[str, int])
+    silenced_by_code: dict[str, int] = field(default_factory=dict[str, int])
+    known_by_code: dict[str, int] = field(default_factory=dict[str, int])
+    n_fixed: int = 0
+    not_checked: dict[str, int] = field(default_factory=dict[str, int])
+    failures: list[str] = field(default_factory=list[str])
+
+
+NOT_CHECKED = {
+    "no_model": "template, tokens and mask of {n} (no --model)",
+    "no_tools": "arguments of the calls of {n} (no tools declared)",
+}
+"""What could not be checked, by the reason, for people."""
 
 
 class Count(NamedTuple):
@@ -89,10 +108,37 @@ def summary(totals: Totals, *, colour: bool = False) -> str:
         lines += [
             f"    dropped {n:,}: {inert(one_line(reason))}" for reason, n in sorted(totals.dropped_reasons.items())
         ]
-    if totals.by_code:
-        counts = ", ".join(f"{code} {n:,}" for code, n in sorted(totals.by_code.items(), key=lambda item: -item[1]))
+    lines += gated(totals)
+    new = {code: n - totals.known_by_code.get(code, 0) for code, n in totals.by_code.items()}
+    if any(new.values()):
+        counts = ", ".join(f"{code} {n:,}" for code, n in sorted(new.items(), key=lambda item: -item[1]) if n)
         lines.append(f"findings: {counts}")
+    lines += failed(totals)
     return "\n".join(lines) + "\n"
+
+
+def gated(totals: Totals) -> list[str]:
+    """What the gate has to say, in lines for people: what is known, silenced, and unchecked."""
+    lines: list[str] = []
+    if totals.known_by_code or totals.n_fixed:
+        n = sum(totals.known_by_code.values())
+        lines.append(f"in the baseline: {n:,} {'finding' if n == 1 else 'findings'}, {totals.n_fixed:,} fixed")
+    if totals.silenced_by_code:
+        counts = ", ".join(f"{code} {n:,}" for code, n in sorted(totals.silenced_by_code.items()))
+        lines.append(f"silenced by records: {counts}")
+    unchecked = [
+        NOT_CHECKED[reason].format(n=f"{n:,} {'sample' if n == 1 else 'samples'}")
+        for reason, n in totals.not_checked.items()
+        if n
+    ]
+    if unchecked:
+        lines.append(f"not checked: {'; '.join(unchecked)}")
+    return lines
+
+
+def failed(totals: Totals) -> list[str]:
+    """Why a run fails beside its findings, in lines for people."""
+    return [f"fails: {inert(one_line(why))}" for why in totals.failures]
 
 
 def finding_json(found: Diagnostic) -> dict[str, Any]:
@@ -138,7 +184,7 @@ def numbered(findings: Iterable[Diagnostic]) -> Iterator[tuple[Diagnostic, str]]
 
 def in_checkout(file: str) -> str:
     """A file's name as CI systems look it up: from the working directory, with slashes, without a leading `./`."""
-    if "://" in file or file == "<stdin>":
+    if "://" in file or file in ("<stdin>", "<set>"):
         return file
     path = os.path.normpath(file)
     if Path(path).is_absolute() and Path(path).is_relative_to(here := Path.cwd()):

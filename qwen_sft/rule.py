@@ -1,6 +1,7 @@
 """What a rule is: a code, a check and a page, all in one file on the shelf `rules/`.
 
-The check sees one of three subjects, by the stage that it is for, and yields a Finding for each fault. It must answer
+The check sees one of four subjects, by the stage that it is for, and yields a Finding for each fault: a Source, a
+Transcript, an Encoded, or, when all samples were seen, a Census. It must answer
 for every subject of its type, and never raise.
 """
 
@@ -23,7 +24,7 @@ from qwen_sft.transcript import Transcript
 if TYPE_CHECKING:  # numpy takes 0.1 s, and `validate` without a model never needs it
     from qwen_sft.tokens import Tokens
 
-Stage = Literal["record", "sample", "tokens"]
+Stage = Literal["record", "sample", "tokens", "set"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +129,11 @@ class Page:
     good: list[Example]
 
 
+def is_named(code: str, name: str, selectors: Iterable[str]) -> bool:
+    """True if one of some selectors is a rule's code, the beginning of that, or its name."""
+    return any(code.startswith(one.upper()) or name == one for one in selectors)
+
+
 @dataclass(frozen=True, slots=True)
 class Rule:
     """One check.
@@ -151,6 +157,10 @@ class Rule:
     check: Callable[[Any], Iterable[Finding]]
     doc: str = field(repr=False)
     heuristic: bool = False
+
+    def is_named(self, selectors: Iterable[str]) -> bool:
+        """True if one of some selectors is its code, the beginning of that, or its name."""
+        return is_named(self.code, self.name, selectors)
 
     @property
     def page(self) -> Page:

@@ -31,7 +31,8 @@ class ToolCall(TypedDict):
 class Message(TypedDict, total=False):
     """One turn. `content` is text (an empty string for none), or a list of parts where one of them is not text.
 
-    `train` and `weight` are what the trace says about training the turn; no template prints them.
+    `train` and `weight` are what the trace says about training the turn, `finish_reason` is why the turn was cut off,
+    where it was (see `qwen_sft.metadata.TRUNCATED`); no template prints them.
     """
 
     role: str
@@ -42,6 +43,7 @@ class Message(TypedDict, total=False):
     name: str
     train: bool
     weight: float
+    finish_reason: str
 
 
 class ToolFunction(TypedDict, total=False):

@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from qwen_sft.errors import UsageError
+from qwen_sft.limits import limit
+from qwen_sft.pathglob import is_matched
 from qwen_sft.quote import quoted
 from qwen_sft.sample import MOST_NESTED, is_list, is_object, is_too_deep, value_at
 from qwen_sft.selection import selection
@@ -46,6 +48,30 @@ _CHOICES: dict[str, tuple[str, ...]] = {
 
 
 @dataclass(frozen=True, slots=True)
+class Override:
+    """What is different for some files. In a settings file it is a table `[[overrides]]`.
+
+    Attributes:
+        paths: patterns of the files that it is about (see `qwen_sft.pathglob`).
+        select: the rules to run on them, in place of those of the settings; empty for these.
+        ignore: rules not to run on them either.
+        fail_on: the lowest severity that fails there; None for that of the settings.
+    """
+
+    paths: tuple[str, ...]
+    select: tuple[str, ...] = ()
+    ignore: tuple[str, ...] = ()
+    fail_on: FailOn | None = None
+
+    def __post_init__(self) -> None:
+        if not self.paths:
+            raise UsageError("an override names no paths; write for example paths = ['tests/**']")
+        is_matched("", self.paths)
+        if self.fail_on is not None and self.fail_on not in _CHOICES["fail_on"]:
+            raise UsageError(f"fail-on of an override is {self.fail_on!r}; it can be {', '.join(_CHOICES['fail_on'])}")
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """What a run is told. In a settings file the keys are spelled with dashes: `fail-on = "warning"`.
 
@@ -55,17 +81,26 @@ class Settings:
         fail_on: the lowest severity that makes the exit code 1.
         select: rule codes or their letters to run, such as "TOL" or "TOL003"; empty for all.
         ignore: rule codes or their letters not to run.
+        overrides: what is different for some files; where several are about one, their `ignore` add up, and of the
+            rest the last one counts.
+        inline_ignore: whether records may say which rules they are not held to (see `qwen_sft.inline`).
+        limit: how many records may have findings of some rules (see `qwen_sft.limits`): these fail a run if there are
+            more, and only then.
+        baseline: file of the findings that are known, which do not fail a run; None for no such file.
+        thresholds: numbers from which rules about the whole set speak, by their codes; `samples`: how many samples a
+            share must be of.
         where: a condition on a sample's metadata (see `qwen_sft.where`); None to keep all.
         skip_failed: whether runs that the trace says have failed are left out.
         dedup_prefixes: whether conversations that a later record of the file repeats are left out.
-        tools: file with the tools of samples that declare none; None for no such file.
+        tools: file with the tools of samples that declare none, or not all that they call; None for no such file.
         infer_tools: whether tools that no one declares are derived from the calls.
         lift_calls: whether calls that stand as text become real ones, where the sample declares their tools and makes
             no real call (see `qwen_sft.lift`).
         merge_user: whether a user's consecutive turns become one.
         regenerate_ids: whether calls get ids of their own, unique in the sample.
+        redact: whether secrets and personal data are replaced (see `qwen_sft.redact`).
         media: what to do with images, audio, video and files: reject the sample, put a word such as `[image]` in their
-            place, or leave them out.
+            place, or leave them out. One that a trained turn would have to say is never replaced but by its own words.
         trailing_calls: what to do with a last assistant turn whose calls have no results.
         max_length: most tokens in a row; None for no limit.
         on_too_long: what to do with a longer row.
@@ -95,6 +130,11 @@ class Settings:
     fail_on: FailOn = "error"
     select: tuple[str, ...] = ()
     ignore: tuple[str, ...] = ()
+    overrides: tuple[Override, ...] = ()
+    inline_ignore: bool = True
+    limit: tuple[str, ...] = ()
+    baseline: str | None = None
+    thresholds: Mapping[str, float] = field(default_factory=dict[str, float], hash=False)
     where: str | None = None
     skip_failed: bool = False
     dedup_prefixes: bool = False
@@ -103,6 +143,7 @@ class Settings:
     lift_calls: LiftCalls = "auto"
     merge_user: bool = False
     regenerate_ids: bool = False
+    redact: bool = False
     media: Media = "error"
     trailing_calls: TrailingCalls = "error"
     max_length: int | None = None
@@ -131,6 +172,13 @@ class Settings:
             raise UsageError(f"shard-size is {self.shard_size}; it counts bytes and must be 1 or more")
         if self.model == "":
             raise UsageError("model is ''; name a family, a folder or a hub id, see: qwen-sft models")
+        if self.baseline == "":
+            raise UsageError("baseline is ''; name its file, and write it with --write-baseline")
+        for text in self.limit:
+            limit(text)
+        for key, number in self.thresholds.items():
+            if not _is_threshold(number):
+                raise UsageError(f"thresholds set {key!r} to {quoted(number)}; it takes a number of 0 or more")
         selection(self.train, trains_stops=self.train_eot != "none")
         for key, value in self.chat_template_kwargs.items():
             _check_option(key, value)
@@ -142,6 +190,10 @@ class Settings:
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _BOOLEAN_OPTIONS = ("enable_thinking", "preserve_thinking")  # a template takes the string "false" for true
+
+
+def _is_threshold(number: Any) -> bool:
+    return isinstance(number, int | float) and not isinstance(number, bool) and math.isfinite(number) and number >= 0
 
 
 def _check_option(key: Any, value: Any) -> None:
@@ -226,33 +278,74 @@ def _from_file(folder: Path, file: Path | None) -> dict[str, Any]:
                 continue
         if not is_object(table):
             raise UsageError(f"{path} has no table [tool.qwen-sft]; it holds the settings, such as fail-on = 'warning'")
-        return {_known(key, path): _typed(_known(key, path), value, path) for key, value in table.items()}
+        return checked(table, path)
     return {}
 
 
-def _known(key: str, path: Path) -> str:
-    names = {_dashed(f.name): f.name for f in fields(Settings)}
+def checked(table: Mapping[str, Any], path: object) -> dict[str, Any]:
+    """The settings of a table with dashed keys, by the attribute names of Settings.
+
+    Args:
+        path: who says so, for messages.
+
+    Raises:
+        UsageError: a key that no setting has, or a value of another type.
+    """
+    return {_known(key, path): _typed(_known(key, path), value, path) for key, value in table.items()}
+
+
+def _known(key: str, path: object, of: type[Settings] | type[Override] = Settings) -> str:
+    names = {_dashed(f.name): f.name for f in fields(of)}
     if key not in names:
-        raise UsageError(f"{path} sets {key!r}, which is no setting; settings are {', '.join(sorted(names))}")
+        from difflib import get_close_matches  # only for a message
+
+        near = get_close_matches(key, names, n=1)
+        nearest = f" (nearest: {near[0]!r})" if near else ""
+        what = "no setting" if of is Settings else "nothing that an override has"
+        listed = "settings" if of is Settings else "its keys"
+        raise UsageError(f"{path} sets {key!r}, which is {what}{nearest}; {listed} are {', '.join(sorted(names))}")
     return names[key]
 
 
-def _typed(name: str, value: Any, path: Path) -> Any:
-    if name in ("select", "ignore", "train"):
+def _typed(name: str, value: Any, path: object) -> Any:
+    if name in ("select", "ignore", "train", "limit", "paths"):
         if is_list(value) and all(isinstance(item, str) for item in value):
             return tuple(value)
         raise UsageError(f"{path} sets {_dashed(name)} to {value!r}; it takes a list of strings")
+    if name == "overrides":
+        if is_list(value) and all(is_object(item) for item in value):
+            return tuple(_override(item, path) for item in value)
+        raise UsageError(
+            f"{path} sets overrides to {value!r}; it takes tables: [[overrides]] with paths = ['tests/**']"
+        )
     wanted, called = _TYPES.get(name, (str, "a string"))
     if not isinstance(value, wanted) or (isinstance(value, bool) and wanted is not bool):
         raise UsageError(f"{path} sets {_dashed(name)} to {value!r}; it takes {called}")
     return value
 
 
+def _override(table: Mapping[str, Any], path: object) -> Override:
+    known = {key: _known(key, f"{path} [[overrides]]", Override) for key in table}
+    given = {name: _typed(name, table[key], f"{path} [[overrides]]") for key, name in known.items()}
+    made: dict[str, Any] = {"paths": (), **given}
+    return Override(**made)
+
+
 _TYPES: dict[str, tuple[type, str]] = {
     **dict.fromkeys(("max_length", "seed", "shard_size"), (int, "a whole number")),
     **dict.fromkeys(
-        ("train_newline", "skip_failed", "dedup_prefixes", "infer_tools", "merge_user", "regenerate_ids"),
+        (
+            "train_newline",
+            "skip_failed",
+            "dedup_prefixes",
+            "infer_tools",
+            "merge_user",
+            "regenerate_ids",
+            "redact",
+            "inline_ignore",
+        ),
         (bool, "true or false"),
     ),
     "chat_template_kwargs": (dict, "a table"),
+    "thresholds": (dict, "a table"),
 }

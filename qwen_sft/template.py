@@ -36,6 +36,7 @@ _FAILURES = (
 )
 
 _REASONING = ("reasoning_content", "thinking", "reasoning")
+_NOTES = frozenset({"train", "weight", "finish_reason"})  # fields of ours, which no server knows
 
 
 def fingerprints(source: str) -> set[str]:
@@ -116,7 +117,7 @@ class Template:
             "documents": None,
             **self.special_tokens,
             **options,
-            "messages": [_with_reasoning(message) for message in messages],
+            "messages": [_with_reasoning(_without_notes(message)) for message in messages],
             "tools": list(tools) or None,
             "add_generation_prompt": add_generation_prompt,
         }
@@ -143,7 +144,14 @@ def new_context(compiled: jinja2.Template, arguments: dict[str, Any]) -> ChatCon
     return context
 
 
-def _with_reasoning(message: Message) -> Mapping[str, Any]:
+def _without_notes(message: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A message as a server has it: a template that prints whole messages as JSON would show what is said about it."""
+    if _NOTES.isdisjoint(message):
+        return message
+    return {key: value for key, value in message.items() if key not in _NOTES}
+
+
+def _with_reasoning(message: Mapping[str, Any]) -> Mapping[str, Any]:
     for name in _REASONING:
         reasoning = message.get(name)
         if reasoning is not None:

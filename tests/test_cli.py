@@ -218,6 +218,7 @@ def test_full_counts_all_findings_and_prints_as_many_as_asked(run: Any):
         "2 more findings are not shown (--max-findings)\n\n"
         "3 records in 1 file: 1 clean, 2 rejected\n"
         "5 events: 5 kept, 0 merged, 0 dropped\n"
+        "not checked: template, tokens and mask of 2 samples (no --model)\n"
         "findings: TOL003 1, SRC001 1\n"
     )
 

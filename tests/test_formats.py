@@ -114,6 +114,17 @@ def test_arguments_become_a_dict_where_they_have_an_exact_reading(stated: Any, m
             {"role": "assistant", "content": [{"type": "text", "text": "x"}, {"type": "refusal", "refusal": "no"}]},
         ),
         (
+            {"role": "assistant", "content": "x", "reasoning": "t", "thinking_blocks": [{"type": "?"}]},
+            {"role": "assistant", "content": "x", "reasoning_content": "t"},
+        ),
+        (
+            {"role": "tool", "content": "", "error": {"message": "Timeout"}},
+            {"role": "tool", "content": "Timeout"},
+        ),
+        ({"role": "tool", "content": None, "error": "Timeout"}, {"role": "tool", "content": "Timeout"}),
+        ({"role": "tool", "content": "half", "error": {"message": "no"}}, {"role": "tool", "content": "half"}),
+        ({"role": "tool", "content": "", "error": {"code": 3}}, {"role": "tool", "content": ""}),
+        (
             {"role": "assistant", "content": None, "tool_calls": [{"name": "f", "args": {"a": 1}, "id": ""}]},
             {"role": "assistant", "content": "", "tool_calls": [CALL]},
         ),
@@ -149,6 +160,53 @@ def test_arguments_become_a_dict_where_they_have_an_exact_reading(stated: Any, m
 )
 def test_chat_message_keeps_whatever_a_model_said(given_message: dict[str, Any], made: Any):
     assert message(given_message) == made
+
+
+def thinks(text: Any, **fields: Any) -> dict[str, Any]:
+    return {"type": "reasoning.text", "text": text, **fields}
+
+
+SUMMARY = {"type": "reasoning.summary", "summary": "short"}
+SEALED = {"type": "reasoning.encrypted", "data": "s"}
+
+
+@pytest.mark.parametrize(
+    ("field", "pieces", "thought"),
+    [
+        ("thinking_blocks", [{"type": "thinking", "thinking": "t", "signature": "s"}], "t"),
+        ("thinking_blocks", [{"type": "thinking", "thinking": t} for t in "tu"], "t\nu"),
+        ("thinking_blocks", [{"type": "redacted_thinking", "data": "s"}], None),
+        ("thinking_blocks", [{"type": "thinking", "thinking": 3}], [{"type": "thinking", "thinking": 3}]),
+        ("reasoning_details", [thinks("t"), thinks("u")], "t\nu"),
+        ("reasoning_details", [thinks("lo", index=0), thinks("ng", index=0), thinks("u", index=1)], "long\nu"),
+        ("reasoning_details", [SUMMARY, thinks("t"), SEALED, thinks(None, signature="s")], "t"),
+        ("reasoning_details", [SUMMARY, SEALED], "short"),
+        ("reasoning_details", [SEALED], None),
+        ("reasoning_details", [{"type": "reasoning.new"}], [{"type": "reasoning.new"}]),
+        ("reasoning_details", [], None),
+    ],
+)
+def test_pieces_of_reasoning_are_the_reasoning(field: str, pieces: Any, thought: Any):
+    made = {"role": "assistant", "content": "x", **({"reasoning_content": thought} if thought else {})}
+    assert message({"role": "assistant", "content": "x", field: pieces}) == made
+
+
+@pytest.mark.parametrize(
+    ("fields", "made"),
+    [
+        ({"loss_mask": 0}, {"train": False}),
+        ({"loss_mask": 1, "trainable": None}, {"train": True}),
+        ({"trainable": False}, {"train": False}),
+        ({"train": True, "loss": 0}, {"train": False}),
+        ({"train": False, "loss": 1}, {"train": False}),
+        ({"loss": 0.0, "weight": 1}, {"train": False, "weight": 1}),
+        ({"loss_mask": [0, 1]}, {"train": [0, 1]}),
+        ({"loss": "no"}, {"train": "no"}),
+        ({"loss": None}, {}),
+    ],
+)
+def test_message_says_in_many_words_whether_it_is_trained(fields: dict[str, Any], made: dict[str, Any]):
+    assert message({"role": "assistant", "content": "x", **fields}) == {"role": "assistant", "content": "x", **made}
 
 
 @pytest.mark.parametrize(

@@ -95,6 +95,134 @@ def test_sharegpt_row_keeps_its_labels_and_apigen_mt_its_system_prompt():
     ]
 
 
+@pytest.mark.parametrize(("field", "value"), [("loss", 0), ("loss", False), ("loss_mask", 0), ("trainable", False)])
+def test_sharegpt_turn_that_is_not_to_be_trained_says_so(field: str, value: Any):
+    turns = [{"from": "human", "value": "x"}, {"from": "gpt", "value": "y", field: value}]
+    assert messages("sharegpt", {"conversations": turns}) == [user(), said("y", train=False)]
+
+
+# What stands beside the turns.
+
+SYSTEM = {"role": "system", "content": "Be kind."}
+ROLES: dict[str, Any] = {"messages": [user(), said("y"), user("z")]}
+SPEAKERS: dict[str, Any] = {
+    "conversations": [{"from": "human", "value": "x"}, {"from": "gpt", "value": "y"}, {"from": "human", "value": "z"}]
+}
+TOLD = [user(), said("y"), user("z")]
+LOST_ANSWER = "another answer, in {!r}, than the one that the turns end with"
+in_both = pytest.mark.parametrize(("name", "turns"), [("openai_chat", ROLES), ("sharegpt", SPEAKERS)])
+
+
+def ended(turns: dict[str, Any]) -> dict[str, Any]:
+    return {key: listed[:2] for key, listed in turns.items()}
+
+
+@in_both
+@pytest.mark.parametrize("key", ["system_prompt", "instructions"])
+def test_system_prompt_beside_the_turns_is_the_first_message(name: str, turns: dict[str, Any], key: str):
+    for prompt in ("Be kind.", [{"type": "text", "text": "Be kind."}]):
+        assert samples(name, {**turns, key: prompt}) == [{"messages": [SYSTEM, *TOLD]}]
+        assert fates(name, {**turns, key: prompt}) == []
+    long = "Be kind. " * 100
+    assert messages(name, {**turns, key: long}) == [{"role": "system", "content": long}, *TOLD]
+    assert messages(name, {**turns, key: {"text": 3}}) == TOLD
+
+
+@in_both
+def test_second_system_prompt_is_lost_unless_it_says_the_same(name: str, turns: dict[str, Any]):
+    spoken = {"from": "system", "value": "Be kind."}
+    record: dict[str, Any] = {key: [SYSTEM if key == "messages" else spoken, *listed] for key, listed in turns.items()}
+    record |= {"system_prompt": "Be kind.\n", "instructions": "Be brief."}
+    assert samples(name, record) == [{"messages": [SYSTEM, *TOLD], "metadata": {"instructions": "Be brief."}}]
+    assert fates(name, record) == [
+        ("$.system_prompt", "merged", "repeats what the turns say", False),
+        ("$.instructions", "dropped", "another system prompt than that of the turns", True),
+    ]
+
+
+def test_system_prompt_beside_calls_is_the_first_message():
+    turns = [user(), said("", call(a=1)), result("1"), said("y")]
+    record = {"system": [{"type": "text", "text": "Be"}, {"type": "text", "text": "kind."}], "messages": turns}
+    assert messages("openai_chat", record) == [{"role": "system", "content": "Be\nkind."}, *turns]
+
+
+@in_both
+@pytest.mark.parametrize("key", ["response", "completion", "output", "answer"])
+@pytest.mark.parametrize(
+    ("given", "made"),
+    [
+        ("End.", [said("End.")]),
+        ({"content": "End."}, [said("End.")]),
+        ({"role": "assistant", "content": "End.", "reasoning": "t"}, [said("End.", reasoning_content="t")]),
+        ([said("", call(a=1)), result("1"), said("End.")], [said("", call(a=1)), result("1"), said("End.")]),
+    ],
+)
+def test_answer_beside_the_turns_ends_them(name: str, turns: dict[str, Any], key: str, given: Any, made: list[Any]):
+    assert samples(name, {**turns, key: given}) == [{"messages": [*TOLD, *made]}]
+    assert fates(name, {**turns, key: given}) == []
+
+
+@in_both
+@pytest.mark.parametrize("given", ["y", " y\n", {"content": "y"}, said("y"), [said("y")]])
+def test_answer_that_the_turns_end_with_is_told_once(name: str, turns: dict[str, Any], given: Any):
+    record = {**ended(turns), "response": given}
+    assert samples(name, record) == [{"messages": [user(), said("y")]}]
+    assert [fate[1:] for fate in fates(name, record)] == [("merged", "repeats what the turns say", False)]
+
+
+@in_both
+def test_answer_that_stands_beside_the_turns_twice_is_told_once(name: str, turns: dict[str, Any]):
+    record = {**turns, "response": "End.", "output": "End."}
+    assert messages(name, record) == [*TOLD, said("End.")]
+    assert fates(name, record) == [("$.output", "merged", "repeats what the turns say", False)]
+
+
+@in_both
+def test_another_answer_than_that_of_the_turns_is_lost_and_a_reference_stays_a_label(name: str, turns: dict[str, Any]):
+    record = {**ended(turns), "completion": [said("no")], "answer": "42"}
+    assert samples(name, record) == [{"messages": [user(), said("y")], "metadata": {"answer": "42"}}]
+    assert fates(name, record) == [
+        ("$.completion[0]", "dropped", LOST_ANSWER.format("completion"), True),
+        ("$.answer", "dropped", LOST_ANSWER.format("answer"), False),
+    ]
+
+
+@in_both
+@pytest.mark.parametrize("given", [None, "", " ", 42, [], {}, {"score": 1}, ["y"], [{"text": "y"}], [said("y"), "z"]])
+def test_column_that_is_no_answer_says_nothing(name: str, turns: dict[str, Any], given: Any):
+    assert messages(name, {**turns, "output": given}) == TOLD
+    assert fates(name, {**turns, "output": given}) == []
+
+
+def test_system_prompt_stands_before_each_choice_of_an_answer():
+    choices = [{"message": said("1")}, {"message": said("2")}]
+    record = {**ROLES, "instructions": "Be kind.", "response": {"choices": choices}}
+    assert [one["messages"] for one in samples("openai_chat", record)] == [
+        [SYSTEM, *TOLD, said("1")],
+        [SYSTEM, *TOLD, said("2")],
+    ]
+    assert fates("openai_chat", record) == []
+
+
+def test_label_of_our_own_sample_stays_though_a_column_has_its_name():
+    record = {**ROLES, "instructions": "Be kind.", "metadata": {"instructions": "v2", "split": "a"}}
+    assert samples("openai_chat", record) == [{"messages": [SYSTEM, *TOLD], "metadata": record["metadata"]}]
+
+
+def test_two_lists_of_turns_must_say_the_same():
+    other = {"conversations": SPEAKERS["conversations"][:2]}
+    assert refusal("openai_chat", {**ROLES, **other}) == (
+        "$.conversations",
+        "'messages' and 'conversations' hold different turns",
+    )
+    assert refusal("sharegpt", {**SPEAKERS, "traj": ROLES["messages"][:2]}) == (
+        "$.traj",
+        "'conversations' and 'traj' hold different turns",
+    )
+    for same in (SPEAKERS["conversations"], [], [3]):
+        assert samples("openai_chat", {**ROLES, "conversations": same}) == [{"messages": TOLD}]
+
+
 # Hermes.
 
 

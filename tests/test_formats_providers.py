@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 from reading import FORMATS, fates, read_whole, recognised, records_of, samples, schema
 from real import TRACES, needs_real_data
 
+from qwen_sft.metadata import TRUNCATED, cut_off, remedy
+from qwen_sft.rule import rules
 from qwen_sft.sample import json_path
 from qwen_sft.settings import Settings
 from qwen_sft.shape import shaped
@@ -334,6 +336,49 @@ def test_anthropic_answer_that_is_begun_again_is_the_second_one():
 )
 def test_anthropic_record_without_an_answer_is_refused(record: Any, place: str, says: str):
     assert refusal("anthropic", record) == (place, says)
+
+
+def begins(name: str) -> dict[str, Any]:
+    return block("message_start", message={**START["message"], "id": name})
+
+
+def says_at(index: int, words: str) -> dict[str, Any]:
+    return block("content_block_delta", index=index, delta=block("text_delta", text=words))
+
+
+OPENS = block("content_block_start", index=0, content_block=text(""))
+CLOSES = block("content_block_stop", index=0)
+ENDS = [block("message_delta", delta={"stop_reason": "end_turn"}), block("message_stop")]
+TWICE = "block 0 begins twice: the stream holds pieces of several answers"
+LATE = "block 0 goes on behind its end: the stream holds pieces of several answers"
+
+
+@pytest.mark.parametrize(
+    ("events", "why"),
+    [
+        ([begins("m"), begins("n"), OPENS, says_at(0, "a"), OPENS, says_at(0, "B"), CLOSES, *ENDS], TWICE),
+        ([begins("m"), begins("n"), OPENS, OPENS, says_at(0, "a"), says_at(0, "B"), CLOSES, CLOSES, *ENDS], TWICE),
+        ([begins("m"), OPENS, says_at(0, "a"), CLOSES, OPENS, says_at(0, "B"), CLOSES, *ENDS], TWICE),
+        ([begins("m"), says_at(0, "a"), OPENS, says_at(0, "B"), CLOSES, *ENDS], TWICE),
+        ([begins("m"), OPENS, begins("n"), OPENS, says_at(0, "a"), CLOSES, says_at(0, "B"), CLOSES, *ENDS], LATE),
+        (
+            [begins("m"), OPENS, begins("n"), OPENS, says_at(0, "a"), says_at(0, "B"), CLOSES, CLOSES, *ENDS],
+            "it begins twice and ends twice: the stream holds pieces of several answers",
+        ),
+        (
+            [begins("m"), OPENS, begins("n"), OPENS, says_at(0, "B"), CLOSES, *ENDS, *ENDS],
+            "it begins twice and ends twice: the stream holds pieces of several answers",
+        ),
+        ([begins("m"), OPENS, says_at(0, "a"), CLOSES, *ENDS, says_at(0, "B")], "the stream holds several answers"),
+    ],
+)
+def test_anthropic_stream_with_pieces_of_several_answers_is_refused(events: list[Any], why: str):
+    asked = {"model": "claude", "messages": [user("q")], "tools": [{"name": "f", "input_schema": {}}]}
+    assert refusal("anthropic", {"request": asked, "response_events": events}) == ("$.response_events", why)
+
+
+def test_anthropic_stream_that_says_its_end_twice_is_one_answer():
+    assert turns("anthropic", [begins("m"), OPENS, says_at(0, "a"), CLOSES, CLOSES, *ENDS, *ENDS]) == [said("a")]
 
 
 def test_bedrock_invoke_body_is_read_as_anthropics():
@@ -855,3 +900,129 @@ def test_real_recordings_are_read_whole(
             assert schema().is_valid(found.sample)
     counted = {"records": n_records, "samples": n_samples, "messages": n_messages, "lost": n_lost, "refused": n_refused}
     assert dict(seen) == counted
+
+
+# Answers that were cut off.
+
+
+def msg013(*messages: Any, **labels: Any) -> list[tuple[str, str, str]]:
+    sample: Any = {"messages": list(messages), "metadata": labels}
+    found = rules()["MSG013"].check(Transcript(sample, Settings()))
+    return [(json_path(one.path), one.says, one.fix) for one in found]
+
+
+LIMIT, FILTER, FAILURE = (TRUNCATED[reason] for reason in ("length", "content_filter", "error"))
+
+
+@pytest.mark.parametrize(
+    ("reason", "fix"),
+    [
+        *((reason, LIMIT) for reason in ("length", "max_tokens", "MAX_TOKENS", "FinishReason.MAX_TOKENS")),
+        *((reason, LIMIT) for reason in ("max_output_tokens", "model_length", "ERROR_LIMIT")),
+        *((reason, FILTER) for reason in ("content_filter", "content-filter", "refusal", "guardrail_intervened")),
+        *((reason, FILTER) for reason in ("SAFETY", "RECITATION", "BLOCKLIST", "PROHIBITED_CONTENT", "SPII")),
+        *((reason, FAILURE) for reason in ("error", "ERROR", "abort", "OTHER", "MALFORMED_FUNCTION_CALL")),
+        *((reason, FAILURE) for reason in ("unfinished", "pause_turn", "insufficient_system_resource")),
+        *((reason, None) for reason in ("stop", "STOP", "end_turn", "stop_sequence", "tool_use", "tool_calls")),
+        *((reason, None) for reason in ("COMPLETE", "TOOL_CALL", "function_call", "other", "", "null", None, 2, [])),
+    ],
+)
+def test_finish_reason_tells_whether_an_answer_was_cut_off_and_what_to_do(reason: Any, fix: str | None):
+    assert remedy(reason) == fix
+    says = f"the answer was cut off (finish reason {reason!r})"
+    at_end = [("$.messages[1]", says, fix)] if fix else []
+    assert msg013(user("q"), said("a"), finish_reason=reason) == at_end
+    assert msg013(user("q"), said("a"), told("r"), finish_reason=reason) == at_end
+    marked = cut_off([user("q"), said("a")], reason)
+    assert marked == [user("q"), {**said("a"), **({"finish_reason": reason} if fix else {})}]
+    assert msg013(*marked, user("r"), said("b"), finish_reason="stop") == at_end
+    assert msg013(*marked, finish_reason=reason) == at_end
+
+
+@pytest.mark.parametrize("untrained", [{"train": False}, {"weight": 0}])
+def test_answer_that_was_cut_off_may_be_history(untrained: dict[str, Any]):
+    cut: dict[str, Any] = {**said("a"), "finish_reason": "length", **untrained}
+    assert msg013(user("q"), cut, user("r"), said("b")) == []
+
+
+CUT = {**said("a"), "finish_reason": "length"}
+GO_ON: dict[str, Any] = {"role": "user", "content": "go on"}
+
+
+def langchain(reason: str) -> list[Any]:
+    first = {"type": "ai", "content": "a", "response_metadata": {"finish_reason": reason}}
+    last = {"type": "ai", "content": "b", "response_metadata": {"finish_reason": "stop"}}
+    return [{"type": "human", "content": "q"}, first, {"type": "human", "content": "go on"}, last]
+
+
+def pydantic_ai(reason: str) -> list[Any]:
+    def asks(words: str) -> Any:
+        return {"kind": "request", "parts": [{"part_kind": "user-prompt", "content": words}]}
+
+    def answers(words: str, why: str) -> Any:
+        return {"kind": "response", "parts": [{"part_kind": "text", "content": words}], "finish_reason": why}
+
+    return [asks("q"), answers("a", reason), asks("go on"), answers("b", "stop")]
+
+
+@pytest.mark.parametrize(
+    ("name", "record"),
+    [
+        ("openai_chat", {"messages": [user("q"), CUT, GO_ON, {**said("b"), "finish_reason": "stop"}]}),
+        (
+            "anthropic",
+            {"system": "", "max_tokens": 1, "tools": [{"name": "f", "input_schema": {}}]}
+            | {"messages": [user("q"), {**assistant(text("a")), "stop_reason": "length"}, GO_ON, said("b")]},
+        ),
+        ("langchain", langchain("length")),
+        ("pydantic_ai", pydantic_ai("length")),
+    ],
+)
+def test_answer_that_was_cut_off_says_so_wherever_it_stands(name: str, record: Any):
+    (sample,) = samples(name, record)
+    messages: list[Any] = sample["messages"]
+    assert messages == [user("q"), CUT, GO_ON, said("b")]
+    assert [place for place, _, _ in msg013(*messages, **sample.get("metadata", {}))] == ["$.messages[1]"]
+    assert schema().is_valid(sample)
+    again = samples("openai_chat", sample)
+    assert again[0]["messages"] == messages
+
+
+def test_answers_of_inspect_say_which_call_of_the_model_cut_them_off():
+    def call_of_model(asked: list[Any], answer: Any, reason: str) -> dict[str, Any]:
+        return {"event": "model", "input": asked, "output": {"choices": [{"message": answer, "stop_reason": reason}]}}
+
+    turns_given = [{**one, "id": str(i)} for i, one in enumerate([user("q"), said("a"), GO_ON, said("b")])]
+    first = call_of_model(turns_given[:1], turns_given[1], "length")
+    second = call_of_model(turns_given[:3], turns_given[3], "stop")
+    log = {"id": 1, "epoch": 1, "target": "", "messages": turns_given, "events": [first, second]}
+    assert turns("inspect_ai", log) == [user("q"), CUT, GO_ON, said("b")]
+    apart = {**log, "messages": [user("z"), {**said("c"), "id": "9"}]}  # calls of another conversation
+    main, other = samples("inspect_ai", apart)
+    assert main["messages"] == [user("z"), said("c")]
+    assert other["messages"] == [user("q"), CUT, GO_ON, said("b")]
+
+
+def test_answers_of_the_vercel_sdk_say_which_span_cut_them_off():
+    def span(asked: list[Any], answer: str, reason: str) -> dict[str, Any]:
+        about = {"ai.prompt.messages": json.dumps(asked), "ai.response.text": answer}
+        told_of = {"ai.operationId": "ai.streamText.doStream", "ai.response.finishReason": reason}
+        return {"name": "ai.streamText.doStream", "traceId": "t", "attributes": {**about, **told_of}}
+
+    spans = [span([user("q")], "a", "length"), span([user("q"), said("a"), GO_ON], "b", "stop")]
+    assert turns("vercel_ai", spans) == [user("q"), CUT, GO_ON, said("b")]
+
+
+def test_answer_that_was_cut_off_stays_so_in_the_next_request():
+    def span(messages: list[Any], answer: str, reason: str) -> Any:
+        given = [{"role": one["role"], "parts": [{"type": "text", "content": one["content"]}]} for one in messages]
+        said_parts = [{"type": "text", "content": answer}]
+        out = [{"role": "assistant", "parts": said_parts, "finish_reason": reason}]
+        pairs = {"gen_ai.operation.name": "chat", "gen_ai.input.messages": given, "gen_ai.output.messages": out}
+        listed = [{"key": key, "value": {"stringValue": json.dumps(one)}} for key, one in pairs.items()]
+        listed[0]["value"] = {"stringValue": "chat"}
+        return {"traceId": "t", "spanId": answer, "name": "chat", "attributes": listed}
+
+    first, second = span([user("q")], "a", "length"), span([user("q"), said("a"), GO_ON], "b", "stop")
+    record = {"resourceSpans": [{"scopeSpans": [{"spans": [first, second]}]}]}
+    assert turns("otlp", record) == [user("q"), CUT, GO_ON, said("b")]

@@ -325,6 +325,183 @@ def test_traffic_that_is_no_chat_is_not_recognised(record: Any):
     assert recognised(record) == []
 
 
+MIXED = "its chunks have no id, and begin twice and end twice: they are of several answers"
+LATE = "the stream goes on behind its end (finish reason 'stop')"
+
+
+def nameless(delta: Any, finish: Any = None) -> dict[str, Any]:
+    return {key: value for key, value in chunk(delta, finish).items() if key != "id"}
+
+
+def begins(words: str) -> dict[str, Any]:
+    return {"role": "assistant", "content": words}
+
+
+@pytest.mark.parametrize(
+    ("events", "why"),
+    [
+        (
+            [begins("AA "), begins("BB "), {"content": "a"}, {"content": "b"}, "stop", "stop"],
+            MIXED,
+        ),
+        ([begins("A"), {"content": "a"}, "stop", {"content": " late"}], LATE),
+        ([begins("A"), "stop", {"tool_calls": [piece(index=0, name="f", arguments="{}")]}], LATE),
+        ([begins("A"), "stop", {"reasoning_content": "hm"}, "stop"], LATE),
+    ],
+)
+def test_chunks_of_several_answers_are_refused(events: list[Any], why: str):
+    chunks = [nameless({}, one) if isinstance(one, str) else nameless(one) for one in events]
+    assert refusal("openai_chat", {"request": ASKED, "chunks": chunks}) == ("$.chunks", why)
+    named = [{**one, "id": "c"} for one in chunks]
+    if why == LATE:
+        assert refusal("openai_chat", {"request": ASKED, "chunks": named}) == ("$.chunks", why)
+    else:  # a server that names the speaker, and the end, more than once
+        assert said("openai_chat", {"request": ASKED, "chunks": named}) == begins("AA BB ab")
+
+
+def test_chunks_that_say_nothing_may_follow_the_end():
+    chunks = [nameless(begins("a")), nameless({}, "stop"), nameless({"content": ""}), nameless({"role": "assistant"})]
+    assert said("openai_chat", {"request": ASKED, "chunks": chunks}) == begins("a")
+
+
+# Batch files, and what else wraps a body.
+
+CHAT = {"id": "c", "choices": [{"index": 0, "finish_reason": "stop", "message": begins("y")}]}
+ITEMS = [{"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "y"}]}]
+CLAUDE = {"type": "message", "role": "assistant", "content": [{"type": "text", "text": "y"}], "stop_reason": "end_turn"}
+NO_ERROR = {"id": "batch_req_1", "custom_id": "one", "error": None}
+
+
+def sent_to(url: str, body: Any) -> dict[str, Any]:
+    return {"custom_id": "one", "method": "POST", "url": url, "body": body}
+
+
+@pytest.mark.parametrize(
+    ("name", "record", "messages", "origins", "labels"),
+    [
+        (
+            "openai_chat",
+            {**NO_ERROR, "response": {"status_code": 200, "request_id": "r", "body": CHAT}},
+            [begins("y")],
+            ["$.response.body.choices[0].message"],
+            {"custom_id": "one", "finish_reason": "stop"},
+        ),
+        (
+            "responses",
+            {**NO_ERROR, "response": {"status_code": 200, "body": {"object": "response", "output": ITEMS}}},
+            [begins("y")],
+            ["$.response.body.output[0]"],
+            {"custom_id": "one"},
+        ),
+        (
+            "anthropic",
+            {"custom_id": "one", "result": {"type": "succeeded", "message": CLAUDE}},
+            [begins("y")],
+            ["$.result.message.content[0]"],
+            {"custom_id": "one", "finish_reason": "end_turn"},
+        ),
+        (
+            "openai_chat",
+            sent_to("/v1/chat/completions", {"model": "m", "messages": [USER, begins("y"), USER]}),
+            [USER, begins("y"), USER],
+            ["$.body.messages[0]", "$.body.messages[1]", "$.body.messages[2]"],
+            {"custom_id": "one", "model": "m"},
+        ),
+        (
+            "responses",
+            sent_to("/v1/responses", {"model": "m", "input": "x", "instructions": "s"}),
+            [{"role": "system", "content": "s"}, USER],
+            ["$.body.instructions", "$.body.input"],
+            {"custom_id": "one", "model": "m"},
+        ),
+        (
+            "anthropic",
+            {"custom_id": "one", "params": {"model": "m", "system": "s", "messages": [USER]}},
+            [{"role": "system", "content": "s"}, USER],
+            ["$.params.system", "$.params.messages[0]"],
+            {"custom_id": "one", "model": "m"},
+        ),
+        (
+            "openai_chat",
+            {"request": ASKED, "response": {"status_code": 200, "body": CHAT}},
+            [USER, begins("y")],
+            ["$.request.messages[0]", "$.response.body.choices[0].message"],
+            {"model": "qwen3-max", "finish_reason": "stop"},
+        ),
+        (
+            "openai_chat",
+            {
+                "request": {"method": "POST", "url": "u", "body": json.dumps(ASKED)},
+                "response": {"status": 200, "headers": {}, "body": sse([chunk(begins("y"), "stop"), "[DONE]"])},
+            },
+            [USER, begins("y")],
+            ["$.request.body", "$.response.body"],
+            {"model": "qwen3-max", "finish_reason": "stop"},
+        ),
+        (
+            "ollama",
+            {"request": ASKED, "response": {"model": "q", "message": begins("y"), "done": False}},
+            [USER, begins("y")],
+            ["$.request.messages[0]", "$.response"],
+            {"model": "q", "finish_reason": "unfinished"},
+        ),
+    ],
+)
+def test_body_in_a_batch_file_or_a_wrapper_is_read(
+    name: str, record: Any, messages: list[Any], origins: list[str], labels: dict[str, Any]
+):
+    assert recognised(record) == [name]
+    (conversation,) = read_whole(FORMATS[name], record).conversations
+    assert conversation.sample["messages"] == messages
+    assert [json_path(place) for place in conversation.origins] == origins
+    assert conversation.sample.get("metadata") == labels
+
+
+@pytest.mark.parametrize(
+    ("name", "record", "place", "says"),
+    [
+        (
+            "openai_chat",
+            {**NO_ERROR, "response": {"status_code": 400, "body": {"error": {"message": "no"}}}},
+            "$.response",
+            "the request failed with status 400: no",
+        ),
+        (
+            "openai_chat",
+            {**NO_ERROR, "response": None, "error": {"code": "batch_expired", "message": "too late"}},
+            "$.error",
+            "the request failed: too late",
+        ),
+        (
+            "anthropic",
+            {"custom_id": "one", "result": {"type": "errored", "error": {"type": "error", "error": {"message": "no"}}}},
+            "$.result",
+            "the request failed: no",
+        ),
+        (
+            "anthropic",
+            {"custom_id": "one", "result": {"type": "expired"}},
+            "$.result",
+            "the request failed: it is 'expired'",
+        ),
+        (
+            "openai_chat",
+            {"request": ASKED, "response": {"status_code": 500, "body": {"error": {"message": "no"}}}},
+            "$.response.body",
+            "the request failed with status 500: no",
+        ),
+        (
+            "openai_chat",
+            {"request": ASKED, "response": {"status_code": 200, "body": {"said": "y"}}},
+            "$.response.body",
+            "the answer has no shape of an API's: {'said': 'y'}",
+        ),
+    ],
+)
+def test_line_of_a_batch_file_without_an_answer_says_why(name: str, record: Any, place: str, says: str):
+    assert refusal(name, record) == (place, says)
+
+
 # Server-sent events.
 
 
@@ -770,17 +947,35 @@ def test_qwen_agent_messages_of_one_turn_are_joined(messages: list[Any], turns: 
     assert samples("qwen_agent", {"messages": [USER, *messages]})[0]["messages"] == [USER, *turns]
 
 
-def test_qwen_agent_answer_that_was_cut_off_says_so():
-    info = {"output": {"choices": [{"finish_reason": "length"}]}}
+def ended(reason: Any) -> dict[str, Any]:
+    return {"extra": {"model_service_info": {"output": {"choices": [{"finish_reason": reason}]}}}}
+
+
+def test_qwen_agent_answers_that_were_cut_off_say_so():
     record = {
         "id": 7,
-        "messages": [USER, {**spoken("y"), "extra": {"model_service_info": info}}],
+        "messages": [
+            USER,
+            {**spoken("a"), **ended("length")},
+            USER,
+            {**spoken("b"), **ended("null")},  # its turn goes on: the last message says why it ended
+            {**spoken("c"), **ended("stop")},
+            USER,
+            {**spoken("y"), **ended("length")},
+        ],
         "functions": [{"name": "f"}],
     }
     assert samples("qwen_agent", record) == [
         {
             "id": "7",
-            "messages": [USER, {"role": "assistant", "content": "y"}],
+            "messages": [
+                USER,
+                {"role": "assistant", "content": "a", "finish_reason": "length"},
+                USER,
+                {"role": "assistant", "content": "b\nc"},
+                USER,
+                {"role": "assistant", "content": "y", "finish_reason": "length"},
+            ],
             "tools": [{"type": "function", "function": {"name": "f"}}],
             "metadata": {"finish_reason": "length"},
         }
@@ -852,7 +1047,8 @@ def real(name: str, source: str) -> list[Any]:
                 "samples": 154,
                 "the request failed with status 400": 3,
                 "the request failed with status 429": 3,
-                "the request failed": 2,
+                "the request failed": 1,
+                "the answer has no shape of an API's": 1,
                 "the stream ends in an error": 1,
             },
         ),

@@ -252,6 +252,18 @@ def test_cut_off_answer_says_why():
     assert made["metadata"] == {"model": "m-1", "store": False, "finish_reason": "max_output_tokens"}
 
 
+def test_item_of_the_history_that_is_incomplete_was_cut_off():
+    given = [item("message", role="user", content="x"), {**SAYS, "status": "incomplete"}]
+    ask = {**ASK, "input": [*given, item("message", role="user", content="go on")]}
+    (made,) = samples("responses", {"request": ask, "response": answer(SAYS, status="completed")})
+    assert made["messages"] == [
+        {"role": "user", "content": "x"},
+        {"role": "assistant", "content": "y", "finish_reason": "incomplete"},
+        {"role": "user", "content": "go on"},
+        {"role": "assistant", "content": "y"},
+    ]
+
+
 def test_instructions_that_only_the_response_tells_of_are_the_system_turn():
     record = {"request": ASK, "response": answer(SAYS, instructions="Be brief.")}
     assert [turn["role"] for turn in samples("responses", record)[0]["messages"]] == ["system", "user", "assistant"]
@@ -295,6 +307,14 @@ def test_records_that_continue_each_other_are_one_conversation():
     (made,) = samples("responses", [FIRST, SECOND])
     assert made["messages"] == WHOLE
     assert made["id"] == "r2"
+
+
+def test_response_that_was_cut_off_says_so_behind_what_continues_it():
+    cut = {"status": "incomplete", "incomplete_details": {"reason": "max_output_tokens"}}
+    first = {**FIRST, "response": {**FIRST["response"], **cut}}
+    (made,) = samples("responses", [first, SECOND])
+    assert made["messages"] == [WHOLE[0], {**WHOLE[1], "finish_reason": "max_output_tokens"}, *WHOLE[2:]]
+    assert "finish_reason" not in made["metadata"]
 
 
 def test_streamed_response_is_continued_by_its_id():

@@ -13,6 +13,9 @@ from real import TRACES, needs_real_data
 
 from qwen_sft.gather import gathered
 from qwen_sft.ingest import expand, records
+from qwen_sft.pipeline import Pipeline, outcomes
+from qwen_sft.reading.branches import BEHIND_GAP
+from qwen_sft.rule import rules
 from qwen_sft.settings import Settings
 from qwen_sft.shape import shaped
 from qwen_sft.transcript import Transcript
@@ -76,6 +79,36 @@ def cc(
 
 def use(call_id: str, name: str = "Bash", **arguments: Any) -> list[Any]:
     return [{"type": "tool_use", "id": call_id, "name": name, "input": arguments}]
+
+
+def test_claude_code_answer_that_was_cut_off_says_so_in_the_middle_of_a_session():
+    def reply(uuid: str, parent: str, content: Any, name: str, reason: Any) -> dict[str, Any]:
+        line = cc(uuid, parent, "assistant", content, name)
+        line["message"]["stop_reason"] = reason
+        return line
+
+    thinks, says = [{"type": "thinking", "thinking": "t"}], [{"type": "text", "text": "done o"}]
+    record = [
+        cc("1", None, "user", "q"),
+        reply("2", "1", thinks, "m1", None),  # a piece is written before its message ends
+        reply("3", "2", says, "m1", "max_tokens"),
+        cc("4", "3", "user", "go on"),
+        reply("5", "4", use("c"), "m2", "max_tokens"),
+        cc("6", "5", "user", [{"type": "tool_result", "tool_use_id": "c", "content": "broken call"}]),
+        reply("7", "6", [{"type": "text", "text": "rest"}], "m3", "end_turn"),
+    ]
+    (sample,) = samples("claude_code", record)
+    assert sample["messages"] == [
+        user("q"),
+        assistant("done o", reasoning_content="t", finish_reason="max_tokens"),
+        user("go on"),
+        assistant(tool_calls=[called("Bash", {}, "c")], finish_reason="max_tokens"),
+        tool("broken call", "c"),
+        assistant("rest"),
+    ]
+    assert sample["metadata"]["finish_reason"] == "end_turn"
+    found = rules()["MSG013"].check(Transcript(sample, Settings()))
+    assert [one.path for one in found] == [("messages", 1), ("messages", 3)]
 
 
 def result(call_id: str, content: Any = "ok", **fields: Any) -> list[Any]:
@@ -354,6 +387,90 @@ def test_claude_code_sessions_in_one_file_are_records_of_their_own(tmp_path: Pat
     assert [len(record.parts) for record in gathered(records(source), joining)] == [3, 2]
 
 
+ASKED = [cc("u", None, "user", "go"), cc("a", "u", "assistant", words("Gone."), "m")]
+MORE = [cc("v", "a", "user", "on"), cc("b", "v", "assistant", words("On."), "n")]
+GAP = "what was said before is not in this record: no line has the uuid 'gone' that it names as parent"
+
+
+@pytest.mark.parametrize(
+    ("lines", "left_out"),
+    [
+        (
+            [{**MORE[0], "parentUuid": "gone"}, MORE[1]],
+            [("$[2]", "dropped", GAP, True), ("$[3].message.content[0]", "dropped", BEHIND_GAP, False)],
+        ),
+        (
+            [{"type": "progress", "sessionId": "s", "uuid": "p", "parentUuid": "gone"}, {**MORE[1], "parentUuid": "p"}],
+            [
+                ("$[2]", "dropped", "a line of type 'progress' is no turn", False),
+                ("$[3].message.content[0]", "dropped", GAP, True),
+            ],
+        ),
+        ([{**MORE[1], "parentUuid": "gone"}], [("$[2].message.content[0]", "dropped", GAP, True)]),
+    ],
+)
+def test_claude_code_turn_that_rests_on_a_missing_line_is_left_out(lines: list[Any], left_out: list[Any]):
+    assert messages("claude_code", [*ASKED, *lines]) == [user("go"), assistant("Gone.")]
+    assert sorted(fates("claude_code", [*ASKED, *lines])) == left_out
+    assert refusal("claude_code", lines) == GAP
+
+
+def test_claude_code_answer_with_a_missing_piece_is_left_out():
+    last = cc("c", "gone", "assistant", use("1"), "n")
+    pieces = [MORE[0], MORE[1], last, cc("r", "c", "user", result("1"))]
+    assert messages("claude_code", [*ASKED, *pieces]) == [user("go"), assistant("Gone."), user("on")]
+    assert [fate for fate in fates("claude_code", [*ASKED, *pieces]) if fate[3]] == [
+        ("$[3].message.content[0]", "dropped", GAP, True)
+    ]
+
+
+def test_claude_code_parent_may_stand_below_its_child():
+    lines = [ASKED[0], {**ASKED[1], "parentUuid": "late"}, cc("late", "u", "assistant", words("Well."), "m")]
+    assert messages("claude_code", lines) == [user("go"), assistant("Gone.\nWell.")]
+
+
+def found_in(path: Path) -> list[tuple[str, int, str]]:
+    """The code, the line and the words of all that a run finds in a file."""
+    done = outcomes(expand([str(path)]), Pipeline(Settings()))
+    return [(d.code, d.where.line, d.says) for outcome in done for d in outcome.diagnostics]
+
+
+def test_session_that_another_interrupts_is_no_sample_without_its_beginning(tmp_path: Path):
+    other = [
+        {**ASKED[0], "uuid": "t", "sessionId": "t"},
+        {**ASKED[1], "uuid": "ta", "parentUuid": "t", "sessionId": "t"},
+    ]
+    path = written(tmp_path / "x.jsonl", *ASKED, *other, *MORE)
+    assert found_in(path) == [("SRC005", 5, GAP.replace("gone", "a"))]
+
+
+@pytest.mark.parametrize(
+    ("foreign", "code"), [({"foo": "bar"}, "SRC003"), ([1, 2], "SRC003"), ({}, "SRC002"), (42, "SRC002")]
+)
+def test_line_of_another_kind_does_not_end_a_session(tmp_path: Path, foreign: Any, code: str):
+    path = written(tmp_path / "x.jsonl", *ASKED, foreign, *MORE)
+    (alone, whole) = records_of(path)
+    assert (alone.data, alone.where.line, alone.holes) == (foreign, 3, ())
+    assert ([part.line for part in whole.parts], whole.holes) == ([1, 2, 4, 5], ())
+    assert [found[:2] for found in found_in(path)] == [(code, 3)]
+
+
+def test_session_around_a_torn_line_is_rejected(tmp_path: Path):
+    path = written(tmp_path / "x.jsonl", *ASKED, b'{"type": "us', *MORE)
+    assert found_in(path) == [
+        ("SRC001", 3, "not JSON: Unterminated string starting at column 10"),
+        ("SRC001", 1, f"a line inside this conversation could not be read: {path}:3"),
+    ]
+    assert [outcome.rejected for outcome in outcomes(expand([str(path)]), Pipeline(Settings()))] == [True, True]
+
+
+def test_torn_line_before_or_behind_a_session_is_no_hole_in_it(tmp_path: Path):
+    other = [{**line, "sessionId": "t"} for line in ASKED]
+    path = written(tmp_path / "x.jsonl", b"{", *ASKED, b"{", *other, b"{")
+    whole = [record for record in records_of(path) if record.fault is None]
+    assert [([part.line for part in record.parts], record.holes) for record in whole] == [([2, 3], ()), ([5, 6], ())]
+
+
 def test_claude_code_run_has_its_cost_and_its_cut_off_answer():
     lines = [
         {"type": "system", "subtype": "init", "session_id": "s", "cwd": "/w", "model": "m", "tools": ["Bash"]},
@@ -549,6 +666,21 @@ def test_qwen_code_results_go_behind_the_answer_that_calls():
     ]
     (sample,) = samples("qwen_code", lines)
     assert (sample["id"], sample["metadata"]) == ("s", {"sessionId": "s", "model": "qwen3-coder"})
+
+
+def test_qwen_code_turn_that_rests_on_a_missing_line_is_left_out():
+    lines = [
+        qwen("a", None, "user", {"text": "go"}),
+        qwen("b", "a", "assistant", {"text": "Gone."}),
+        qwen("c", "gone", "user", {"text": "on"}),
+        qwen("d", "c", "assistant", {"text": "On."}),
+    ]
+    assert messages("qwen_code", lines) == [user("go"), assistant("Gone.")]
+    assert fates("qwen_code", lines) == [
+        ("$[2].message.parts[0]", "dropped", GAP, True),
+        ("$[3].message.parts[0]", "dropped", BEHIND_GAP, False),
+    ]
+    assert refusal("qwen_code", lines[2:]) == GAP
 
 
 def test_qwen_code_result_without_an_id_or_a_response_is_still_one():
@@ -842,7 +974,7 @@ def pairs(source: str) -> tuple[Counter[str], Counter[str]]:
         ("claude-code-hooks", {"claude_code": 9, "refused": 9}),
         (
             "claude-code-log",
-            {"claude_code": 6, "refused": 1, "samples": 5, "messages": 33, "calls": 8, "unanswered": 2},
+            {"claude_code": 6, "refused": 2, "samples": 4, "messages": 32, "calls": 7, "unanswered": 1},
         ),
     ],
 )

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qwen_sft.ingest import expand
-from qwen_sft.nullfill import METADATA_KEY, admits_null, null_arguments, repaired, without_fillers
+from qwen_sft.nullfill import DOUBT_KEY, METADATA_KEY, admits_null, null_arguments, repaired, without_fillers
 from qwen_sft.pipeline import Outcome, Pipeline, outcomes
 from qwen_sft.sample import Sample
 from qwen_sft.settings import Settings
@@ -297,6 +297,25 @@ def test_null_that_is_legal_or_required_is_left_and_reported_in_a_table_alone(tm
         "the call of 'look' gives null for must, where a value is required",
     ]
     assert [said(line) for line in checked(tmp_path, [conversation(tools, "look", {"must": None})], "a.jsonl")] == [[]]
+
+
+def test_copy_of_a_table_is_doubted_as_the_table_is(tmp_path: Path):
+    maybe = {"type": ["string", "null"], "description": "A text, or none."}
+    look, free = tool("look", {"unit": maybe, "city": TEXT}, []), tool("free", {}, [])
+    rows = [
+        conversation([look], "look", {"unit": "C", "city": "Oslo"}),
+        conversation([look], "look", {}),
+        conversation([free], "free", {}),
+    ]
+    made = checked(tmp_path, rows)
+    allowed = "the call of 'look' gives null for unit, which the schema allows: "
+    allowed += "nothing tells whether the model wrote it or Arrow filled it in"
+    unsaid = "the call of 'free' gives null for unit, city, of which its tool's schema says nothing"
+    expected = [[], [("TOL022", "warning", allowed)], [("TOL022", "error", unsaid)]]
+    assert [said(one) for one in made] == expected
+    samples: list[Any] = [one.conversations[0].sample for one in made]
+    assert [one.get("metadata", {}).get(DOUBT_KEY) for one in samples] == [None, 1, 2]
+    assert [said(one) for one in checked(tmp_path, samples, "a.jsonl")] == expected
 
 
 def test_arguments_kept_as_text_keep_their_nulls(tmp_path: Path):

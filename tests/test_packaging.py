@@ -54,12 +54,14 @@ def test_wheel_holds_every_module_schema_and_the_type_marker(wheel: Path) -> Non
     assert strangers == set()
 
 
-def test_wheel_carries_licence_and_command(wheel: Path) -> None:
+def test_wheel_carries_licence_command_and_pytest_plugin(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         (licence,) = (name for name in archive.namelist() if name.endswith("licenses/LICENSE"))
         assert archive.read(licence) == (ROOT / "LICENSE").read_bytes()
         (points,) = (name for name in archive.namelist() if name.endswith("entry_points.txt"))
-        assert archive.read(points).decode().split("\n") == ["[console_scripts]", "qwen-sft = qwen_sft.cli:main", ""]
+        told = archive.read(points).decode().split("\n")
+        command, plugin = "qwen-sft = qwen_sft.cli:main", "qwen-sft = qwen_sft.pytest_plugin"
+        assert told == ["[console_scripts]", command, "", "[pytest11]", plugin, ""]
 
 
 def works(python: Path, work: Path) -> None:

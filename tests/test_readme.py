@@ -1,15 +1,12 @@
 """What the README shows is what happens: every command is run, every list is held to the code."""
 
-import os
 import re
 import shutil
-import subprocess
-import sys
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from shown import NOT_RUN, Block, assert_shows_what_happens, blocks_of, commands, matches, run, runs_here
 
 from qwen_sft.format import formats
 from qwen_sft.reporter import reporters
@@ -21,67 +18,11 @@ from qwen_sft.writers.parquet import SCHEMA
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-NOT_RUN = re.compile(r"<!-- not run here: .+; tested by (tests/\w+\.py)::(test_\w+) -->")
-
-
-@dataclass(frozen=True)
-class Block:
-    """A fenced block.
-
-    Attributes:
-        line: the number of its first line.
-        before: the line above the fence.
-    """
-
-    language: str
-    line: int
-    before: str
-    text: str
-
-
-def _blocks() -> Iterator[Block]:
-    lines = README.splitlines()
-    start = indent = 0
-    for number, line in enumerate(lines):
-        if line.strip().startswith("```"):
-            if not start:
-                start, indent = number + 1, len(line) - len(line.lstrip())
-                continue
-            text = "".join(inner[indent:] + "\n" for inner in lines[start:number])
-            yield Block(lines[start - 1].strip()[3:], start + 1, lines[start - 2], text)
-            start = 0
-    assert not start, "a block is not closed"
-
-
-BLOCKS = list(_blocks())
+BLOCKS = list(blocks_of(README))
 
 
 def blocks(language: str) -> list[Block]:
     return [block for block in BLOCKS if block.language == language]
-
-
-def commands(block: Block) -> list[tuple[str, str]]:
-    """The commands of a console block, each with the output that is shown under it."""
-    assert block.text.startswith("$ "), f"README.md:{block.line} begins with no prompt"
-    shown: list[tuple[str, str]] = []
-    for line in block.text.splitlines(keepends=True):
-        if line.startswith("$ "):
-            shown.append((line[2:].rstrip("\n"), ""))
-        else:
-            shown[-1] = (shown[-1][0], shown[-1][1] + line)
-    return shown
-
-
-def matches(shown: str, printed: str) -> bool:
-    """True if the output is as shown; a line "…" stands for any lines, "…" within a line for any text."""
-    patterns = [
-        r"(?:.*\n)*?" if line == "…" else re.escape(line).replace("…", ".*") + r" *\n" for line in shown.splitlines()
-    ]
-    return re.fullmatch("".join(patterns), printed) is not None
-
-
-def runs_here(block: Block) -> bool:
-    return not NOT_RUN.fullmatch(block.before) and not block.text.startswith("$ make ")
 
 
 @pytest.fixture(scope="module")
@@ -91,28 +32,9 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def run(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    environment = {**os.environ, "PATH": path, "COLUMNS": "100", "HF_HUB_OFFLINE": "1"}
-    environment["HF_DATASETS_CACHE"] = str(folder / "cache")
-    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
-    return subprocess.run(command, shell=True, cwd=folder, env=environment, text=True, **streams)
-
-
 def test_every_command_prints_what_is_shown(checkout: Path) -> None:
     """One test: later blocks use what earlier ones have built."""
-    n_run = 0
-    for block in BLOCKS:
-        if block.language == "console" and runs_here(block):
-            for command, shown in commands(block):
-                printed = run(command, checkout).stdout
-                assert matches(shown, printed), f"README.md:{block.line} $ {command}\n{printed}"
-                n_run += 1
-        elif block.language == "python":
-            done = run(f"{sys.executable} - <<'END'\n{block.text}END", checkout)
-            assert done.returncode == 0, f"README.md:{block.line}\n{done.stdout}"
-            n_run += 1
-    assert n_run >= 10
+    assert assert_shows_what_happens(BLOCKS, "README.md", checkout) >= 10
 
 
 def test_wildcards_stand_for_text_and_for_lines_and_for_nothing_else() -> None:
@@ -171,6 +93,7 @@ def test_settings_block_has_every_key_with_its_default(tmp_path: Path) -> None:
     given = replace(
         Settings(), model="qwen3", format="openai_chat", max_length=32768, where="reward > 0", tools="tools.json"
     )
+    given = replace(given, baseline="baseline.json")
     assert load_settings({}, folder=tmp_path) == given
     keys = [line.partition(" ")[0].replace("-", "_") for line in block.text.splitlines()]
     assert sorted(keys) == sorted(Settings.__dataclass_fields__)

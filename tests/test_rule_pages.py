@@ -11,7 +11,8 @@ import pytest
 import qwen_sft.rules
 from qwen_sft.cli import main
 from qwen_sft.ingest import expand
-from qwen_sft.pipeline import Outcome, Pipeline, outcomes
+from qwen_sft.pipeline import Outcome, Pipeline, Survey, outcomes
+from qwen_sft.reporter import Totals
 from qwen_sft.rule import Example, Rule, rules
 from qwen_sft.settings import Settings
 from qwen_sft.tokenizer import load_tokenizer
@@ -35,6 +36,9 @@ def told(flags: dict[str, str]) -> Settings:
         if name == "unit":
             continue
         kind = kinds[name]
+        if "Mapping" in kind:
+            given[name] = json.loads(value)
+            continue
         given[name] = (value,) if "tuple" in kind else int(value) if "int" in kind else value
         if kind == "bool":
             given[name] = value == "true"
@@ -50,7 +54,13 @@ def run(example: Example, folder: Path) -> list[Outcome]:
         text = example.text
         path = folder / ("example.json" if text.count("\n{") else "example.jsonl")
     path.write_text(text + "\n", encoding="utf-8")
-    return list(outcomes(expand([str(path)]), pipeline_of(told(example.flags))))
+    pipeline = pipeline_of(told(example.flags))
+    survey = Survey(pipeline)
+    made = list(outcomes(expand([str(path)]), pipeline))
+    for outcome in made:
+        survey.see(outcome)
+    made[-1].diagnostics += survey.conclude(Totals())
+    return made
 
 
 def test_flags_of_a_page_become_settings():

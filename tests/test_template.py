@@ -220,3 +220,8 @@ def test_variables_are_what_a_request_may_set():
         "{{ enable_thinking | default(true) }}{{ date_string }}"
     )
     assert Template(source).variables == {"messages", "effort", "enable_thinking", "date_string"}
+
+
+def test_template_sees_nothing_of_what_is_said_about_a_message():
+    noted = {"role": "assistant", "content": "a", "train": False, "weight": 0.5, "finish_reason": "length"}
+    assert Template("{{ messages | tojson }}").render([noted], []) == '[{"role": "assistant", "content": "a"}]'

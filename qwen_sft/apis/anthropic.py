@@ -10,7 +10,7 @@ from typing import Any
 from qwen_sft.api import Api, Turns
 from qwen_sft.chat import keys_of
 from qwen_sft.finding import Finding
-from qwen_sft.metadata import metadata
+from qwen_sft.metadata import cut_off, metadata
 from qwen_sft.normalize import ID_KEYS
 from qwen_sft.reading.anthropic_blocks import RESTARTED, Known
 from qwen_sft.reading.block_stream import Pieces
@@ -57,6 +57,7 @@ _EVENTS = {
 _ENDS = {"model_context_window_exceeded": "length", "pause_turn": "unfinished"}
 """Stop reasons of answers that go on elsewhere or nowhere, and the `finish_reason` that says so."""
 
+_PIECES = ("content_block_start", "content_block_delta")
 _DELTAS = {"text": "text", "thinking": "thinking", "partial_json": "input"}
 _STARTS = {"text": {"type": "text"}, "thinking": {"type": "thinking"}}
 """What the pieces of a stream go on, and the block that some of them can begin where its own beginning was lost."""
@@ -144,14 +145,17 @@ def asked(body: Any) -> Turns:
     if not is_list(system) and system not in (None, ""):
         blocks = [Block(("system",), "part", system)]
     tell(story, "system", blocks)
-    given: list[tuple[Any, list[tuple[Path, Any]]]] = []
+    given: list[tuple[dict[str, Any], list[tuple[Path, Any]]]] = []
     for i, message in enumerate(messages):
         if not is_object(message):
             return no_object(("messages", i), message)
-        given.append((message.get("role"), listed(("messages", i), "content", message)))
+        given.append((message, listed(("messages", i), "content", message)))
     known = Known([block for _, blocks in given for _, block in blocks], body.get("tools"))
-    for role, blocks in given:
+    for message, blocks in given:
+        role: Any = message.get("role")
+        start = max(len(story.messages) - 1, 0)  # a turn of the model may go on from the one before it
         tell(story, role, [known.read(place, block, role) for place, block in blocks])
+        story.messages[start:] = cut_off(story.messages[start:], message.get("stop_reason"))
     declared, own = _tools(body.get("tools"))
     return turns(story, declared, {**metadata(body, without=_NO_LABELS), **builtin(own)})
 
@@ -196,20 +200,23 @@ def continues(gathered: Sequence[Any], event: Any) -> bool:
 def whole(events: Sequence[Any]) -> Any:
     """The answer that some events come to. An answer that is begun again leaves a block in place of what it had said.
 
-    The blocks of message_start, which a server sends where code of its own made calls, are blocks of the answer.
+    The blocks of message_start, which a server sends where code of its own made calls, are blocks of the answer. Events
+    do not say whose they are: what shows that two answers stand in one stream, side by side, is a block that begins
+    twice or goes on behind its end, and behind a second message_start all that ends twice.
     """
     body: dict[str, Any] = {}
     pieces = Pieces()
     restarts: list[Any] = []
-    ended = False
+    n_starts = n_stops = 0
     for event in filter(is_object, events):
         kind: Any = event.get("type")
         delta: Any = event.get("delta")
         if kind == "error":
             return Finding((), f"the stream ends in an error: {failure(event)}", "leave failed requests out")
+        if n_stops and (kind == "message_start" or kind in _PIECES):
+            return Finding((), "the stream holds several answers", "make each of them a record of its own")
         if kind == "message_start" and is_object(event.get("message")):
-            if ended:
-                return Finding((), "the stream holds several answers", "make each of them a record of its own")
+            n_starts += 1
             restarts += [{"type": RESTARTED}] if pieces else []
             body = event["message"]
             pieces = Pieces(body.get("content"))
@@ -217,12 +224,19 @@ def whole(events: Sequence[Any]) -> Any:
             body = {**body, "stop_reason": delta["stop_reason"]}
         elif kind == "content_block_start":
             pieces.begin(event.get("index"), event.get("content_block"))
+        elif kind == "content_block_stop":
+            pieces.end(event.get("index"))
         elif kind == "content_block_delta" and is_object(delta):
             for name, key in _DELTAS.items():
                 pieces.add(event.get("index"), _STARTS.get(name), key, delta.get(name))
-        ended = ended or kind == "message_stop"
+        n_stops += kind == "message_stop"
     if not body and not pieces:
         return Finding((), "the stream holds no answer", "record it again")
+    fault = pieces.fault
+    if fault is None and n_starts > 1 and (n_stops > 1 or pieces.ended_twice):
+        fault = "it begins twice and ends twice: the stream holds pieces of several answers"
+    if fault:
+        return Finding((), fault, "make each of them a record of its own")
     end: Any = body.get("stop_reason") or UNFINISHED
     said = [*restarts, *pieces.blocks()]
     return {**body, "type": "message", "role": "assistant", "content": said, "stop_reason": end}

@@ -32,6 +32,7 @@ _EVENTS = {
 }
 """The events of a stream, each of them the only field of its value, and a field of what it holds."""
 
+_PIECES = ("contentBlockStart", "contentBlockDelta")
 _ERROR = "Exception"
 
 
@@ -163,7 +164,7 @@ def whole(events: Sequence[Any]) -> Any:
         for kind, held in event.items():
             if kind.endswith(_ERROR):
                 return Finding((), f"the stream ends in an error: {failure(held)}", "leave failed requests out")
-            if kind == "messageStart" and pieces:
+            if (kind == "messageStart" and pieces) or (reason and kind in _PIECES):
                 return Finding((), "the stream holds several answers", "make each of them a record of its own")
             if not is_object(held):
                 continue
@@ -171,10 +172,14 @@ def whole(events: Sequence[Any]) -> Any:
                 reason = held.get("stopReason") or reason
             elif kind == "contentBlockStart":
                 pieces.begin(held.get("contentBlockIndex"), held.get("start"))
+            elif kind == "contentBlockStop":
+                pieces.end(held.get("contentBlockIndex"))
             elif kind == "contentBlockDelta" and is_object(held.get("delta")):
                 _add(pieces, held.get("contentBlockIndex"), held["delta"])
     if not pieces:
         return Finding((), "the stream holds no answer", "record it again")
+    if pieces.fault:
+        return Finding((), pieces.fault, "make each of them a record of its own")
     said = [_finished(part) for part in pieces.blocks()]
     return {"output": {"message": {"role": "assistant", "content": said}}, "stopReason": reason or UNFINISHED}
 

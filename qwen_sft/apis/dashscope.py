@@ -208,7 +208,7 @@ def _put_together(steps: list[tuple[int, dict[str, Any], Any]]) -> Any:
         choices.setdefault(index, Pieces()).add(given, reason)
     fault = next((pieces.fault for pieces in choices.values() if pieces.fault), None)
     if fault:
-        return Finding((), fault, "record the calls with an id or an index of their own")
+        return Finding((), *fault)
     return [
         {"index": index, "message": pieces.message(), "finish_reason": pieces.finish_reason}
         for index, pieces in sorted(choices.items())

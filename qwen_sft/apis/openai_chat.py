@@ -10,7 +10,7 @@ from typing import Any
 from qwen_sft.api import Api, Turns
 from qwen_sft.chat import Dialogue, dialogue, message
 from qwen_sft.finding import Finding
-from qwen_sft.metadata import metadata
+from qwen_sft.metadata import merged, metadata
 from qwen_sft.normalize import ID_KEYS, REASONING_KEYS, find_key
 from qwen_sft.reading.delta import Pieces, failure, is_under_way
 from qwen_sft.sample import Path, is_list, is_object
@@ -73,7 +73,7 @@ def asked(body: Any) -> Turns:
 def labels(body: Any) -> dict[str, Any]:
     """The body's labels; those under `metadata`, where our own samples have them, come as they stand."""
     own: Any = body.get("metadata")
-    return {**metadata(body, without=_NO_LABELS), **(own if is_object(own) else {})}
+    return merged(own if is_object(own) else {}, metadata(body, without=_NO_LABELS))
 
 
 def answered(body: Any) -> list[Turns]:
@@ -129,7 +129,10 @@ def whole(events: Sequence[Any]) -> Any:
         return Finding((), "the stream holds no answer", "record it again")
     fault = next((pieces.fault for pieces in choices.values() if pieces.fault), None)
     if fault:
-        return Finding((), fault, "record the calls with an id or an index of their own")
+        return Finding((), *fault)
+    if not body.get("id") and any(pieces.are_mixed() for pieces in choices.values()):
+        says = "its chunks have no id, and begin twice and end twice: they are of several answers"
+        return Finding((), says, "make each answer a record of its own")
     said = sorted(choices.items())
     return {
         **body,

@@ -31,10 +31,14 @@ def build(
     force: Annotated[bool, typer.Option("--force", help="Replace an earlier build in that folder.")] = False,
 ) -> None:
     """Write a training set: Parquet shards, rejects.jsonl, manifest.json and a dataset card."""
+    from qwen_sft.baseline import apart
     from qwen_sft.build import build as run
     from qwen_sft.cli.progress import Progress
+    from qwen_sft.finding import Diagnostic
+    from qwen_sft.gate import Gate
     from qwen_sft.ingest import expand
-    from qwen_sft.reporter import exit_code
+    from qwen_sft.pipeline import Outcome, Pipeline
+    from qwen_sft.reporter import failed, gated
     from qwen_sft.terminal import printable
     from qwen_sft.writer import writers
 
@@ -42,8 +46,27 @@ def build(
     settings = options.settings(flags, shard_size=size)
     writer = writers()["parquet"]
     skipped = Counter[str]()
-    with Progress(expand(paths)) as progress:
-        manifest, totals = run(paths, settings, out, writer, force=force, each=progress.advance, skipped=skipped)
+    inputs = apart(expand(paths), paths, settings.baseline)
+    pipeline = Pipeline(settings)
+    gate = Gate(pipeline, inputs)
+
+    def each(outcome: Outcome) -> None:
+        progress.advance(outcome)
+        gate.judge(outcome)
+
+    found: list[Diagnostic] = []
+
+    with Progress(inputs) as progress:
+        manifest, totals = run(
+            *(paths, settings, out, writer),
+            force=force,
+            each=each,
+            concluded=lambda findings: found.extend(gate.news(findings)),
+            skipped=skipped,
+            pipeline=pipeline,
+        )
+    code = gate.close(totals)
+    sys.stderr.writelines(f"{options.said(one)}\n" for one in found)
     records, rows, verified = manifest["records"], manifest["rows"], manifest["verified"]
     sys.stderr.write(
         f"{records['read']:,} records read, {records['written']:,} written, {records['rejected']:,} rejected"
@@ -51,9 +74,9 @@ def build(
         f"{rows['n_rows']:,} rows, {rows['n_tokens']:,} tokens, {rows['n_trained_tokens']:,} of them trained; "
         f"{verified['n_samples']:,} samples verified against {verified['against']}\n"
     )
+    sys.stderr.writelines(f"{line}\n" for line in (*gated(totals), *failed(totals)))
     options.tell_skipped(skipped)
     sys.stdout.write(f"{printable(str(out))}\n")
-    code = exit_code(totals, settings.fail_on)
     if not rows["n_rows"]:
         sys.stderr.write("qwen-sft: nothing was written: no record gave a row; rejects.jsonl says why\n")
         code = code or 3

@@ -42,6 +42,9 @@ Examples:
     "select",
     "ignore",
     "tokenizer_backend",
+    "inline_ignore",
+    "limit",
+    "baseline",
 )
 def convert(
     paths: options.Paths,
@@ -63,7 +66,7 @@ def convert(
 
     if not out:
         raise UsageError("--out is empty; name a file, or - for stdout")
-    settings = options.settings(flags, select=("SRC", "SCH"))
+    settings = options.settings(flags, select=("SRC", "SCH"), overrides=())
     skipped = Counter[str]()
     inputs = expand(paths, skipped=skipped)
     log = sys.stderr if out == "-" else sys.stdout

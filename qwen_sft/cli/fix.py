@@ -61,6 +61,9 @@ def _list(wanted: bool) -> None:
     "verify",
     "seed",
     "tokenizer_backend",
+    "inline_ignore",
+    "limit",
+    "baseline",
 )
 def fix(
     paths: options.Paths,
@@ -97,7 +100,7 @@ def fix(
         raise UsageError("samples, changes and a diff do not go to one stdout; name a file for --out and --report")
     if report is not None and report == out:
         raise UsageError(f"--out and --report are both {out!r}; name two files")
-    settings = options.settings(flags, model=None)
+    settings = options.settings(flags, model=None, overrides=())  # which rules mend is said once
     skipped = Counter[str]()
     inputs = expand(paths, skipped=skipped)
 

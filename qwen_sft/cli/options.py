@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
+from qwen_sft.errors import UsageError
 from qwen_sft.settings import Settings, load_settings
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ FLAGS: dict[str, Any] = {
         ),
     ],
     "tools": Annotated[
-        str | None, typer.Option("--tools", metavar="FILE", help="The tools of samples that declare none, as JSON.")
+        str | None, typer.Option("--tools", metavar="FILE", help="Tools for samples that do not declare them, as JSON.")
     ],
     "infer_tools": Annotated[
         bool | None,
@@ -70,6 +71,10 @@ FLAGS: dict[str, Any] = {
     "regenerate_ids": Annotated[
         bool | None,
         typer.Option("--regenerate-ids/--no-regenerate-ids", help="Give calls ids of their own [default: no]."),
+    ],
+    "redact": Annotated[
+        bool | None,
+        typer.Option("--redact/--no-redact", help="Put placeholders for secrets and personal data [default: no]."),
     ],
     "media": Annotated[
         str | None,
@@ -181,6 +186,25 @@ FLAGS: dict[str, Any] = {
         list[str] | None,
         typer.Option("--ignore", metavar="CODES", help="Do not run these rules (TOL, TOL003, a name)."),
     ],
+    "inline_ignore": Annotated[
+        bool | None,
+        typer.Option(
+            "--inline-ignore/--no-inline-ignore",
+            help="Let records say which rules they are not held to [default: yes].",
+        ),
+    ],
+    "limit": Annotated[
+        list[str] | None,
+        typer.Option(
+            "--limit",
+            metavar="RULES=N",
+            help="Fail these rules only if more than N records have such findings: TOL=0/10000 (N in M), SET201<0.05.",
+        ),
+    ],
+    "baseline": Annotated[
+        str | None,
+        typer.Option("--baseline", metavar="FILE", help="Known findings, which pass; write it with --write-baseline."),
+    ],
     "tokenizer_backend": Annotated[
         str | None,
         typer.Option("--tokenizer-backend", metavar="auto|fastokens|tokenizers", help="Who encodes [default: auto]."),
@@ -234,9 +258,11 @@ def settings(flags: dict[str, Any], **more: Any) -> Settings:
     """
     given = {**flags, **more}
     config = given.pop("config")
-    for key in ("select", "ignore", "train"):
+    for key in ("select", "ignore", "train", "limit"):
         if given.get(key) is not None:
             given[key] = tuple(code for part in given[key] for each in part.split(",") if (code := each.strip()))
+    if given.get("select") == ():
+        raise UsageError("--select names no rule; name some, or leave it out to run all, see: qwen-sft rule")
     options = given.get("chat_template_kwargs")
     if options is not None:
         given["chat_template_kwargs"] = _object(options)
@@ -274,7 +300,6 @@ def _object(text: str) -> dict[str, Any]:
     Raises:
         UsageError: it is no JSON object, or names a key twice.
     """
-    from qwen_sft.errors import UsageError
     from qwen_sft.quote import quoted
 
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -303,8 +328,6 @@ def size(text: str) -> int:
     Raises:
         UsageError: it is none.
     """
-    from qwen_sft.errors import UsageError
-
     units = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
     number = text.rstrip("BKMGIbkmgi ")
     unit = text[len(number) :].strip().upper()

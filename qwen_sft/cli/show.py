@@ -28,7 +28,7 @@ Examples:
 _LABEL = 12
 
 
-@options.takes_settings("verify", "seed", "fail_on", "select", "ignore")
+@options.takes_settings("verify", "seed", "fail_on", "select", "ignore", "inline_ignore", "limit", "baseline")
 def show(
     paths: options.Paths,
     flags: dict[str, Any],

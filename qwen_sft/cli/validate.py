@@ -25,6 +25,9 @@ Examples:
   qwen-sft validate runs.jsonl --model ./my-model --locked dataset
   qwen-sft validate traces/ --output-format sarif --output traces.sarif
   qwen-sft validate traces/ --statistics
+  qwen-sft validate traces/ --limit TOL=0/10000 --limit 'MSG018<0.5%'
+  qwen-sft validate traces/ --write-baseline baseline.json
+  qwen-sft validate traces/ --baseline baseline.json
   cat runs.jsonl | qwen-sft validate - --output-format json > report.json
 """
 
@@ -54,6 +57,12 @@ def validate(
     max_findings: Annotated[
         int | None, typer.Option("--max-findings", min=0, help="Print at most so many findings; all are counted.")
     ] = None,
+    write_baseline: Annotated[
+        Path | None,
+        typer.Option(
+            "--write-baseline", metavar="FILE", help="Write what is found to this file; with --baseline it then passes."
+        ),
+    ] = None,
     locked: Annotated[
         Path | None,
         typer.Option(
@@ -62,13 +71,15 @@ def validate(
     ] = None,
 ) -> None:
     """Check traces: structure always; with --model also template, tokens and mask."""
+    from qwen_sft.baseline import apart
     from qwen_sft.cli.report import opened
     from qwen_sft.errors import UsageError
     from qwen_sft.finding import Diagnostic
+    from qwen_sft.gate import Gate
     from qwen_sft.ingest import expand
-    from qwen_sft.pipeline import Pipeline, outcomes, tally
-    from qwen_sft.reporter import Totals, counted, exit_code, reporters, summary
-    from qwen_sft.terminal import in_colour
+    from qwen_sft.pipeline import Pipeline, Survey, outcomes, tally
+    from qwen_sft.reporter import Totals, counted, reporters, summary
+    from qwen_sft.terminal import in_colour, one_line
 
     shelf = reporters()
     if output_format not in shelf:
@@ -79,18 +90,25 @@ def validate(
         raise UsageError(f"{output_format} has no place for --statistics; these have: {names}")
     settings = options.settings(flags)
     skipped = Counter[str]()
-    inputs = expand(paths, skipped=skipped)
+    inputs = apart(expand(paths, skipped=skipped), paths, settings.baseline, write_baseline)
     pipeline = Pipeline(settings)
     if locked is not None:
         _check_lock(locked, pipeline)
+    gate = Gate(pipeline, inputs, baseline=write_baseline)
     totals = Totals(n_files=len(inputs))
+    survey = Survey(pipeline)
+    code = 3
 
     def findings() -> Iterator[Diagnostic]:
+        nonlocal code
         with Progress(inputs) as progress:
             for outcome in outcomes(inputs, pipeline):
                 tally(totals, outcome)
+                survey.see(outcome)
                 progress.advance(outcome)
-                yield from outcome.diagnostics
+                yield from gate.judge(outcome)
+            yield from gate.news(survey.conclude(totals))
+        code = gate.close(totals)
 
     with opened(output, inputs) if output is not None else nullcontext(sys.stdout) as stream:
         if statistics and reporter.statistics is not None:
@@ -99,10 +117,12 @@ def validate(
             reporter.report(findings(), totals, stream, max_findings)
     if output is not None:
         sys.stderr.write(summary(totals, colour=in_colour(sys.stderr)))
+    elif output_format != "full":  # which ends with the summary
+        sys.stderr.writelines(f"qwen-sft: {one_line(why)}\n" for why in totals.failures)
     for source in inputs:
         skipped.update(source.skipped)
     options.tell_skipped(skipped)
-    raise typer.Exit(exit_code(totals, settings.fail_on))
+    raise typer.Exit(code)
 
 
 def _check_lock(file: Path, pipeline: "Pipeline") -> None:

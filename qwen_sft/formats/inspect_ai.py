@@ -10,7 +10,7 @@ has none, and they stand in its `parse_error`; the text of a failed call may sta
 from typing import Any
 
 from qwen_sft.format import Conversation, Event, Format, Reading
-from qwen_sft.metadata import metadata
+from qwen_sft.metadata import cut_off, metadata
 from qwen_sft.reading.inspect_log import Attachments
 from qwen_sft.reading.story import Story, refused
 from qwen_sft.sample import Path, is_list, is_object
@@ -111,6 +111,7 @@ class _Call:
     def __init__(self, place: Path, event: dict[str, Any], messages: list[Any], keys: list[Any]) -> None:
         self.place, self.event, self.messages, self.keys = place, event, messages, keys
         self.earlier: list[Path] = []
+        self.ends: dict[int, Any] = {len(messages) - 1: _ended(event.get("output")).get("finish_reason")}
 
 
 class _Sample:
@@ -123,6 +124,7 @@ class _Sample:
 
     def reading(self, shared: dict[str, Any]) -> Reading:
         main, tools, others = Story(), None, list[_Call]()
+        ends: dict[int, Any] = {}
         if self.texts.lacks(self.messages):
             for place in _places(self.at, self.sample):
                 main.drop(place, _LACKS, loses=True)
@@ -138,11 +140,14 @@ class _Sample:
                 _add(others, one)
             else:
                 main.merge(place, "a call of the model whose answer is in the messages")
+                ends[known] = one.ends[len(one.messages) - 1]
                 tools = self.texts.tools(event) or tools
         for i, given in enumerate(self.messages):
             place: Path = (*self.at, "messages", i)
             if i < cut:
+                start = max(len(main.messages) - 1, 0)
                 self.texts.tell(main, place, given, parts=True)
+                main.messages[start:] = cut_off(main.messages[start:], ends.get(i))
             else:
                 self._leave(main, place, given, others)
         name = f"{self.sample.get('id')}-{self.sample['epoch']}"
@@ -150,8 +155,10 @@ class _Sample:
         made = [main.conversation(tools, name, labels)] if main.messages else []
         for k, one in enumerate(others, start=1):
             story = Story()
-            for given in one.messages:
+            for i, given in enumerate(one.messages):
+                start = max(len(story.messages) - 1, 0)
                 self.texts.tell(story, one.place, given, parts=False)
+                story.messages[start:] = cut_off(story.messages[start:], one.ends.get(i))
             ended = _ended(one.event.get("output"))
             told = metadata({"model": one.event.get("model"), "model_role": one.event.get("role")}, ended, labels)
             made.append(story.conversation(self.texts.tools(one.event), f"{name}-call-{k}", told, rebuilt=True))
@@ -214,6 +221,7 @@ def _add(others: list[_Call], one: _Call) -> None:
     for k, before in enumerate(others):
         if one.keys[: len(before.keys)] == before.keys:
             one.earlier = [*before.earlier, before.place]
+            one.ends = {**before.ends, **one.ends}
             others[k] = one
             return
     others.append(one)

@@ -62,11 +62,7 @@ def read(record: Any) -> Reading:
 
 
 def _message(given: dict[str, Any]) -> Message:
-    fields = {key: value for key, value in given.items() if key not in ("loss", "loss_scale")}
-    if given.get("loss") is not None:
-        fields["train"] = bool(given["loss"]) if given["loss"] in (0, 1) else given["loss"]
-    if given.get("loss_scale") is not None:
-        fields["weight"] = given["loss_scale"]
+    fields = given if given.get("loss_scale") is None else {**given, "weight": given["loss_scale"]}
     if given.get("role") == "tool_call":
         return spoken({**fields, "from": "tool_call", "value": given.get("content")})
     return message({**fields, "role": "tool"} if given.get("role") == "tool_response" else fields)

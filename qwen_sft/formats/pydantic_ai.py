@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from qwen_sft.format import Format, Reading
-from qwen_sft.metadata import metadata
+from qwen_sft.metadata import cut_off, metadata
 from qwen_sft.normalize import ID_KEYS, call, sample_id, text
 from qwen_sft.reading.story import Story, refused
 from qwen_sft.sample import Message, Path, is_list, is_object
@@ -91,6 +91,7 @@ def read(record: Any) -> Reading:
             system = _instruct(story, (*at, "instructions"), given["instructions"], system)
         if given.get("kind") == "response":
             labels = metadata({key: given.get(key) for key in ("model_name", "finish_reason")})
+            story.messages[begun:] = cut_off(story.messages[begun:], given.get("finish_reason"))
     fields: dict[str, Any] = record if is_object(record) and not _is_message(record) else {}
     return story.reading(fields.get("tools"), sample_id(fields), {**metadata(fields, without=_NO_LABELS), **labels})
 

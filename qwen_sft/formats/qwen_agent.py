@@ -11,7 +11,7 @@ from typing import Any
 
 from qwen_sft.chat import Dialogue, dialogue, have_parts, keys_of, message
 from qwen_sft.format import Format, Reading
-from qwen_sft.metadata import metadata
+from qwen_sft.metadata import cut_off, metadata
 from qwen_sft.normalize import ID_KEYS, find_key, sample_id
 from qwen_sft.reading.delta import UNFINISHED
 from qwen_sft.reading.story import Story
@@ -81,6 +81,7 @@ def read(record: Any) -> Reading:
     before: dict[str, Any] = {}
     called: list[Any] = []
     labels: dict[str, Any] = {}
+    ended: dict[int, Any] = {}
     for place, given in zip(found.places, found.turns, strict=True):
         is_answer = given.get("role") == "assistant"
         continues = is_answer and before.get("role") == "assistant" and before.get("name") == given.get("name")
@@ -88,8 +89,14 @@ def read(record: Any) -> Reading:
             called = [*(called if continues else []), *_ids(given)]
             reason: Any = value_at(given, _FINISH_REASON)
             labels = {"finish_reason": UNFINISHED if reason == "null" else reason}
+        if continues:  # why a turn ended is told by the last of its messages
+            ended.pop(len(story.messages) - 1, None)
         (story.join if continues else story.keep)(place, _message(given, called))
+        if is_answer:
+            ended[len(story.messages) - 1] = labels["finish_reason"]
         before = given
+    for i, reason in ended.items():
+        story.messages[i : i + 1] = cut_off(story.messages[i : i + 1], reason)
     fields: dict[str, Any] = record if is_object(record) else {}
     key = find_key(fields, ("functions", "tools"))
     labels = metadata(labels, fields, without=ID_KEYS)

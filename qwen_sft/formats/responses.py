@@ -12,7 +12,7 @@ from qwen_sft.api import Turns, apis
 from qwen_sft.chat import dialogue
 from qwen_sft.finding import Finding
 from qwen_sft.format import Conversation, Reading
-from qwen_sft.metadata import metadata
+from qwen_sft.metadata import cut_off, metadata
 from qwen_sft.normalize import sample_id
 from qwen_sft.reading import exchange
 from qwen_sft.reading.exchange import Exchange, api_format
@@ -24,7 +24,7 @@ from qwen_sft.sample import Message, Path, is_list, is_object
 _API = apis()["responses"]
 _PARAMS = "responses_create_params"
 _LISTS = ("items", "messages", "conversations")
-_NO_LABELS = frozenset({"id", "object", "uri", "url", "source_file", "interaction", "status", "status_code"})
+_NO_LABELS = frozenset({"id", "object", "uri", "url", "method", "source_file", "interaction", "status", "status_code"})
 
 
 def _legs(record: Any) -> list[Leg]:
@@ -192,6 +192,8 @@ def _story(chain: Sequence[_Told]) -> Story:
         for place in told.answered.origins[:n_repeated]:
             story.merge(place, "repeats the input")
         _tell(story, told.answered, n_repeated)
+        if told is not chain[-1]:  # why that one ended is a label of the sample
+            story.messages = cut_off(story.messages, told.answered.metadata.get("finish_reason"))
     return story
 
 

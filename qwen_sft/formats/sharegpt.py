@@ -6,10 +6,11 @@ spelled in many ways (chat.SPEAKERS): human and gpt, function_call and observati
 
 from typing import Any
 
-from qwen_sft.chat import CALLERS, Dialogue, dialogue, joined, message, sample, spoken
+from qwen_sft.chat import CALLERS, Dialogue, dialogue, joined, sample, spoken
 from qwen_sft.format import Conversation, Event, Format, Reading
 from qwen_sft.metadata import metadata
 from qwen_sft.normalize import find_key, sample_id
+from qwen_sft.reading.beside import places_before, places_behind, with_beside
 from qwen_sft.reading.rows import LABELLED_APART, results_apart
 from qwen_sft.sample import Message, Path, is_object
 
@@ -29,13 +30,9 @@ def _dialogue(record: Any) -> Dialogue | None:
 
 
 def events(record: Any) -> list[Path]:
-    """Each turn is an event, and before them a `system` prompt beside the list."""
+    """Each turn is an event, and so are a system prompt and an answer beside the list."""
     found = _dialogue(record)
-    return [*_system(record), *found.places] if found else []
-
-
-def _system(record: Any) -> list[Path]:
-    return [("system",)] if is_object(record) and record.get("system") not in (None, "") else []
+    return [*places_before(record), *found.places, *places_behind(record)] if found else []
 
 
 def read(record: Any) -> Reading:
@@ -47,8 +44,8 @@ def read(record: Any) -> Reading:
     if found is None or found.fault:
         return Reading(refusal=found.fault if found else None)
     fields: dict[str, Any] = record if is_object(record) else {}
-    origins = _system(record)
-    messages: list[Message] = [message({"role": "system", "content": fields["system"]}) for _ in origins]
+    origins: list[Path] = []
+    messages: list[Message] = []
     aside: list[Event] = []
     for place, given in zip(found.places, found.turns, strict=True):
         made = spoken(given)
@@ -61,9 +58,10 @@ def read(record: Any) -> Reading:
             messages += told
             origins += [place] * len(told)
     key = find_key(fields, _TOOL_KEYS)
-    labels = metadata(fields, without=LABELLED_APART)
-    made_sample = sample(messages, fields[key] if key else None, sample_id(fields), labels)
-    return Reading([Conversation(made_sample, origins)], aside)
+    whole = with_beside(fields, messages, origins, answers=True)
+    labels = metadata(fields, without={*LABELLED_APART, *whole.columns})
+    made_sample = sample(whole.messages, fields[key] if key else None, sample_id(fields), labels)
+    return Reading([Conversation(made_sample, whole.origins)], [*aside, *whole.aside])
 
 
 FORMAT = Format(

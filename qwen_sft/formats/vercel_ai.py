@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from qwen_sft.format import Conversation, Event, Format, Reading
-from qwen_sft.metadata import metadata
+from qwen_sft.metadata import cut_off, metadata
 from qwen_sft.normalize import ID_KEYS, sample_id
 from qwen_sft.reading.aisdk import (
     all_told,
@@ -104,6 +104,7 @@ class _Call:
         self.inner = "ai.prompt.messages" in attributes
         self.asked, self.answer = _asked(attributes), answered(attributes)
         self.results: list[tuple[Path, Message]] = []
+        self.cut: dict[int, Any] = {}  # how many messages end with an answer that was cut off, and why
 
     @property
     def messages(self) -> list[Message]:
@@ -136,7 +137,11 @@ def _read_spans(spans: list[tuple[Path, dict[str, Any]]]) -> Reading:
             aside.append(Event(place, "dropped", "a span that holds no call of a chat model with its answer", told))
     whole: list[_Call] = []
     for one in sorted(calls, key=lambda one: (not one.inner, -len(one.messages))):
-        if any(one.repeats(other) for other in whole):
+        repeating = [other for other in whole if one.repeats(other)]
+        if repeating:
+            if one.inner:
+                for other in repeating:
+                    other.cut[len(one.asked) + len(one.answer)] = one.attributes.get("ai.response.finishReason")
             aside.append(Event(one.place, "merged", "a call that another span repeats"))
         else:
             whole.append(one)
@@ -184,7 +189,10 @@ def _asked(attributes: dict[str, Any]) -> list[Message]:
 
 def _conversation(one: _Call) -> Conversation:
     story = Story()
-    for message in [*one.asked, *one.answer]:
+    messages = [*one.asked, *one.answer]
+    for n_messages, reason in one.cut.items():
+        messages[:n_messages] = cut_off(messages[:n_messages], reason)
+    for message in messages:
         story.keep(one.place, message)
     for place, result in one.results:
         story.keep(place, result)

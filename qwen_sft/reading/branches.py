@@ -16,6 +16,7 @@ from qwen_sft.reading.story import JOINED, Story, refused
 from qwen_sft.sample import Message, Path
 
 UNANSWERED = "a prompt that was never answered"
+BEHIND_GAP = "a turn behind one whose beginning is not in this record"
 
 
 @dataclass(eq=False, slots=True)
@@ -27,12 +28,14 @@ class Turn:
         restarts: True for one that follows on what was there before, with another history (a compaction).
         story: its messages.
         labels: what holds for a sample that ends with it, such as its finish_reason.
+        missing: the name of a line that it rests on and that the record does not hold; None if it holds all of them.
     """
 
     parent: "Turn | None"
     restarts: bool = False
     story: Story = field(default_factory=Story)
     labels: dict[str, Any] = field(default_factory=dict[str, Any])
+    missing: str | None = None
 
     @property
     def answers(self) -> bool:
@@ -133,7 +136,8 @@ class Thread:
 class Tree:
     """A session whose lines name themselves (`uuid`) and their parents (`parentUuid`), and its sub-agents.
 
-    A sub-agent's lines have an `agentId`, or `isSidechain` and a parent that has it.
+    A sub-agent's lines have an `agentId`, or `isSidechain` and a parent that has it. A turn whose parent the record
+    does not hold was said in a context that we do not know: it becomes no sample, nor does what stands behind it.
 
     Args:
         name: of the session.
@@ -143,6 +147,9 @@ class Tree:
         self._name = name
         self._threads: dict[str | None, Thread] = {}
         self._lines: dict[str, tuple[Thread, Turn | None]] = {}
+        self._gaps: dict[str, str] = {}  # lines that are no turns, and the line above them that is not there
+        self._gap: str | None = None  # above the line that is being read
+        self._n_turns = 0  # of its conversation, before it
 
     def thread(self, line: dict[str, Any]) -> Thread:
         """The conversation that a line belongs to."""
@@ -167,6 +174,10 @@ class Tree:
         Only a prompt begins a conversation anew by naming none, and only where other lines do name their parents.
         """
         above: Any = line.get("parentUuid")
+        self._n_turns = len(thread.turns)
+        self._gap = None
+        if isinstance(above, str) and not line.get("isCompactSummary"):
+            self._gap = self._gaps.get(above) if above in self._lines else above
         if isinstance(above, str) and above in self._lines and self._lines[above][0] is thread:
             thread.linked = True
             return self._lines[above][1]
@@ -174,20 +185,42 @@ class Tree:
 
     def told(self, line: dict[str, Any], thread: Thread, turn: Turn | None) -> None:
         """Lines whose parent is this one follow that turn."""
-        if isinstance(line.get("uuid"), str):
-            self._lines[line["uuid"]] = (thread, turn)
+        name: Any = line.get("uuid")
+        if isinstance(name, str):
+            self._lines[name] = (thread, turn)
+        if self._gap is None:
+            return
+        begun = thread.turns[self._n_turns :]
+        if not begun and turn is not None and line.get("type") == "assistant":
+            begun = [turn]  # another piece of it
+        for one in begun:
+            one.missing = None if one.restarts else self._gap  # a compaction's summary is what it rests on
+        if not begun and isinstance(name, str):
+            self._gaps[name] = self._gap
 
     def reading(self, aside: list[Event], labels: Sequence[Any] = ()) -> Reading:
         """The samples of all conversations; `aside` is what became of the lines that are in none, `labels` theirs."""
         made: list[Conversation] = []
         aside = list(aside)
+        cut: list[Turn] = []
         for thread in self._threads.values():
+            for turn in thread.turns:
+                if turn.missing in self._lines:  # it stands below its child
+                    turn.missing = None
+            cut += [turn for turn in thread.turns if turn.missing is not None and turn.story.origins]
             found, rest = conversations(thread.turns, thread.name, metadata(thread.labels, *labels))
             made += found
             aside += rest
+        if not made and cut:
+            fix = "give the whole session, its lines in order and in one file"
+            return refused(cut[0].story.origins[0], _gap(cut[0].missing), fix)
         if not made:
             return refused((), "no line of the session is a model's answer", "leave the session out")
         return Reading(made, aside)
+
+
+def _gap(name: str | None) -> str:
+    return f"what was said before is not in this record: no line has the uuid {name!r} that it names as parent"
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,10 +259,21 @@ def conversations(
 
     What several branches share is trained in the last of them: in the others its answers have `train: false`. The
     first sample has the name, the others the name and a number. A branch that was left has the label
-    `branch: abandoned`.
+    `branch: abandoned`. A turn that rests on one that is missing is left out, and so is what stands behind it.
     """
     made: list[Conversation] = []
     aside = {event.path: event for turn in turns for event in turn.story.aside}
+    cut: dict[Turn, str | None] = {}  # and the missing one, until an event tells of it
+    for turn in turns:  # parents stand before their children
+        if turn.missing is None and turn.parent not in cut:
+            continue
+        gap = turn.missing or cut.get(turn.parent)
+        for place in turn.story.origins:
+            event = Event(place, "dropped", _gap(gap) if gap else BEHIND_GAP, loses=gap is not None)
+            aside.setdefault(place, event)
+            gap = None
+        cut[turn] = gap
+    turns = [turn for turn in turns if turn not in cut]
     waiting = _unanswered(turns)
     for turn in waiting:
         for place in turn.story.origins:

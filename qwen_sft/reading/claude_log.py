@@ -11,6 +11,7 @@ for the model to read (`isMeta`: the text of a skill, say) is a user's turn, as 
 from typing import Any
 
 from qwen_sft.format import Event, Reading
+from qwen_sft.metadata import cut_off
 from qwen_sft.normalize import call, text
 from qwen_sft.reading.branches import Answer, Thread, Tree, Turn, call_id
 from qwen_sft.sample import Message, Path, is_list, is_object
@@ -78,6 +79,8 @@ class Log:
                 self._line(at, line)
         for answer in self._answers.values():
             answer.tell("a piece of the message that begins before it")
+            story = answer.turn.story
+            story.messages = cut_off(story.messages, answer.turn.labels.get("finish_reason"))
         return self._tree.reading(self._aside, self._labels)
 
     def _repeats(self, line: dict[str, Any]) -> bool:

@@ -15,6 +15,8 @@ _NOT_YET = (None, "", "null")
 """Values of `finish_reason` while an answer goes on; DashScope sends the text "null"."""
 
 _TEXTS = ("reasoning_content", "reasoning", "thinking", "refusal")
+_SAID = ("content", "tool_calls", "function_call", "audio", *_TEXTS)
+_SEVERAL = "make each answer a record of its own, or keep the ids of their chunks"
 
 
 @dataclass(eq=False, slots=True)
@@ -43,22 +45,29 @@ class Pieces:
 
     Attributes:
         finish_reason: as the stream gave it; UNFINISHED until then.
-        fault: what has no exact reading, where something has none.
+        fault: what has no exact reading, where something has none, and what to do.
+        n_roles, n_ends: how many pieces name who speaks, and a finish_reason.
     """
 
     def __init__(self) -> None:
         self.finish_reason: Any = UNFINISHED
-        self.fault: str | None = None
+        self.fault: tuple[str, str] | None = None
+        self.n_roles = self.n_ends = 0
         self._texts: dict[str, list[str]] = {}
         self._parts: list[Any] = []  # texts are lists of their pieces
         self._calls: list[_Call] = []
 
     def add(self, delta: Any, finish_reason: Any = None) -> None:
         """Takes the next piece: the fields of a message, each of them a continuation."""
+        says = is_object(delta) and any(delta.get(key) for key in _SAID)
+        if says and self.n_ends:
+            self.fault = (f"the stream goes on behind its end (finish reason {self.finish_reason!r})", _SEVERAL)
         if finish_reason not in _NOT_YET:
             self.finish_reason = finish_reason
+            self.n_ends += 1
         if not is_object(delta):
             return
+        self.n_roles += bool(delta.get("role"))
         for key in _TEXTS:
             self._append(key, delta.get(key))
         self._add_content(delta.get("content"))
@@ -106,7 +115,8 @@ class Pieces:
             self._calls.append(call)
         touched.append(call)
         if name and call.name and name != call.name:
-            self.fault = f"the stream has pieces of {call.name!r} and of {name!r} that cannot be told apart"
+            says = f"the stream has pieces of {call.name!r} and of {name!r} that cannot be told apart"
+            self.fault = (says, "record the calls with an id or an index of their own")
         call.id = call.id or own
         call.name = call.name or name
         if given:
@@ -128,6 +138,10 @@ class Pieces:
         if own and call.id:
             return call if own == call.id else None
         return None if call in touched or (given and call.is_complete) else call
+
+    def are_mixed(self) -> bool:
+        """True for pieces that begin twice and end twice."""
+        return self.n_roles > 1 and self.n_ends > 1
 
     def message(self) -> dict[str, Any]:
         """The message that the pieces come to."""

@@ -23,11 +23,20 @@ UNDECODED = "response_undecoded"
 RESPONSES = ("response", "response_sse", "response_body", "responseBody", "response_events", "chunks", UNDECODED)
 """The fields under which logs keep an answer: a body, the events of its stream, or their text as it was sent."""
 
-_KEPT = frozenset({*REQUESTS, *RESPONSES})
+BATCH = "custom_id"
+"""The field of a line of a batch file that names its request. Lines of requests are {custom_id, method, url, body} at
+OpenAI and {custom_id, params} at Anthropic, lines of answers {custom_id, response: {status_code, body}, error} and
+{custom_id, result: {type, message}}."""
+
+_KEPT = frozenset({*REQUESTS, *RESPONSES, BATCH})
+_FAILED_RESULTS = ("errored", "canceled", "expired")
+_STATUS = ("status_code", "status", "statusCode")
+_SENT = ("method", "url", "headers")
+_SAYS_WHY = ("error", "code", "message", "detail", "status")
 _STREAM = "a piece of the streamed answer that begins before it"
 _NO_LABELS = frozenset(
     {*ID_KEYS, *REQUESTS, *RESPONSES, "object", "created", "uri", "url", "source_file", "interaction", "status"}
-    | {"type", "role", "system", "stream", "anthropic_version", UNDECODED, "responseId", "createTime"}
+    | {"type", "role", "system", "stream", "anthropic_version", UNDECODED, "responseId", "createTime", "method"}
 )
 
 
@@ -86,24 +95,72 @@ def find(api: Api, record: Any) -> Exchange | None:
         return None
     if record.keys().isdisjoint(_KEPT):
         return _body_alone(api, record)
-    request_key = next((key for key in REQUESTS if is_object(_request(record.get(key)))), None)
-    answer_key = next((key for key in RESPONSES if record.get(key)), None)
-    if request_key or answer_key:
-        request: Any = _request(record[request_key]) if request_key else None
-        answer: Any = record[answer_key] if answer_key else None
-        known = _is_answer(api, answer) if answer_key else False
+    failed = _failed_line(api, record)
+    if failed:
+        return failed
+    asked_at, given = _asked(record)
+    answer_at, answer, status = _answer(record)
+    if asked_at or answer_at:
+        request: Any = _request(given) if asked_at else None
+        known = _is_answer(api, answer) if answer_at else False
         if known or (request is not None and api.is_request(request) and not _of_another(api, answer)):
             if request is None and api.is_request(record):  # the answer lies among the fields of its request
                 request = record
             return Exchange(
                 request=request,
-                request_at=(request_key,) if request_key else (),
-                is_text=bool(request_key) and isinstance(record[request_key], str),
+                request_at=asked_at,
+                is_text=bool(asked_at) and isinstance(given, str),
                 answer=answer,
-                answer_at=(answer_key,) if answer_key else (),
-                status=_failed_status(record),
+                answer_at=answer_at,
+                status=status or _failed_status(record),
             )
     return _body_alone(api, record)
+
+
+def _asked(record: dict[str, Any]) -> tuple[Path, Any]:
+    """The place of a record's request and what stands there; no place where there is none."""
+    if BATCH in record:
+        key = next((key for key in ("body", "params") if is_object(_request(record.get(key)))), None)
+        return ((key,), record[key]) if key else ((), None)
+    for key in REQUESTS:
+        given: Any = record.get(key)
+        if is_object(given) and is_object(_request(given.get("body"))) and any(name in given for name in _SENT):
+            return (key, "body"), given["body"]
+        if is_object(_request(given)):
+            return (key,), given
+    return (), None
+
+
+def _answer(record: dict[str, Any]) -> tuple[Path, Any, int | None]:
+    """The place of a record's answer, what stands there, and the status of a failure that stands beside it."""
+    result: Any = record.get("result")
+    if BATCH in record and is_object(result) and is_object(result.get("message")):
+        return ("result", "message"), result["message"], None
+    key = next((key for key in RESPONSES if record.get(key)), None)
+    if key is None:
+        return (), None, None
+    given: Any = record[key]
+    if is_object(given) and given.get("body") and any(name in given for name in (*_STATUS, "headers")):
+        return (key, "body"), given["body"], _failed_status(given)
+    return (key,), given, None
+
+
+def _failed_line(api: Api, record: dict[str, Any]) -> Exchange | None:
+    """What a line of a batch file says that holds no answer: Anthropic's, or else OpenAI's, whatever its endpoint."""
+    result: Any = record.get("result")
+    response: Any = record.get("response")
+    if BATCH not in record or api.name != ("anthropic" if is_object(result) else "openai_chat"):
+        return None
+    if is_object(result) and result.get("type") in _FAILED_RESULTS and "message" not in result:
+        error: Any = result.get("error")
+        inner: Any = error.get("error") if is_object(error) else None
+        return Exchange(answer=inner or error or {"message": f"it is {result['type']!r}"}, answer_at=("result",))
+    if is_object(response) and _failed_status(response):
+        return Exchange(
+            answer=response.get("body") or response, answer_at=("response",), status=_failed_status(response)
+        )
+    failed = response is None and record.get("error")
+    return Exchange(answer=record["error"], answer_at=("error",)) if failed else None
 
 
 def _body_alone(api: Api, record: dict[str, Any]) -> Exchange | None:
@@ -127,7 +184,7 @@ def _is_observed(record: dict[str, Any]) -> bool:
 
 
 def _failed_status(record: dict[str, Any]) -> int | None:
-    given: Any = next((record[key] for key in ("status", "status_code") if key in record), None)
+    given: Any = next((record[key] for key in _STATUS if key in record), None)
     return given if isinstance(given, int) and given >= 400 else None
 
 
@@ -137,7 +194,7 @@ def _is_answer(api: Api, answer: Any) -> bool:
     if isinstance(answer, str):
         first = first_sent(answer)
         return api.is_event(first) or api.is_response(first)
-    return api.is_response(answer)
+    return api.is_response(answer) or (api.is_event(answer) and not answer.get("error"))
 
 
 def _of_another(api: Api, answer: Any) -> bool:
@@ -247,12 +304,14 @@ def _body(api: Api, found: Exchange) -> Any:
     if len(values) == 1 and isinstance(answer, str) and api.is_response(values[0]):
         return values[0]
     if not any(map(api.is_event, values)):
-        return _failed(found, failure(values[0]))
+        return _failed(found, failure(values[0]), values[0])
     whole = api.whole_of(found.request, values) if api.whole_of else api.whole(values)
     return _moved(whole, found.answer_at) if isinstance(whole, Finding) else whole
 
 
-def _failed(found: Exchange, why: str) -> Finding:
+def _failed(found: Exchange, why: str, body: Any = None) -> Finding:
+    if not found.status and is_object(body) and body.keys().isdisjoint(_SAYS_WHY):
+        return Finding(found.answer_at, f"the answer has no shape of an API's: {why}", "give the body of the answer")
     status = f" with status {found.status}" if found.status else ""
     return Finding(found.answer_at, f"the request failed{status}: {why}", "leave failed requests out")
 

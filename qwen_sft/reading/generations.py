@@ -3,6 +3,7 @@
 Every call repeats the messages of the one before it: what no later one repeats is a sample.
 """
 
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +12,7 @@ from qwen_sft.api import Turns
 from qwen_sft.chat import sample
 from qwen_sft.dedup import chain
 from qwen_sft.format import Conversation, Event, Reading
+from qwen_sft.metadata import cut_off
 from qwen_sft.reading.recorded import as_one, decoded, dialects
 from qwen_sft.reading.story import refused
 from qwen_sft.sample import Message, Path, Sample, is_list, is_object
@@ -105,7 +107,8 @@ def _labels(given: dict[str, Any]) -> dict[str, Any]:
 def reading(found: Iterable[list[Generation] | Event], silent: str, empty: str, fix: str) -> Reading:
     """The samples of a record's generations: those that no other one repeats and goes on with.
 
-    Reasoning that a later one's history no longer has is carried over to it, as `--dedup-prefixes` does.
+    Reasoning that a later one's history no longer has is carried over to it, as `--dedup-prefixes` does, and so is why
+    an answer was cut off.
 
     Args:
         silent: the reason of events that have nothing to do with a chat; a refusal names any other before it.
@@ -119,7 +122,7 @@ def reading(found: Iterable[list[Generation] | Event], silent: str, empty: str, 
             aside[one.path] = one
         else:
             generations += one
-    chains = [chain(one.sample) for one in generations]
+    chains = [_links(one.sample) for one in generations]
     ends = {links[-1]: i for i, links in enumerate(chains)}
     passed = {link for links in chains for link in links[:-1]}
     kept = [i for i, links in enumerate(chains) if links[-1] not in passed and ends[links[-1]] == i]
@@ -140,10 +143,22 @@ def reading(found: Iterable[list[Generation] | Event], silent: str, empty: str, 
     return Reading(made, list(aside.values()))
 
 
+def _links(one: Sample) -> list[tuple[str, bytes]]:
+    """For each turn what tells it apart: everything up to it, and the declared tools."""
+    declared = json.dumps(one.get("tools", []), sort_keys=True)
+    return [(declared, link) for link in chain(one.get("messages", []))]
+
+
 def _with_thoughts(messages: list[Message], earlier: list[Sample]) -> list[Message]:
     made = list(messages)
     for one in earlier:
-        for k, turn in enumerate(one.get("messages", [])):
+        turns = one.get("messages", [])
+        ended = cut_off(turns, one.get("metadata", {}).get("finish_reason"))
+        made[: len(turns)] = [
+            {**turn, "finish_reason": end["finish_reason"]} if "finish_reason" in end else turn
+            for turn, end in zip(made, ended, strict=False)
+        ]
+        for k, turn in enumerate(turns):
             thought = turn.get("reasoning_content")
             if thought and not made[k].get("reasoning_content"):
                 made[k] = {**made[k], "reasoning_content": thought}

@@ -11,6 +11,7 @@ from typing import Any
 from qwen_sft.api import Turns
 from qwen_sft.chat import ITEM_TYPES, keys_of, message
 from qwen_sft.finding import Finding
+from qwen_sft.metadata import cut_off
 from qwen_sft.normalize import call, text, tools
 from qwen_sft.reading.story import Story
 from qwen_sft.sample import Message, Path, is_list, is_object
@@ -67,6 +68,8 @@ def _gist(item: Any) -> Any:
 def turns(items: Sequence[Item]) -> Turns:
     """The turns that some items come to: the reasoning, text and calls between two inputs are one assistant turn.
 
+    A turn with an item whose status is "incomplete" was cut off.
+
     Whitespace-only text of the assistant is left out: it is what a server's parser leaves of the template's own line
     breaks between reasoning and calls. `tools` are those of TOOL_LISTS, as the items spell them.
     """
@@ -86,6 +89,7 @@ def turns(items: Sequence[Item]) -> Turns:
             if kind(item) not in ("message", "reasoning"):
                 unread.add(_key(item))
         else:
+            (made,) = cut_off([made], item.get("status"))
             story.join(place, made)
     return Turns(story.messages, story.origins, story.aside, declared or None)
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from qwen_sft.metadata import metadata
+from qwen_sft.metadata import cut_off, metadata
 from qwen_sft.normalize import call, text
 from qwen_sft.sample import Message, Path, is_list, is_object
 
@@ -21,6 +21,7 @@ _FLAT_FIELDS = frozenset(
 )
 _CALL_BLOCKS = {"tool_use": "input", "tool_call": "args", "function_call": "arguments", "invalid_tool_call": "args"}
 _PIECES = frozenset({"input_json_delta", "tool_call_chunk"})
+_ENDS = ("finish_reason", "stop_reason", "stopReason", "finishReason", "done_reason")
 
 
 def fields_of(given: Any) -> tuple[str, dict[str, Any], Path] | None:
@@ -94,7 +95,9 @@ def said(fields: dict[str, Any]) -> tuple[list[int], list[Message]]:
     end_text()
     if calls:
         pieces.append({"role": "assistant", "content": "", "tool_calls": calls})
-    return lost, pieces or [{"role": "assistant", "content": ""}]
+    about: Any = fields.get("response_metadata")
+    reason: Any = next((about[key] for key in _ENDS if about.get(key)), None) if is_object(about) else None
+    return lost, cut_off(pieces or [{"role": "assistant", "content": ""}], reason)
 
 
 def _block_thought(block: Any) -> str | None:

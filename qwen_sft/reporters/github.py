@@ -17,8 +17,8 @@ _DATA = str.maketrans({"%": "%25", "\r": "%0D", "\n": "%0A"})
 _PROPERTY = str.maketrans({"%": "%25", "\r": "%0D", "\n": "%0A", ":": "%3A", ",": "%2C"})
 
 
-def report(findings: Iterable[Diagnostic], _totals: Totals, stream: TextIO, limit: int | None) -> None:
-    """Writes the commands, and one more for findings that are not shown."""
+def report(findings: Iterable[Diagnostic], totals: Totals, stream: TextIO, limit: int | None) -> None:
+    """Writes the commands, and more for what fails the run beside findings, and for findings that are not shown."""
     remaining = iter(findings)
     for found in islice(remaining, limit):
         says = f"{found.json_path} {found.says}\nfix: {found.fix}"
@@ -26,6 +26,8 @@ def report(findings: Iterable[Diagnostic], _totals: Totals, stream: TextIO, limi
         properties = {"file": file, "line": str(found.where.line), "title": f"{found.code} {found.name}"}
         stream.write(_command(_COMMANDS[found.severity], properties, says))
     n_hidden = sum(1 for _ in remaining)
+    for why in totals.failures:
+        stream.write(_command("error", {"title": "qwen-sft"}, why))
     if n_hidden:
         stream.write(_command("notice", {"title": "qwen-sft"}, f"{n_hidden:,} more findings are not shown"))
 

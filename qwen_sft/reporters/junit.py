@@ -1,6 +1,7 @@
 """A JUnit report, as most CI systems show it: a test case a finding, failed if the finding is an error.
 
-Warnings and infos are skipped test cases: seen, and failing nothing. One more test case says that records were checked
+Warnings and infos are skipped test cases: seen, and failing nothing. What fails a run beside its findings, a limit or
+checks that no longer run, is a test case that fails. One more test case says that records were checked
 at all; it is an error if none was, and keeps a clean report from being empty. Names hold no line numbers, so a finding
 that moved is still the same test.
 
@@ -34,6 +35,10 @@ def report(findings: Iterable[Diagnostic], totals: Totals, stream: TextIO, limit
             n_cases, n_failed, n_skipped = n_cases + 1, n_failed + failed, n_skipped + (not failed)
             cases.write(_case(found, fingerprint, "failure" if failed else "skipped"))
         n_hidden = sum(1 for _ in remaining)
+        for why in totals.failures:
+            n_cases, n_failed = n_cases + 1, n_failed + 1
+            cases.write(f'<testcase classname="qwen-sft" name={_attribute(why)}>\n')
+            cases.write(f'<failure message={_attribute(why)} type="gate"/>\n</testcase>\n')
         n_errors = int(not totals.n_records)
         counts = f'tests="{n_cases}" failures="{n_failed}" errors="{n_errors}" skipped="{n_skipped}"'
         stream.write('<?xml version="1.0" encoding="UTF-8"?>\n')

@@ -11,7 +11,7 @@ from itertools import islice
 from typing import TextIO
 
 from qwen_sft.finding import Diagnostic
-from qwen_sft.reporter import Count, Reporter, Totals, counted, spooled
+from qwen_sft.reporter import Count, Reporter, Totals, counted, gated, spooled
 from qwen_sft.terminal import one_line
 
 _SHOWN = 50  # findings, where --max-findings says nothing: a job's page takes 1 MiB
@@ -61,6 +61,8 @@ def statistics(counts: Sequence[Count], totals: Totals, stream: TextIO) -> None:
             f"{totals.n_dropped:,} dropped"
         )
     stream.write(".\n")
+    stream.writelines(f"\n{line[:1].upper()}{line[1:]}.\n" for line in gated(totals))
+    stream.writelines(f"\n**Fails:** {_code(why)}\n" for why in totals.failures)
     if counts:
         stream.write("\n| findings | severity | code | name |\n|---:|---|---|---|\n")
     for one in counts:

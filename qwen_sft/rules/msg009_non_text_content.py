@@ -16,7 +16,8 @@ def check(transcript: Transcript) -> Iterator[Finding]:
     """A message holds something that is not text.
 
     What it catches: content with a part that is an image, a video, audio, a file or anything else but text. Parts that
-        are all text have been joined before.
+        are all text have been joined before. Media that a record keeps beside its turns (`images`, `videos`, `audios`)
+        are parts of the turns whose tags they belong to, such as `<image>`.
 
     Why it matters: a row holds tokens and no pixels. The current Qwen3 templates print such content as nothing at all,
         its text included; those of Qwen2.5 and the Coder models fail or print the list as Python would; Qwen3-VL and
@@ -29,6 +30,11 @@ def check(transcript: Transcript) -> Iterator[Finding]:
           {"role": "user", "content": [
             {"type": "text", "text": "What colour is the door?"},
             {"type": "image_url", "image_url": {"url": "https://example.org/door.png"}}]},
+          {"role": "assistant", "content": "Red."}]}
+
+    Bad:
+        {"images": ["door.png"], "messages": [
+          {"role": "user", "content": "<image>What colour is the door?"},
           {"role": "assistant", "content": "Red."}]}
 
     Good:

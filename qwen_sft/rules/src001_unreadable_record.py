@@ -14,7 +14,8 @@ def check(source: Source) -> Iterator[Finding]:
 
     What it catches: a line, or an item of a list, that cannot be parsed: torn off, two records in one line, NaN, a
         control character in a string, bytes that are no UTF-8, a surrogate without its pair. One that is too long to
-        hold, and the rest of a file that is damaged, such as a torn archive.
+        hold, and the rest of a file that is damaged, such as a torn archive. A conversation that stretches over several
+        lines, with such a line among them: what that line said is missing from it.
 
     Why it matters: a writer that was stopped leaves half a line, and a reader that skips it loses a conversation
         without a word. Here it is counted, and `build` keeps its bytes with the rejected records.
@@ -30,6 +31,9 @@ def check(source: Source) -> Iterator[Finding]:
     Source: RFC 8259, The JavaScript Object Notation (JSON) Data Interchange Format.
     """
     record = source.record
+    for hole in record.holes:
+        says = f"a line inside this conversation could not be read: {hole.file}:{hole.line}"
+        yield Finding((), says, "write that line again, or take it out if it is no part of the conversation")
     if record.fault is None:
         return
     says = record.fault if record.cut else f"not JSON: {record.fault}"

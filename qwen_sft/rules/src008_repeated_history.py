@@ -11,7 +11,7 @@ def check(source: Source) -> Iterator[Finding]:
     """A later record of the file holds the whole conversation and goes on with it.
 
     What it catches: with `--dedup-prefixes`, a conversation whose turns another record begins with. Recorded requests
-        grow this way: each one sends all turns before it. It is left out; the later record has it.
+        grow this way: each one sends all turns before it. It is left out; the later record has it, and is not rejected.
 
     Why it matters: a conversation of ten requests would be trained ten times over, its first turns most of all.
 

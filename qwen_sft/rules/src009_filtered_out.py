@@ -11,7 +11,8 @@ def check(source: Source) -> Iterator[Finding]:
     """A sample is left out because the settings say so.
 
     What it catches: a sample whose metadata does not satisfy `--where`, or a run that failed, with `--skip-failed`. A
-        run has failed if the trace says that it had no success, or no reward above 0; if it says nothing, it has not.
+        run has failed if the trace says that it had no success, or no reward above 0, as true or false, number or text;
+        if it says nothing, it has not. One that the trace calls both is left out too, with that as the reason.
 
     Why it matters: a filter that keeps too little, or names a field that no trace has, looks like a small data set.
         Each sample that it leaves out is counted, and its record is among the rejects.

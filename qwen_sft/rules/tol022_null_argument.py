@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from qwen_sft.finding import Finding, Severity
-from qwen_sft.nullfill import may_be_filled, null_arguments, tool_schemas
+from qwen_sft.nullfill import DOUBT_KEY, may_be_filled, null_arguments, tool_schemas
 from qwen_sft.quote import quoted
 from qwen_sft.rule import rule
 from qwen_sft.sample import Path, json_path
@@ -24,9 +24,10 @@ def check(transcript: Transcript) -> Iterator[Finding]:
     """A call gives null for an argument that no one may have written.
 
     What it catches: null for an argument that the tool's schema does not declare though it declares others. In rows of
-        Parquet and Arrow, where a struct has the fields of all rows, also each null that the schema allows or that is
-        required, and an error where the schema says nothing of it. A null of such a row that the schema forbids, on a
-        property that is not required, is filled in for certain: it is taken out, and this rule is silent.
+        Parquet and Arrow, where a struct has the fields of all rows, and in what `convert` wrote of them, also each
+        null that the schema allows or that is required, and an error where the schema says nothing of it. A null of
+        such a row that the schema forbids, on a property that is not required, is filled in for certain: it is taken
+        out, and this rule is silent.
 
     Why it matters: the model learns to write the arguments of other tools, each of them null, into every call.
 
@@ -68,7 +69,7 @@ def check(transcript: Transcript) -> Iterator[Finding]:
 
 
 def _nulls(transcript: Transcript, name: str, arguments: Any, schema: Any, place: Path) -> Iterator[Finding]:
-    columnar = bool(transcript.structs)
+    columnar = bool(transcript.structs) or bool(transcript.sample.get("metadata", {}).get(DOUBT_KEY))
     by_kind: dict[str, list[Path]] = {}
     for path, kind in null_arguments(arguments, schema):
         if kind in (_SAID if columnar else ("undeclared",)) and may_be_filled(arguments, path, transcript.structs):

@@ -1,0 +1,106 @@
+"""`--redact`: secrets and personal data of a sample replaced, the same one by the same words everywhere in it.
+
+What comes in their place keeps the shape of what stood there where a schema may ask for it: an address stays an
+address (`user1@example.com`), a card number keeps its length and its spaces and begins with a 9, which no issuer has; a
+number stays a number. Anything else becomes `[service key 1]`.
+
+What was found once is replaced wherever it stands, also where nothing beside it tells that it is a secret.
+
+Placeholders are counted in each sample from 1, in the order of reading. So a record gives the same sample wherever and
+whenever it is read, by however many processes, and what stands in two samples cannot be told to be the same: a hash of
+an address or a card number would let anyone who guesses it make sure.
+"""
+
+import re
+from collections.abc import Collection
+from dataclasses import replace
+from typing import Any
+
+from qwen_sft.fix import Edit, edited
+from qwen_sft.format import Conversation
+from qwen_sft.sample import Sample
+from qwen_sft.secret import Kind, Secret, leaves, may_hold, secrets_at
+
+_PARTS = ("messages", "tools", "metadata")
+_MOST_ROUNDS = 8
+"""Rounds until nothing is found: a second one where two secrets touch, so that this only bounds a fault of ours."""
+
+
+def redacted(conversation: Conversation) -> Conversation:
+    """The conversation without secrets; the same object where it holds none.
+
+    Messages, tools and metadata are looked through, all their texts and whole numbers; not the names of fields.
+    """
+    sample = conversation.sample
+    for _ in range(_MOST_ROUNDS):
+        kinds = may_hold(sample)
+        edits = _edits(sample, kinds) if kinds else []
+        if not edits:
+            break
+        sample = edited(sample, edits)
+    return conversation if sample is conversation.sample else replace(conversation, sample=sample)
+
+
+def _edits(sample: Sample, kinds: Collection[Kind]) -> list[Edit]:
+    places = [one for part in _PARTS for one in leaves(sample.get(part), (part,))]
+    found = [secret for path, value in places for secret in secrets_at(path, value, kinds)]
+    if not found:
+        return []
+    standing = "\n".join(str(value) for _, value in places if isinstance(value, str) or _is_number(value))
+    words = _placeholders(found, standing)
+    pattern = re.compile("|".join(_spelled(text) for text in sorted(words, key=lambda text: (-len(text), text))))
+    made = ((path, value, _without(value, words, pattern)) for path, value in places)
+    return [Edit(path, new) for path, value, new in made if new is not value]
+
+
+def _without(value: Any, words: dict[str, str], pattern: re.Pattern[str]) -> Any:
+    if isinstance(value, str):
+        new = pattern.sub(lambda match: words[match[0]], value)
+        return value if new == value else new
+    if _is_number(value) and (digits := str(value)) in words:
+        return int(words[digits])
+    return value
+
+
+def _placeholders(found: list[Secret], standing: str) -> dict[str, str]:
+    """What comes in the place of each secret, by its text; none of them stands in the sample yet."""
+    numbers: dict[tuple[str, str], int] = {}
+    used: dict[str, int] = {}
+    words: dict[str, str] = {}
+    for secret in found:
+        same = (secret.kind, _identity(secret))
+        if same not in numbers:
+            number = used.get(secret.kind, 0) + 1
+            while _placeholder(secret, number) in standing:
+                number += 1
+            numbers[same] = used[secret.kind] = number
+        words.setdefault(secret.text, _placeholder(secret, numbers[same]))
+    return words
+
+
+def _identity(secret: Secret) -> str:
+    """Two spellings of one secret have one: a card number with and without spaces, an address in capitals."""
+    if secret.kind == "card number":
+        return re.sub(r"\D", "", secret.text)
+    return secret.text.lower() if secret.kind == "e-mail address" else secret.text
+
+
+def _placeholder(secret: Secret, number: int) -> str:
+    match secret.kind:
+        case "e-mail address":
+            return f"user{number}@example.com"
+        case "card number":
+            digits = iter(f"9{number:0{sum(map(str.isdigit, secret.text)) - 1}d}")
+            return "".join(next(digits) if c.isdigit() else c for c in secret.text)
+        case kind:
+            return f"[{kind} {number}]"
+
+
+def _spelled(text: str) -> str:
+    """The pattern of a secret; one of digits does not stand in a longer number."""
+    literal = re.escape(text)
+    return rf"(?<!\d){literal}(?!\d)" if text[0].isdigit() and text[-1].isdigit() else literal
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
