@@ -58,7 +58,7 @@ def adjuster(settings: Settings) -> Adjust:
             changed = _with_tools(changed, supplied)
         if settings.lift_calls == "auto":
             changed = lifted(changed)
-        if settings.infer_tools:
+        if settings.infer_tools and not changed.sample.get("tools"):  # a call of a tool that is none stays one
             changed = _with_inferred(changed)
         if settings.media != "error":
             changed = _without_media(changed, placeholder=settings.media == "placeholder")

@@ -228,6 +228,7 @@ def _manifest(
         "records": {"read": totals.n_records, "written": counts.n_written, "rejected": counts.n_rejected},
         "rejected_by_code": dict(sorted(counts.rejected_by_code.items())),
         "findings_by_code": dict(sorted(totals.by_code.items())),
+        "silenced_by_code": dict(sorted(totals.silenced_by_code.items())),
         "set_findings": [_set_finding(found) for found in findings],
         "records_by_format": dict(sorted(totals.by_format.items())),
         "events": {

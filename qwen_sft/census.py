@@ -12,10 +12,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import msgspec
-
 from qwen_sft.record import Where
 from qwen_sft.sample import is_list
+from qwen_sft.secret import encoded
 from qwen_sft.transcript import Transcript
 
 LEAST = 100
@@ -77,7 +76,7 @@ def facts_of(transcript: Transcript) -> Facts:
             chain += 1
             longest = max(longest, chain)
     return Facts(
-        said=_hash([messages, transcript.tools]),
+        said=_hash([messages, transcript.tools], transcript.json),
         opening=_hash(before) if asked else 0,
         task=_hash(task) if isinstance(task, str | int) else 0,
         system=_hash(system) if system else 0,
@@ -89,12 +88,9 @@ def facts_of(transcript: Transcript) -> Facts:
     )
 
 
-def _hash(value: Any) -> int:
+def _hash(value: Any, data: bytes | None = None) -> int:
     """64 bits of a JSON value, never 0: of ten million, two are alike by chance once in 370,000 times."""
-    try:
-        data = msgspec.json.encode(value)
-    except (ValueError, TypeError, RecursionError):  # half a surrogate pair; a value that nests too deep
-        data = _plain(value)
+    data = data or encoded(value) or _plain(value)
     return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "big") or 1
 
 

@@ -17,7 +17,7 @@ What the earlier record knows goes over to the later one, turn by turn:
 
 import hashlib
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -39,7 +39,6 @@ Stays = Callable[[Record], Collection[int]]
 """The conversations of a record, with its marks, that a training set gets, by number; none if it is rejected."""
 
 _MOST_PROMPTS = 8  # the same turns behind more system prompts are a greeting, say, and no one conversation
-_HISTORY: Mapping[str, Any] = {"train": False}
 _SETTINGS = ("train", "weight")
 
 
@@ -81,7 +80,7 @@ class _Talk:
         for turn, told in self.freed.items():
             made.setdefault(turn + self.offset, {}).update({key: told.get(key) for key in _SETTINGS})
         for turn in self.cut.keys() - self.own_cut.keys():
-            made.setdefault(turn + self.offset, {}).update({"finish_reason": self.cut[turn], **_HISTORY})
+            made.setdefault(turn + self.offset, {}).update({"finish_reason": self.cut[turn], "train": False})
         return made
 
 

@@ -208,6 +208,7 @@ _NAMED = re.compile(_NAME + r"[A-Za-z0-9_-]{0,30}\Z", re.I)
 _PLAIN_WORDS = re.compile(r"[A-Za-z]+(?:[_./-]+[A-Za-z]+)*[0-9]{0,3}")
 _WHOLE_VALUE = re.compile(_VALUE)
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.I)
+_DIGITS = re.compile(r"[0-9]+")
 _HEX = re.compile(r"[0-9a-fA-F]+")
 
 
@@ -215,14 +216,18 @@ def _assigned(text: str) -> Iterator[Secret]:
     for pattern in (_ASSIGNED, _BEARER):
         for match in pattern.finditer(text):
             group = match.lastindex or 0
-            if _is_assigned(match[group]):
+            if _is_assigned(match[group], quoted=group != 3):
                 yield Secret("assigned secret", "", match.start(group), match.end(group), match[group])
 
 
-def _is_assigned(value: str) -> bool:
+def _is_assigned(value: str, *, quoted: bool) -> bool:
     """True if a value looks drawn at random: letters and digits, mixed as chance mixes them, no name and no path."""
     if _PLAIN_WORDS.fullmatch(value) or _UUID.fullmatch(value) or value.isdigit() or not re.search(r"\d", value):
         return False
+    if len(_DIGITS.findall(value)) < (2 if quoted else 3) and not _HEX.fullmatch(value):
+        return False  # MBart50TokenizerFast
+    if not quoted and ("_" in value or "." in value):
+        return False  # config.t2u_pad_token_id
     return _varied(value, 3.0 if _HEX.fullmatch(value) else 3.5) and not re.search(r"\.\w+\.|[/_.-]{2}", value)
 
 
@@ -327,7 +332,7 @@ def secrets_in(text: str, key: str = "", kinds: Collection[Kind] = KINDS) -> lis
         if kind in kinds:
             found += [one for one in finder(text) if not _overlaps(one, found)]
     named = not found and 16 <= len(text) <= 200 and "assigned secret" in kinds and _NAMED.search(key)
-    if named and _WHOLE_VALUE.fullmatch(text) and _is_assigned(text):
+    if named and _WHOLE_VALUE.fullmatch(text) and _is_assigned(text, quoted=True):
         found.append(Secret("assigned secret", "", 0, len(text), text))
     return sorted(found, key=lambda one: one.start)
 
@@ -336,12 +341,15 @@ def _overlaps(one: Secret, others: list[Secret]) -> bool:
     return any(one.start < other.end and other.start < one.end for other in others)
 
 
-def secrets_of(sample: Sample) -> list[tuple[Path, Secret]]:
+def secrets_of(sample: Sample, data: bytes | None = None) -> list[tuple[Path, Secret]]:
     """The secrets in all that a model reads or writes of a sample, in order: messages, and the tools' declarations.
 
     In whole numbers there are only card numbers. Names of arguments are not looked at.
+
+    Args:
+        data: the JSON of messages and tools, where someone has made it already.
     """
-    kinds = may_hold(sample)
+    kinds = may_hold(sample) if data is None else _sieving(data)
     if not kinds:
         return []
     found: list[tuple[Path, Secret]] = []
@@ -465,7 +473,13 @@ _sieving = _Sieving()
 
 def may_hold(value: Any) -> Collection[Kind]:
     """The kinds of secrets that may stand in the texts and numbers of a JSON value; empty for most."""
+    data = encoded(value)
+    return KINDS if data is None else _sieving(data)
+
+
+def encoded(value: Any) -> bytes | None:
+    """A JSON value in UTF-8; None where it has none: half a surrogate pair, or a value that nests too deep."""
     try:
-        return _sieving(msgspec.json.encode(value))
-    except (ValueError, TypeError, RecursionError):  # half a surrogate pair; a value that nests too deep
-        return KINDS
+        return msgspec.json.encode(value)
+    except (ValueError, TypeError, RecursionError):
+        return None

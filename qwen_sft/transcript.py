@@ -9,7 +9,7 @@ from qwen_sft.characters import is_plain
 from qwen_sft.leak import Leak, leaks_of, texts
 from qwen_sft.sample import Message, Path, Sample, Tool, ToolCall, is_list, is_object
 from qwen_sft.schema import Change, normalised_function
-from qwen_sft.secret import Kind, Secret, secrets_of
+from qwen_sft.secret import Kind, Secret, encoded, secrets_of
 from qwen_sft.settings import Settings
 from qwen_sft.thinktags import ThinkTags, think_tags
 
@@ -217,10 +217,15 @@ class Transcript:
         return [one for one in found if not is_plain(one[1])]
 
     @cached_property
+    def json(self) -> bytes | None:
+        """Messages and tools as JSON; None where they are none: half a surrogate pair, or too deep."""
+        return encoded([self.messages, self.tools])
+
+    @cached_property
     def secrets(self) -> dict[Kind, list[tuple[Path, Secret, int]]]:
         """The secrets in messages and tools, by kind: for each one its first place, and how often it stands there."""
         found: dict[tuple[Kind, str], tuple[Path, Secret, int]] = {}
-        for path, secret in secrets_of(self.sample):
+        for path, secret in secrets_of(self.sample, self.json):
             first = found.get((secret.kind, secret.text))
             found[secret.kind, secret.text] = (first[0], first[1], first[2] + 1) if first else (path, secret, 1)
         kinds: dict[Kind, list[tuple[Path, Secret, int]]] = {}

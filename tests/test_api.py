@@ -246,8 +246,10 @@ def test_rows_of_a_dataset_are_checked_as_its_parquet_file_is(tmp_path: Path) ->
 
 
 def test_splits_of_a_dataset_are_checked_each_under_its_name() -> None:
+    answer = {"role": "assistant", "content": "Four, if you count the one that is still under repair."}
+    other = {"messages": [{"role": "user", "content": "How many boats lie in the harbour?"}, answer]}
     splits = datasets.DatasetDict(
-        {"train": datasets.Dataset.from_list([FINE]), "test": datasets.Dataset.from_list([FINE, ORPHAN])}
+        {"train": datasets.Dataset.from_list([other]), "test": datasets.Dataset.from_list([FINE, ORPHAN])}
     )
     report = qwen_sft.validate(splits)
     assert found(report) == [("<test>", 2, "TOL003", "$.messages[1].tool_call_id")]

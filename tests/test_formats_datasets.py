@@ -110,14 +110,17 @@ SPEAKERS: dict[str, Any] = {
 }
 TOLD = [user(), said("y"), user("z")]
 LOST_ANSWER = "another answer, in {!r}, than the one that the turns end with"
-in_both = pytest.mark.parametrize(("name", "turns"), [("openai_chat", ROLES), ("sharegpt", SPEAKERS)])
+SWIFT: dict[str, Any] = {"messages": [user(), {**said("y"), "loss_scale": None}, user("z")]}
+in_all = pytest.mark.parametrize(
+    ("name", "turns"), [("openai_chat", ROLES), ("sharegpt", SPEAKERS), ("ms_swift", SWIFT)]
+)
 
 
 def ended(turns: dict[str, Any]) -> dict[str, Any]:
     return {key: listed[:2] for key, listed in turns.items()}
 
 
-@in_both
+@in_all
 @pytest.mark.parametrize("key", ["system_prompt", "instructions"])
 def test_system_prompt_beside_the_turns_is_the_first_message(name: str, turns: dict[str, Any], key: str):
     for prompt in ("Be kind.", [{"type": "text", "text": "Be kind."}]):
@@ -128,7 +131,7 @@ def test_system_prompt_beside_the_turns_is_the_first_message(name: str, turns: d
     assert messages(name, {**turns, key: {"text": 3}}) == TOLD
 
 
-@in_both
+@in_all
 def test_second_system_prompt_is_lost_unless_it_says_the_same(name: str, turns: dict[str, Any]):
     spoken = {"from": "system", "value": "Be kind."}
     record: dict[str, Any] = {key: [SYSTEM if key == "messages" else spoken, *listed] for key, listed in turns.items()}
@@ -146,7 +149,7 @@ def test_system_prompt_beside_calls_is_the_first_message():
     assert messages("openai_chat", record) == [{"role": "system", "content": "Be\nkind."}, *turns]
 
 
-@in_both
+@in_all
 @pytest.mark.parametrize("key", ["response", "completion", "output", "answer"])
 @pytest.mark.parametrize(
     ("given", "made"),
@@ -162,7 +165,7 @@ def test_answer_beside_the_turns_ends_them(name: str, turns: dict[str, Any], key
     assert fates(name, {**turns, key: given}) == []
 
 
-@in_both
+@in_all
 @pytest.mark.parametrize("given", ["y", " y\n", {"content": "y"}, said("y"), [said("y")]])
 def test_answer_that_the_turns_end_with_is_told_once(name: str, turns: dict[str, Any], given: Any):
     record = {**ended(turns), "response": given}
@@ -170,14 +173,14 @@ def test_answer_that_the_turns_end_with_is_told_once(name: str, turns: dict[str,
     assert [fate[1:] for fate in fates(name, record)] == [("merged", "repeats what the turns say", False)]
 
 
-@in_both
+@in_all
 def test_answer_that_stands_beside_the_turns_twice_is_told_once(name: str, turns: dict[str, Any]):
     record = {**turns, "response": "End.", "output": "End."}
     assert messages(name, record) == [*TOLD, said("End.")]
     assert fates(name, record) == [("$.output", "merged", "repeats what the turns say", False)]
 
 
-@in_both
+@in_all
 def test_another_answer_than_that_of_the_turns_is_lost_and_a_reference_stays_a_label(name: str, turns: dict[str, Any]):
     record = {**ended(turns), "completion": [said("no")], "answer": "42"}
     assert samples(name, record) == [{"messages": [user(), said("y")], "metadata": {"answer": "42"}}]
@@ -187,7 +190,7 @@ def test_another_answer_than_that_of_the_turns_is_lost_and_a_reference_stays_a_l
     ]
 
 
-@in_both
+@in_all
 @pytest.mark.parametrize("given", [None, "", " ", 42, [], {}, {"score": 1}, ["y"], [{"text": "y"}], [said("y"), "z"]])
 def test_column_that_is_no_answer_says_nothing(name: str, turns: dict[str, Any], given: Any):
     assert messages(name, {**turns, "output": given}) == TOLD

@@ -13,9 +13,11 @@ from qwen_sft.cli import main
 from qwen_sft.errors import InputError, UsageError
 from qwen_sft.gate import Gate
 from qwen_sft.ingest import expand
+from qwen_sft.inline import ignored
 from qwen_sft.limits import limit
 from qwen_sft.pathglob import is_matched
 from qwen_sft.pipeline import Pipeline, outcomes, tally
+from qwen_sft.record import Record, Where
 from qwen_sft.reporter import Totals
 from qwen_sft.rule import rules
 from qwen_sft.settings import Override, Settings, load_settings
@@ -487,6 +489,15 @@ def test_settings_that_are_none_stop_us(tmp_path: Path, text: str, says: str):
         load_settings({}, folder=tmp_path)
 
 
+def test_what_only_reads_or_mends_takes_no_rules_from_overrides(run: Any):
+    write("a.jsonl", orphan())
+    Path("qwen-sft.toml").write_text('limit = ["TOL=0"]\n[[overrides]]\npaths = ["*"]\nselect = ["TOL"]\n')
+    assert run("validate", "a.jsonl").codes == ["TOL003"]
+    assert run("convert", "a.jsonl", "--out", "b.jsonl").code == 0
+    assert run("fix", "a.jsonl", "--out", "c.jsonl").code == 1
+    assert Path("b.jsonl").read_text() == Path("c.jsonl").read_text() != ""
+
+
 @pytest.mark.parametrize("key", ["ignore", "select"])
 def test_override_with_a_rule_that_does_not_exist_stops_us_before_any_file(key: str):
     with pytest.raises(UsageError, match="no rule 'TOL999'; see: qwen-sft rule"):
@@ -522,7 +533,31 @@ def test_record_cannot_silence_what_says_that_it_was_not_checked(run: Any):
     broken = {"messages": [{"role": "user", "content": {"a": 1}}, {"role": "assistant", "content": "b"}], **ignore}
     write("a.jsonl", {"log": "x", **ignore}, broken)
     ran = run("validate", "a.jsonl")
-    assert (ran.code, ran.codes, ran.report["totals"]["silenced_by_code"]) == (1, ["SRC003", "SCH001"], {})
+    codes = [code for code in ran.codes if code != "SRC010"]
+    assert (ran.code, codes, ran.report["totals"]["silenced_by_code"]) == (1, ["SRC003", "SCH001"], {})
+    says = [found["says"] for found in ran.report["findings"] if found["code"] == "SRC010"]
+    assert says == [
+        f"{one!r} says that a record was not checked, which no record can silence"
+        for one in ignore["qwen_sft"]["ignore"]
+    ]
+
+
+def test_mark_that_is_not_understood_is_told_with_its_place(run: Any):
+    mark = {"ignore": ["TOL020", "TOL999", 3, ""], "ignored": []}
+    write(
+        "a.jsonl", chat(1, qwen_sft=mark), chat(2, qwen_sft=["TOL"]), chat(3, metadata={"qwen_sft": {"ignore": "TOL"}})
+    )
+    ran = run("validate", "a.jsonl")
+    assert (ran.code, set(ran.codes)) == (0, {"SRC010"})
+    assert [(found["line"], found["path"], found["says"]) for found in ran.report["findings"]] == [
+        (1, "$.qwen_sft.ignored", "'ignored' is nothing that a record can say of its checks"),
+        (1, "$.qwen_sft.ignore[1]", "'TOL999' is no rule"),
+        (1, "$.qwen_sft.ignore[2]", "3 is no rule"),
+        (1, "$.qwen_sft.ignore[3]", "'' is no rule"),
+        (2, "$.qwen_sft", "['TOL'] is no object that says what to ignore"),
+        (3, "$.metadata.qwen_sft.ignore", "'TOL' is no list of rules"),
+    ]
+    assert run("validate", "a.jsonl", "--no-inline-ignore").codes == []
 
 
 @pytest.mark.parametrize(
@@ -531,8 +566,6 @@ def test_record_cannot_silence_what_says_that_it_was_not_checked(run: Any):
 def test_mark_that_is_none_silences_nothing(mark: Any):
     pipeline = Pipeline(Settings())
     data = orphan(1, qwen_sft=mark, metadata=mark)
-    from qwen_sft.record import Record, Where
-
     (outcome,) = pipeline.process([Record(Where("a", 1), data, json.dumps(data).encode())])
     assert ([found.code for found in outcome.diagnostics if found.code == "TOL003"], outcome.silenced) == (
         ["TOL003"],
@@ -540,11 +573,21 @@ def test_mark_that_is_none_silences_nothing(mark: Any):
     )
 
 
+def test_each_line_of_a_session_can_say_it_for_the_whole():
+    lines = [{"type": "user"}, {"qwen_sft": {"ignore": ["TOL003"]}}, {"metadata": {"qwen_sft": {"ignore": ["MSG"]}}}, 3]
+    parts = tuple(Where("a", line) for line in range(1, 5))
+    assert ignored(Record(Where("a", 1), lines, b"", parts=parts)) == ("TOL003", "MSG")
+    assert ignored(Record(Where("a", 1), lines, b"")) == ()
+
+
 def test_silenced_finding_of_tokens_lets_the_row_in(run: Any):
     thinking = json.loads((ROOT / "examples" / "thinking.jsonl").read_text().splitlines()[0])
     write("a.jsonl", {**thinking, "qwen_sft": {"ignore": ["TOK003"]}})
     totals = run("validate", "a.jsonl", "--model", "qwen2_5").report["totals"]
     assert (totals["silenced_by_code"], totals["by_code"]) == ({"TOK003": 4}, {})
+    built = run("build", "a.jsonl", "--model", "qwen2_5", "--out", "out")
+    assert (built.code, "\nsilenced by records: TOK003 4\n" in built.err) == (0, True)
+    assert json.loads(Path("out/manifest.json").read_text())["silenced_by_code"] == {"TOK003": 4}
 
 
 # -- build, and the law of it all -------------------------------------------------------------------------------------

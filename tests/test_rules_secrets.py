@@ -100,7 +100,7 @@ def test_key_with_a_wrong_checksum_is_none():
         "AIza..." + "x" * 32,
         "-----BEGIN PRIVATE KEY-----\n...\n-----END PRIVATE KEY-----",
         "-----BEGIN PRIVATE KEY-----\n" + "A" * 64 + "\n-----END PRIVATE KEY-----",
-        "-----BEGIN PUBLIC KEY-----\nMIIBIjANBgkqhkiG9w0BAQEFAAOCAQ8AMIIBCgKCAQEAw5xU7fYp0kqXl3V9rT2b\n-----END PUBLIC KEY-----",
+        "-----BEGIN PUBLIC KEY-----\nMIIBIjANBgkqhkiG9w0BAQEFAAOCAQ8AMIIBCgKCAQEAw5xU7fYp\n-----END PUBLIC KEY-----",
         "eyJhbGciOiJub25lIn0.eyJ1c2VyIjoiamFuZSJ9.c2lnbmF0dXJlLW9mLXRo",
         "eyJxxxxxxxxxxxxx.eyJ1c2VyIjoiamFuZSJ9.c2lnbmF0dXJlLW9mLXRo",
         "password = os.environ['DATABASE_PASSWORD_1']",
@@ -118,6 +118,9 @@ def test_key_with_a_wrong_checksum_is_none():
         "jane@example.com, noreply@github.com, git@github.com:a/b.git, jane@host.local, a@b.test",
         "@app.route, x@2x.png, user@localhost, via@agent.tool, node@latest.js, https://jane@acme",
         "yourname@yourdomain.com",
+        "tokenizer_class = MBart50TokenizerFast",
+        "pad_token_id = config.t2u_pad_token_id",
+        "TokenAttributes: win32typing.PyWin32Security2",
     ],
 )
 def test_what_only_looks_like_one_is_none(text: str):
@@ -138,7 +141,7 @@ def test_other_kinds_are_found_with_their_whole_text():
     ):
         assert found(text) == [("assigned secret", "", ASSIGNED)], text
     assert found(f"{CARD}.") == [("card number", "Visa", CARD)]
-    assert found("3782 822463 10013") == []
+    assert found("3714 496353 98431, 3714 496353 98448") == []
     assert found("3714 496353 98449") == [("card number", "American Express", "3714 496353 98449")]
     assert found(f"<{EMAIL}>, mailto:x\\n{EMAIL}") == [("e-mail address", "", EMAIL)] * 2
 
@@ -328,6 +331,8 @@ def test_redact_setting_makes_a_record_clean(tmp_path: Path):
     assert [d.code for d in outcome.diagnostics] == []
     content: Any = outcome.conversations[0].sample.get("messages", [])[0].get("content")
     assert re.sub(r"\d+", "0", content) == " ".join(
-        [*["[service key 0]"] * len(KEYS), "[private key 0] [web token 0]", "client_secret = '[assigned secret 0]'"]
-        + ["0 0 0 0", "user0@example.com"]
+        (
+            *["[service key 0]"] * len(KEYS),
+            "[private key 0] [web token 0] client_secret = '[assigned secret 0]' 0 0 0 0 user0@example.com",
+        )
     )

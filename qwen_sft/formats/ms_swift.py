@@ -6,10 +6,11 @@ trained and `loss_scale` how much; `tools` is a JSON string.
 
 from typing import Any
 
-from qwen_sft.chat import dialogue, message, spoken
-from qwen_sft.format import Format, Reading
+from qwen_sft.chat import dialogue, message, sample, spoken
+from qwen_sft.format import Conversation, Format, Reading
 from qwen_sft.metadata import metadata
 from qwen_sft.normalize import sample_id
+from qwen_sft.reading.beside import places_before, places_behind, with_beside
 from qwen_sft.reading.rows import (
     LABELLED_APART,
     has_layout,
@@ -32,33 +33,37 @@ def recognises(record: Any) -> bool:
 
 
 def events(record: Any) -> list[Path]:
-    """Each message; or each pair of the history, the query and the response. A system prompt beside them too."""
+    """Each message, and what stands beside them; or the system prompt, each pair of the history, query and response."""
     found = dialogue(record)
-    told = found.places if found else [*places_of_history(record), ("query",), ("response",)]
-    return [*places_of_system(record), *told]
+    if found:
+        return [*places_before(record), *found.places, *places_behind(record)]
+    return [*places_of_system(record), *places_of_history(record), ("query",), ("response",)]
 
 
 def read(record: Any) -> Reading:
     """One sample; consecutive calls are one turn, with the text directly before them."""
     story = Story()
-    tell_system(story, record)
     found = dialogue(record)
     if found is None:
+        tell_system(story, record)
         if not tell_history(story, record):
             return refused(("history",), "a pair of the history is no query and response", "write [[query, response]]")
         story.keep(("query",), {"role": "user", "content": record["query"]})
         story.keep(("response",), {"role": "assistant", "content": record["response"]})
-    elif found.fault:
+        return story.reading(record.get("tools"), sample_id(record), metadata(record, without=_NO_LABELS))
+    if found.fault:
         return Reading(refusal=found.fault)
-    else:
-        for place, given in zip(found.places, found.turns, strict=True):
-            made = _message(given)
-            if given.get("role") == "tool_call":
-                story.join(place, made, _JOINED)
-            else:
-                for one in results_apart(made, story.messages[-1] if story.messages else None):
-                    story.keep(place, one)
-    return story.reading(record.get("tools"), sample_id(record), metadata(record, without=_NO_LABELS))
+    for place, given in zip(found.places, found.turns, strict=True):
+        made = _message(given)
+        if given.get("role") == "tool_call":
+            story.join(place, made, _JOINED)
+        else:
+            for one in results_apart(made, story.messages[-1] if story.messages else None):
+                story.keep(place, one)
+    whole = with_beside(record, story.messages, story.origins, answers=True)
+    labels = metadata(record, without={*_NO_LABELS, *whole.columns})
+    made_sample = sample(whole.messages, record.get("tools"), sample_id(record), labels)
+    return Reading([Conversation(made_sample, whole.origins)], [*story.aside, *whole.aside])
 
 
 def _message(given: dict[str, Any]) -> Message:
