@@ -34,10 +34,9 @@ class Facts:
 
     Attributes:
         said: hash of messages and tools: equal for samples that are alike word for word.
-        opening: hash of what is asked: all messages before the first assistant turn; 0 where there is none.
+        opening: hash of what is asked, all messages before the first assistant turn; 0 for none, or no split.
         task: hash of the trace's own name for the task; 0 where it has none.
-        system: hash of the system message; 0 where there is none.
-        split: what the trace says of the split that it is in; "" for nothing.
+        split: the split that it is in; "" where nothing tells.
         declared: names of the tools that are offered, each once.
         called: names of the tools that are called, in order.
         n_parallel: turns that make several calls at once.
@@ -47,7 +46,6 @@ class Facts:
     said: int
     opening: int
     task: int
-    system: int
     split: str
     declared: tuple[str, ...]
     called: tuple[str, ...]
@@ -55,8 +53,8 @@ class Facts:
     chain: int
 
 
-def facts_of(transcript: Transcript) -> Facts:
-    """The facts of one sample."""
+def facts_of(transcript: Transcript, where: Where) -> Facts:
+    """The facts of one sample, which stands there."""
     sample, messages = transcript.sample, transcript.messages
     before: list[Any] = []
     for message in messages:
@@ -66,8 +64,8 @@ def facts_of(transcript: Transcript) -> Facts:
     asked = any(message.get("role") == "user" for message in before)
     labels = sample.get("metadata", {})
     task: Any = labels.get("task_id")
-    split: Any = labels.get("split")
-    system = next((message.get("content") for message in messages[:1] if message.get("role") == "system"), None)
+    said: Any = labels.get("split")
+    split = split_of(where, said if isinstance(said, str) else "")
     chain = longest = 0
     for message in messages:
         if message.get("role") == "user":
@@ -77,10 +75,9 @@ def facts_of(transcript: Transcript) -> Facts:
             longest = max(longest, chain)
     return Facts(
         said=_hash([messages, transcript.tools], transcript.json),
-        opening=_hash(before) if asked else 0,
+        opening=_hash(before) if asked and split else 0,
         task=_hash(task) if isinstance(task, str | int) else 0,
-        system=_hash(system) if system else 0,
-        split=split if isinstance(split, str) else "",
+        split=split,
         declared=tuple(dict.fromkeys(transcript.declared)),
         called=tuple(call["function"]["name"] for exchange in transcript.exchanges for call in exchange.calls),
         n_parallel=sum(len(exchange.calls) > 1 for exchange in transcript.exchanges),
@@ -158,12 +155,11 @@ class Census:
         if number is None:
             number = self._numbers[where.file] = len(self.files)
             self.files.append(where.file)
-        split = split_of(where, facts.split)
         self.n_samples += 1
         self.said.append(facts.said)
         self.openings.append(facts.opening)
         self.tasks.append(facts.task)
-        self.splits.append(_SPLITS.index(split) + 1 if split else 0)
+        self.splits.append(_SPLITS.index(facts.split) + 1 if facts.split else 0)
         self._lines.append(number << 40 | where.line)
         self._items.append(-1 if where.item is None else where.item)
         self.n_offered += bool(facts.declared)

@@ -291,7 +291,7 @@ def _failure(error: Any) -> Any:
 def _with_training(made: Message, given: dict[str, Any]) -> Message:
     """The message with what TRAINS say: no if one of them, or its `train`, does; what is no yes and no no stays."""
     said: list[Any] = [given[key] for key in ("train", *TRAINS) if given.get(key) is not None]
-    odd = [value for value in said if not isinstance(value, bool | int | float) or value not in (0, 1)]
+    odd: list[Any] = [value for value in said if not isinstance(value, bool | int | float) or value not in (0, 1)]
     if said:
         made["train"] = odd[0] if odd else all(said)
     return made

@@ -279,7 +279,7 @@ class Pipeline:
             if found and rule.code.startswith(_SCHEMA_RULES):
                 return
         if self.rules["set"]:
-            outcome.facts.append(facts_of(transcript))
+            outcome.facts.append(facts_of(transcript, outcome.record.where))
         outcome.n_without_tools += not transcript.tools and bool(transcript.exchanges)
 
     def _place(self, rule: Rule, finding: Finding, conversation: Conversation, outcome: Outcome) -> Diagnostic:

@@ -24,8 +24,8 @@ NOT_SHOWN = {
     "SRC008": "is asked for with --dedup-prefixes",
     "SRC009": "is asked for with --where or --skip-failed",
 }
-"""Rules that have no line in broken.jsonl, and why; token rules need a model, those of the stage `set` a set; both are shown on
-their own pages."""
+"""Rules that have no line in broken.jsonl, and why; token rules need a model, those of the stage `set` a set: both are
+shown on their own pages."""
 
 
 def qwen_sft(*arguments: str | Path, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:

@@ -11,7 +11,7 @@ import pytest
 from reading import FORMATS, fates, read_whole, recognised, records_of, samples
 from real import TRACES, needs_real_data
 
-from qwen_sft.gather import gathered
+from qwen_sft.gather import MOST_FOREIGN, gathered
 from qwen_sft.ingest import expand, records
 from qwen_sft.pipeline import Pipeline, outcomes
 from qwen_sft.reading.branches import BEHIND_GAP
@@ -453,6 +453,19 @@ def test_line_of_another_kind_does_not_end_a_session(tmp_path: Path, foreign: An
     assert (alone.data, alone.where.line, alone.holes) == (foreign, 3, ())
     assert ([part.line for part in whole.parts], whole.holes) == ([1, 2, 4, 5], ())
     assert [found[:2] for found in found_in(path)] == [(code, 3)]
+
+
+@pytest.mark.parametrize(("n_foreign", "lines"), [(MOST_FOREIGN, [3, 1]), (MOST_FOREIGN + 1, [1, 3, MOST_FOREIGN + 4])])
+def test_many_lines_of_another_kind_end_a_session(tmp_path: Path, n_foreign: int, lines: list[int]):
+    path = written(tmp_path / "x.jsonl", *ASKED, *[{"foo": i} for i in range(n_foreign)], *MORE)
+    found = [record.where.line for record in records_of(path)]
+    assert [line for line in found if line in (1, 3, n_foreign + 3)] == lines
+    assert len(found) == n_foreign + len(lines) - 1
+
+
+def test_line_of_another_kind_behind_a_session_comes_out_behind_it(tmp_path: Path):
+    path = written(tmp_path / "x.jsonl", *ASKED, {"foo": 1}, {"foo": 2})
+    assert [record.where.line for record in records_of(path)] == [1, 3, 4]
 
 
 def test_session_around_a_torn_line_is_rejected(tmp_path: Path):

@@ -9,6 +9,7 @@ import base64
 import copy
 import json
 import random
+import re
 import string
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -226,8 +227,9 @@ def declarations(sample: Any) -> list[tuple[Path, Any]]:
 
 
 def spliced(rng: random.Random, text: str, piece: str) -> str:
-    """A text with a piece put into it, at any place."""
-    at = rng.randint(0, len(text))
+    """A text with a piece put into it, at any place but in an address: half of one may be somebody's."""
+    addresses = [match.span() for match in re.finditer(r"\S*@\S*", text)]
+    at = pick(rng, [i for i in range(len(text) + 1) if not any(start <= i <= end for start, end in addresses)])
     return text[:at] + piece + text[at:]
 
 
@@ -404,7 +406,8 @@ def result_told_by_user(sample: Any, rng: random.Random) -> Planted:
 
 @fault("TOL014")
 def result_in_the_answer(sample: Any, rng: random.Random) -> Planted:
-    turn = pick(rng, answers(sample))
+    """Not before a `</think>`: what stands there is passed over, as reasoning."""
+    turn = pick(rng, [i for i in answers(sample) if "</think>" not in sample["messages"][i]["content"]])
     block = "<tool_response>\n4 degrees, rain\n</tool_response>"
     sample["messages"][turn]["content"] = between_words(rng, sample["messages"][turn]["content"], block)
     return "messages", turn, "content"
@@ -1316,7 +1319,7 @@ def nothing_of_it_trained(sample: Any, rng: random.Random) -> Planted:
 @fault("TOK010", model="qwen3", rewritten_history="error")
 def reasoning_before_the_last_query(sample: Any, rng: random.Random) -> Planted:
     asked = indices(sample, "user")
-    turn = pick(rng, [i for i in answers(sample) if i in trained(sample) and asked and i < asked[-1]])
+    turn = pick(rng, [i for i in answers(sample) if i in trained(sample) and asked and asked[0] < i < asked[-1]])
     sample["messages"][turn]["reasoning_content"] = "They want the weather."
     return ()
 

@@ -20,6 +20,7 @@ from detect_secrets.plugins.slack import SlackDetector
 from detect_secrets.plugins.stripe import StripeDetector
 from hypothesis import example, given
 from hypothesis import strategies as st
+from strategies import samples
 
 from qwen_sft.format import Conversation
 from qwen_sft.ingest import expand
@@ -31,7 +32,6 @@ from qwen_sft.sample import Sample
 from qwen_sft.secret import KINDS, by_automaton, by_expressions, may_hold, secrets_in, secrets_of
 from qwen_sft.settings import Settings
 from qwen_sft.transcript import Transcript
-from strategies import samples
 
 MIX = "Zk8vQ2mX9rT4bN7wLs3dHc6fYg5jPa1uEoKiVxBn0CtDqMzRyWSlGhFJpAUeIOTB"
 KEYS = {

@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from strategies import samples
 
 import qwen_sft
-from qwen_sft.census import Census, Facts, alike, facts_of, split_of
+from qwen_sft.census import Census, alike, facts_of, split_of
 from qwen_sft.errors import UsageError
 from qwen_sft.pipeline import Pipeline
 from qwen_sft.record import Where
@@ -18,7 +19,6 @@ from qwen_sft.rule import rules
 from qwen_sft.sample import Sample
 from qwen_sft.settings import Settings, load_settings
 from qwen_sft.transcript import Transcript
-from strategies import samples
 
 SET = {code: rule for code, rule in rules().items() if rule.stage == "set"}
 
@@ -38,10 +38,14 @@ def talk(text: str, *turns: list[str], tools: tuple[str, ...] = (), **more: Any)
     return {"messages": messages, "tools": [tool(name) for name in tools], **more}
 
 
+def see(made: Census, sample: Sample, where: Where) -> None:
+    made.see(facts_of(Transcript(sample, Settings()), where), where)
+
+
 def census(*given: Sample, file: str = "runs.jsonl", **thresholds: float) -> Census:
     made = Census(thresholds)
     for line, sample in enumerate(given, start=1):
-        made.see(facts_of(Transcript(sample, Settings())), Where(file, line))
+        see(made, sample, Where(file, line))
     return made
 
 
@@ -71,7 +75,7 @@ def test_task_in_two_splits_is_told_by_its_id_or_by_its_prompt():
         ("data/test/a.jsonl", talk("d", metadata={"task_id": "t2", "split": "train"})),
         ("data/a.jsonl", talk("d", metadata={"task_id": "t2"})),
     ):
-        seen.see(facts_of(Transcript(sample, Settings())), Where(file, seen.n_samples + 1))
+        see(seen, sample, Where(file, seen.n_samples + 1))
     assert says("SET002", seen) == [
         "1 task id in more than one split: that of data/train/a.jsonl:1 (train) is also that of "
         "data/test/a.jsonl:3 (test)"
@@ -156,16 +160,16 @@ def test_indices_of_equal_keys_come_together_by_the_first():
 
 @given(st.lists(st.tuples(samples(), st.sampled_from(["train.jsonl", "test.jsonl", "x.jsonl"])), max_size=8), st.data())
 def test_merged_parts_say_what_the_whole_says(given: list[tuple[Sample, str]], data: st.DataObject):
-    seen: list[tuple[Facts, Where]] = [
-        (facts_of(Transcript(sample, Settings())), Where(file, line, item=line if line % 2 else None))
+    seen = [
+        (sample, Where(file, line, item=line if line % 2 else None))
         for line, (sample, file) in enumerate(given * 2, start=1)
     ]
     cut = data.draw(st.integers(0, len(seen)))
     thresholds = {"samples": 1.0, "SET005": 1.0}
     whole, first, second = Census(thresholds), Census(thresholds), Census(thresholds)
-    for number, (facts, where) in enumerate(seen):
-        whole.see(facts, where)
-        (first if number < cut else second).see(facts, where)
+    for number, (sample, where) in enumerate(seen):
+        see(whole, sample, where)
+        see(first if number < cut else second, sample, where)
     first.merge(second)
     assert first == whole
     assert {code: says(code, first) for code in SET} == {code: says(code, whole) for code in SET}

@@ -267,7 +267,7 @@ def conversations(
     for turn in turns:  # parents stand before their children
         if turn.missing is None and turn.parent not in cut:
             continue
-        gap = turn.missing or cut.get(turn.parent)
+        gap = turn.missing or (cut.get(turn.parent) if turn.parent else None)
         for place in turn.story.origins:
             event = Event(place, "dropped", _gap(gap) if gap else BEHIND_GAP, loses=gap is not None)
             aside.setdefault(place, event)
