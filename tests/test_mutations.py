@@ -1267,7 +1267,8 @@ _SPLIT = {
 
 @fault("TOK002", also=_SPLIT, model="qwen3")
 def words_before_a_think_block(sample: Any, rng: random.Random) -> Planted:
-    turn = pick(rng, [i for i in answers(sample) if "reasoning_content" not in sample["messages"][i]])
+    turn = _unreasoned(sample, rng)
+    require(turn in trained(sample) and turn in answers(sample))
     return _reworded(sample, turn, "Let me see. <think>\nRain, I guess.\n</think>\n")
 
 
@@ -1420,7 +1421,7 @@ def corpus(name: str) -> tuple[bytes, ...]:
 
 @dataclass(frozen=True)
 class Planting:
-    """One fault in one sample: the finding that it has to give, and those that it gave."""
+    """One fault in one sample: the finding that it has to give, and those that it gave but for all of `also`."""
 
     raw: bytes
     wanted: tuple[str, str]
@@ -1443,8 +1444,10 @@ def planted(one: Fault, name: str, most: int, rounds: int) -> Iterator[Planting]
         if made.raw in seen or (one.settings and findings(line, one.settings)):
             continue
         seen.add(made.raw)
-        found = [finding for finding in findings(made.raw, one.settings) if finding[0] not in one.also]
-        yield Planting(made.raw, (one.code, json_path(made.place)), tuple(found))
+        found = findings(made.raw, one.settings)
+        alone = [finding for finding in found if finding[0] not in one.also]
+        necessary = {code for code, _ in found} >= one.also.keys()
+        yield Planting(made.raw, (one.code, json_path(made.place)), tuple(alone if necessary else found))
 
 
 def missed(plantings: list[Planting]) -> list[Planting]:
