@@ -203,7 +203,7 @@ def test_json_on_stdout_is_one_document_and_nothing_else(run: Any):
 
 @pytest.mark.usefixtures("files")
 def test_concise_prints_findings_and_nothing_else(run: Any):
-    ran = run("validate", "clean.jsonl", "broken.jsonl", "--output-format", "concise")
+    ran = run("validate", "clean.jsonl", "broken.jsonl", "--output-format", "concise", "--ignore", "SET")
     first, second = ran.out.splitlines()
     assert first.startswith("broken.jsonl:2: TOL003 $.messages[1].tool_call_id 'c9' ")
     assert second == "broken.jsonl:3: SRC001 $ not JSON: Unterminated string starting at column 2"
@@ -289,7 +289,7 @@ def test_report_is_written_whole_or_not_at_all(run: Any, monkeypatch: pytest.Mon
 
 def test_fingerprints_stay_when_lines_move_and_differ_for_equal_records(run: Any, files: Path):
     def marks() -> list[str]:
-        document = json.loads(run("validate", "moved.jsonl", "--output-format", "sarif").out)
+        document = json.loads(run("validate", "moved.jsonl", "--output-format", "sarif", "--ignore", "SET").out)
         (found,) = document["runs"]
         return [result["partialFingerprints"]["primaryLocationLineHash"] for result in found["results"]]
 
@@ -305,7 +305,8 @@ def test_fingerprints_stay_when_lines_move_and_differ_for_equal_records(run: Any
 
 @pytest.mark.usefixtures("files")
 def test_build_prints_its_folder_and_tells_people_the_counts(run: Any):
-    ran = run("build", "clean.jsonl", "broken.jsonl", "--model", "qwen3", "--out", "out", "--fail-on", "never")
+    flags = ("--model", "qwen3", "--out", "out", "--fail-on", "never", "--ignore", "SET")
+    ran = run("build", "clean.jsonl", "broken.jsonl", *flags)
     assert (ran.code, ran.out) == (0, "out\n")
     first, second = ran.err.splitlines()
     assert first == "6 records read, 4 written, 2 rejected (SRC001 1, TOL003 1)"
