@@ -45,11 +45,15 @@ def results_in(text: str) -> list[Block]:
     return [block for block in blocks(text, "tool_response") if block.opened and block.closed]
 
 
-def leaks_of(text: str, path: Path) -> list[Leak]:
-    """The leak of an assistant's text, if it has one; what stands before a `</think>` is passed over."""
+def leaks_of(text: str, path: Path, *, reasoned: bool = False) -> list[Leak]:
+    """The leak of an assistant's text, if it has one; what stands before a `</think>` is passed over.
+
+    Args:
+        reasoned: the turn has its reasoning apart: then a `</think>` in its text ends none, and nothing is passed over.
+    """
     if "<" not in text or not ("tool_call>" in text or "<function=" in text or "</tool_response>" in text):
         return []
-    said = text.rpartition("</think>")[2]
+    said = text if reasoned else text.rpartition("</think>")[2]
     results = results_in(said)
     if results:
         count = "a tool result stands" if len(results) == 1 else f"{len(results)} tool results stand"

@@ -99,6 +99,8 @@ def metadata(*sources: Any, without: Collection[str] = ()) -> dict[str, Any]:
 def merged(own: Mapping[str, Any], labels: Mapping[str, Any]) -> dict[str, Any]:
     """Labels under those that stand under a sample's own `metadata`, which come as they are and win."""
     made = {**labels, **own}
+    if remedy(labels.get("finish_reason")) is not None:  # that an answer was cut off is not outvoted
+        made["finish_reason"] = labels["finish_reason"]
     against = next((name for name in _VERDICTS if _contradict(name, own.get(name), labels.get(name))), None)
     if against is not None:
         made.setdefault(CONFLICTING, against)

@@ -163,7 +163,7 @@ class Transcript:
             for i, message in enumerate(self.messages)
             if message.get("role") == "assistant"
             for path, text in texts(message, i)
-            for leak in leaks_of(text, path)
+            for leak in leaks_of(text, path, reasoned=bool(message.get("reasoning_content")))
         ]
 
     @cached_property

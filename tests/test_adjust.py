@@ -730,3 +730,8 @@ def test_build_says_why_records_were_left_out(tmp_path: Path):
     assert manifest["records"] == {"read": 3, "written": 1, "rejected": 2}
     assert manifest["rejected_by_code"] == {"SRC008": 1, "SRC009": 1}
     assert manifest["events"]["dropped_reasons"] == {"the run failed (--skip-failed)": 2}
+
+
+def test_cut_answer_is_not_outvoted_by_the_metadata(tmp_path: Path):
+    record = {"finish_reason": "length", "metadata": {"finish_reason": "stop"}, "messages": [USER, SAYS]}
+    assert codes(run(tmp_path, [record])) == [["MSG013"]]

@@ -528,3 +528,13 @@ def test_each_result_has_one_fate(sample: Sample) -> None:
         own = [k for k, answer in enumerate(exchange.answers) if answer is not None]
         others = [k for turn, k in elsewhere if turn == exchange.turn]
         assert sorted([*own, *others, *transcript.unanswered(exchange)]) == list(range(len(exchange.calls)))
+
+
+@pytest.mark.parametrize(("reasoning", "kinds"), [(None, []), ("I look it up.", ["text-after"])])
+def test_call_before_a_closing_think_tag_is_reasoning_only_where_the_turn_has_none_apart(
+    reasoning: str | None, kinds: list[str]
+):
+    text = '<tool_call>\n{"name": "f", "arguments": {}}\n</tool_call>\n</think>'
+    said = {"role": "assistant", "content": text, **({"reasoning_content": reasoning} if reasoning else {})}
+    transcript = Transcript({"messages": [{"role": "user", "content": "x"}, said]}, Settings())
+    assert [leak.kind for leak in transcript.leaks] == kinds
