@@ -553,11 +553,12 @@ def test_commands_say_what_was_left_out(tmp_path: Path):
     chat = json.dumps(CHAT).encode()
     written(tmp_path / "t" / "a.zip", zipped({"a.json": chat, "b.md": b"#"}))
     written(tmp_path / "t" / "README.md", b"#")
-    done = subprocess.run(["qwen-sft", "validate", "t"], cwd=tmp_path, capture_output=True, text=True)
+    program = str(Path(sys.executable).parent / "qwen-sft")
+    done = subprocess.run([program, "validate", "t"], cwd=tmp_path, capture_output=True, text=True)
     says = "qwen-sft: 2 files were left out, as not holding records: 2 .md; name a file outright to read it\n"
     assert (done.returncode, done.stderr) == (0, says)
     assert done.stdout.startswith("1 records in 1 file: 1 clean")
-    command = ["qwen-sft", "build", "t", "--model", "qwen3", "--out", "out"]
+    command = [program, "build", "t", "--model", "qwen3", "--out", "out"]
     assert says in subprocess.run(command, cwd=tmp_path, capture_output=True, text=True).stderr
 
 
