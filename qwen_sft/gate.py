@@ -6,18 +6,18 @@ checks did not run that ran for the baseline: a gate that quietly checks less is
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 
 from qwen_sft.baseline import Baseline, Known, read_baseline, writable, write_baseline
 from qwen_sft.errors import UsageError
 from qwen_sft.finding import Diagnostic, Severity
-from qwen_sft.ingest import Input
+from qwen_sft.ingest import Input, records
 from qwen_sft.limits import limit
 from qwen_sft.pathglob import is_matched
-from qwen_sft.pipeline import THE_SET, Outcome, Pipeline
-from qwen_sft.record import Where
+from qwen_sft.pipeline import THE_SET, Outcome, Pipeline, Survey, outcomes, tally
+from qwen_sft.record import Record, Where
 from qwen_sft.reporter import Totals, in_checkout
 from qwen_sft.rule import is_named, rules
 from qwen_sft.settings import FailOn
@@ -179,12 +179,12 @@ class Gate:
 
     def _exceeded(self, n_records: int) -> list[str]:
         failures: list[str] = []
-        for one, records in zip(self._limits, self._over, strict=True):
+        for one, over in zip(self._limits, self._over, strict=True):
             most = one.most(n_records)
-            if len(records) > most:
+            if len(over) > most:
                 may = f"at most {most:,} may" if most else "none may"
-                says = f"{len(records):,} of {n_records:,} records have such findings, {may}"
-                if records == {_THE_SET}:
+                says = f"{len(over):,} of {n_records:,} records have such findings, {may}"
+                if over == {_THE_SET}:
                     says = "the set as a whole has such a finding"
                 failures.append(f"limit {one.text} is exceeded: {says}")
         return failures
@@ -223,3 +223,31 @@ _THE_SET = _hashed(THE_SET)
 def _named(file: str) -> str:
     """A file's name as a baseline has it: one that is no UTF-8 is escaped."""
     return in_checkout(file).encode("utf-8", "backslashreplace").decode()
+
+
+def judged(
+    inputs: Iterable[Input],
+    pipeline: Pipeline,
+    gate: Gate,
+    totals: Totals,
+    *,
+    each: Callable[[Outcome], None] = lambda _: None,
+    read: Callable[[Input], Iterator[Record]] = records,
+) -> Iterator[Diagnostic]:
+    """The findings of a whole run that are news to the gate: those of each record, in order, then those of the set.
+
+    Args:
+        totals: counts everything; complete when the findings have been used up; then `gate.close` says the exit code.
+        each: is told of every record, in order.
+        read: gives the records of an input.
+
+    Raises:
+        InputError: an input cannot be opened.
+    """
+    survey = Survey(pipeline)
+    for outcome in outcomes(inputs, pipeline, read=read):
+        tally(totals, outcome)
+        survey.see(outcome)
+        each(outcome)
+        yield from gate.judge(outcome)
+    yield from gate.news(survey.conclude(totals))

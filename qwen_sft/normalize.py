@@ -34,6 +34,16 @@ def decode_json(text: str) -> Any:
     return value
 
 
+def decoded(value: Any) -> Any:
+    """What a field holds that may have been written as JSON text: the value, or the text where it is no JSON."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return decode_json(value)
+    except ValueError:
+        return value
+
+
 def arguments(value: Any) -> Any:
     """A call's arguments as a dict, from a dict, a JSON string, a string encoded twice, or nothing.
 

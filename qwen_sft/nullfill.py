@@ -12,7 +12,7 @@ JSON text came with the nulls that it has.
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from qwen_sft.sample import MOST_NESTED, Path, Sample, is_list, is_object
+from qwen_sft.sample import MOST_NESTED, Path, Sample, is_list, is_object, is_same
 from qwen_sft.schema import LISTS, MAPS, NEVER_NULL, SINGLE, normalised_function
 
 Structs = frozenset[tuple[str, frozenset[str]]]
@@ -83,15 +83,8 @@ def tool_schemas(tools: Any) -> dict[str, Any]:
         name: Any = function.get("name") if is_object(function) else None
         if isinstance(name, str):
             schema = normalised_function(function)[0].get("parameters", {})
-            found[name] = schema if name not in found or _same(found[name], schema) else None
+            found[name] = schema if name not in found or is_same(found[name], schema) else None
     return {name: schema for name, schema in found.items() if schema is not None}
-
-
-def _same(one: Any, other: Any) -> bool:
-    try:
-        return one == other
-    except RecursionError:  # they nest deeper than Python's stack
-        return False
 
 
 def _message(message: Any, schemas: Mapping[str, Any], structs: Structs, count: list[int]) -> Any:

@@ -11,10 +11,10 @@ from typing import Any
 from qwen_sft.baseline import apart
 from qwen_sft.errors import UsageError
 from qwen_sft.finding import Diagnostic, Severity
-from qwen_sft.gate import Gate
+from qwen_sft.gate import Gate, judged
 from qwen_sft.ingest import Input, expand, records
 from qwen_sft.inmemory import held
-from qwen_sft.pipeline import Pipeline, Survey, outcomes, tally
+from qwen_sft.pipeline import Pipeline
 from qwen_sft.record import Record
 from qwen_sft.reporter import Totals, reporters
 from qwen_sft.settings import Settings, checked, load_settings
@@ -119,17 +119,10 @@ def validate(
     pipeline = Pipeline(told)
     gate = Gate(pipeline, inputs)
     totals = Totals(n_files=len(inputs))
-    survey = Survey(pipeline)
-    survey = Survey(pipeline)
-    findings: list[Diagnostic] = []
-    for outcome in outcomes(inputs, pipeline, read=read):
-        tally(totals, outcome)
-        survey.see(outcome)
-        findings += gate.judge(outcome)
-    findings += gate.news(survey.conclude(totals))
+    findings = tuple(judged(inputs, pipeline, gate, totals, read=read))
     for source in inputs:
         skipped.update(source.skipped)
-    return Report(tuple(findings), totals, gate.close(totals), told, dict(skipped))
+    return Report(findings, totals, gate.close(totals), told, dict(skipped))
 
 
 def _given(settings: Mapping[str, Any]) -> dict[str, Any]:

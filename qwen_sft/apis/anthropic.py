@@ -23,6 +23,7 @@ from qwen_sft.reading.blocks import (
     no_object,
     places,
     refusal,
+    system_places,
     tell,
     turns,
 )
@@ -120,12 +121,7 @@ def is_event(value: Any) -> bool:
 
 def body_places(body: Any) -> list[Path]:
     """Each block of the system prompt and of the messages; those of an answer."""
-    made: list[Path] = []
-    system: Any = body.get("system")
-    if is_list(system):
-        made += [("system", i) for i in range(len(system))]
-    elif system not in (None, ""):
-        made.append(("system",))
+    made = system_places(body.get("system"))
     if "messages" in body:
         made += places(("messages",), "content", body["messages"])
     if is_response(body):

@@ -13,7 +13,18 @@ from qwen_sft.metadata import metadata
 from qwen_sft.normalize import ID_KEYS
 from qwen_sft.reading.bedrock_blocks import block
 from qwen_sft.reading.block_stream import Pieces
-from qwen_sft.reading.blocks import builtin, empty_answer, function, listed, no_object, places, refusal, tell, turns
+from qwen_sft.reading.blocks import (
+    builtin,
+    empty_answer,
+    function,
+    listed,
+    no_object,
+    places,
+    refusal,
+    system_places,
+    tell,
+    turns,
+)
 from qwen_sft.reading.delta import UNFINISHED, failure
 from qwen_sft.reading.story import Story
 from qwen_sft.sample import Path, is_list, is_object
@@ -82,12 +93,7 @@ def is_event(value: Any) -> bool:
 
 def body_places(body: Any) -> list[Path]:
     """Each block of the system prompt, of the messages and of the answer."""
-    made: list[Path] = []
-    system: Any = body.get("system")
-    if is_list(system):
-        made += [("system", i) for i in range(len(system))]
-    elif system not in (None, ""):
-        made.append(("system",))
+    made = system_places(body.get("system"))
     if "messages" in body:
         made += places(("messages",), "content", body["messages"])
     if is_response(body):

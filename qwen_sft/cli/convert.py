@@ -24,28 +24,7 @@ Examples:
 """
 
 
-@options.takes_settings(
-    "model",
-    "control_tokens",
-    "chat_template_kwargs",
-    "thinking",
-    "train",
-    "train_eot",
-    "train_newline",
-    "rewritten_history",
-    "boundary",
-    "max_length",
-    "on_too_long",
-    "serve",
-    "verify",
-    "seed",
-    "select",
-    "ignore",
-    "tokenizer_backend",
-    "inline_ignore",
-    "limit",
-    "baseline",
-)
+@options.takes_settings(*options.OF_A_MODEL, *options.OF_A_GATE, "control_tokens", "select", "ignore")
 def convert(
     paths: options.Paths,
     out: Annotated[str, typer.Option("--out", metavar="FILE", help="File to write, one sample a line; - for stdout.")],

@@ -46,25 +46,7 @@ def _list(wanted: bool) -> None:
     raise typer.Exit
 
 
-@options.takes_settings(
-    "model",
-    "chat_template_kwargs",
-    "thinking",
-    "train",
-    "train_eot",
-    "train_newline",
-    "rewritten_history",
-    "boundary",
-    "max_length",
-    "on_too_long",
-    "serve",
-    "verify",
-    "seed",
-    "tokenizer_backend",
-    "inline_ignore",
-    "limit",
-    "baseline",
-)
+@options.takes_settings(*options.OF_A_MODEL, *options.OF_A_GATE)
 def fix(
     paths: options.Paths,
     out: Annotated[str, typer.Option("--out", metavar="FILE", help="File to write, one sample a line; - for stdout.")],

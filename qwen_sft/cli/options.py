@@ -220,6 +220,28 @@ FLAGS: dict[str, Any] = {
 }
 
 
+OF_A_MODEL = (
+    "model",
+    "chat_template_kwargs",
+    "thinking",
+    "train",
+    "train_eot",
+    "train_newline",
+    "rewritten_history",
+    "boundary",
+    "max_length",
+    "on_too_long",
+    "serve",
+    "verify",
+    "seed",
+    "tokenizer_backend",
+)
+"""Flags for commands that render; the others leave them out."""
+
+OF_A_GATE = ("inline_ignore", "limit", "baseline")
+"""Flags for commands whose exit code is a gate's; the others leave them out."""
+
+
 def takes_settings(*without: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Gives a command all flags of FLAGS but some; it gets their values as one dict, `flags`, for `settings`.
 

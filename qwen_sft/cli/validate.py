@@ -75,9 +75,9 @@ def validate(
     from qwen_sft.cli.report import opened
     from qwen_sft.errors import UsageError
     from qwen_sft.finding import Diagnostic
-    from qwen_sft.gate import Gate
+    from qwen_sft.gate import Gate, judged
     from qwen_sft.ingest import expand
-    from qwen_sft.pipeline import Pipeline, Survey, outcomes, tally
+    from qwen_sft.pipeline import Pipeline
     from qwen_sft.reporter import Totals, counted, reporters, summary
     from qwen_sft.terminal import in_colour, one_line
 
@@ -96,18 +96,12 @@ def validate(
         _check_lock(locked, pipeline)
     gate = Gate(pipeline, inputs, baseline=write_baseline)
     totals = Totals(n_files=len(inputs))
-    survey = Survey(pipeline)
     code = 3
 
     def findings() -> Iterator[Diagnostic]:
         nonlocal code
         with Progress(inputs) as progress:
-            for outcome in outcomes(inputs, pipeline):
-                tally(totals, outcome)
-                survey.see(outcome)
-                progress.advance(outcome)
-                yield from gate.judge(outcome)
-            yield from gate.news(survey.conclude(totals))
+            yield from judged(inputs, pipeline, gate, totals, each=progress.advance)
         code = gate.close(totals)
 
     with opened(output, inputs) if output is not None else nullcontext(sys.stdout) as stream:

@@ -9,8 +9,8 @@ from typing import Any
 from qwen_sft.chat import message
 from qwen_sft.format import Format, Reading
 from qwen_sft.metadata import metadata
-from qwen_sft.normalize import sample_id
-from qwen_sft.reading.rows import LABELLED_APART, decoded, has_layout
+from qwen_sft.normalize import decoded, sample_id
+from qwen_sft.reading.rows import LABELLED_APART, has_layout
 from qwen_sft.reading.story import Story, refused
 from qwen_sft.sample import Message, Path, is_list, is_object
 

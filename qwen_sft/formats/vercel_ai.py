@@ -11,12 +11,11 @@ from typing import Any
 
 from qwen_sft.format import Conversation, Event, Format, Reading
 from qwen_sft.metadata import cut_off, metadata
-from qwen_sft.normalize import ID_KEYS, sample_id
+from qwen_sft.normalize import ID_KEYS, decoded, sample_id
 from qwen_sft.reading.aisdk import (
     all_told,
     answered,
     declared,
-    from_json,
     is_model_message,
     is_ui_message,
     places,
@@ -163,7 +162,7 @@ def _open(one: _Call) -> list[Any]:
 
 
 def _ran(attributes: dict[str, Any]) -> Message:
-    made: Message = {"role": "tool", "content": result_text(_plain(from_json(attributes.get("ai.toolCall.result"))))}
+    made: Message = {"role": "tool", "content": result_text(_plain(decoded(attributes.get("ai.toolCall.result"))))}
     if attributes.get("ai.toolCall.id"):
         made["tool_call_id"] = attributes["ai.toolCall.id"]
     made["name"] = attributes["ai.toolCall.name"]
@@ -177,9 +176,9 @@ def _plain(value: Any) -> Any:
 
 def _asked(attributes: dict[str, Any]) -> list[Message]:
     if "ai.prompt.messages" in attributes:
-        listed: Any = from_json(attributes["ai.prompt.messages"])
+        listed: Any = decoded(attributes["ai.prompt.messages"])
         return all_told(listed if is_list(listed) else [])
-    prompt: Any = from_json(attributes.get("ai.prompt"))
+    prompt: Any = decoded(attributes.get("ai.prompt"))
     if not is_object(prompt):
         return []
     first: list[Any] = [{"role": "system", "content": prompt["system"]}] if prompt.get("system") else []

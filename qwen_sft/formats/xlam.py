@@ -12,8 +12,8 @@ from qwen_sft.api import Turns, apis
 from qwen_sft.chat import spoken
 from qwen_sft.format import Format, Reading
 from qwen_sft.metadata import metadata
-from qwen_sft.normalize import sample_id, tools
-from qwen_sft.reading.rows import LABELLED_APART, decoded, has_layout
+from qwen_sft.normalize import decoded, sample_id, tools
+from qwen_sft.reading.rows import LABELLED_APART, has_layout
 from qwen_sft.reading.story import Story, refused
 from qwen_sft.sample import Path, is_list, is_object
 

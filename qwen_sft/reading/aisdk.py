@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from qwen_sft.chat import joined
-from qwen_sft.normalize import call, decode_json, text
+from qwen_sft.normalize import call, decoded, text
 from qwen_sft.reading.story import Story
 from qwen_sft.sample import Message, Path, is_list, is_object
 
@@ -211,22 +211,12 @@ def value_text(value: Any) -> str:
     return value if isinstance(value, str) else "" if value is None else msgspec.json.encode(value).decode()
 
 
-def from_json(value: Any) -> Any:
-    """What an attribute of a span holds: JSON in a text, or the value itself."""
-    if not isinstance(value, str):
-        return value
-    try:
-        return decode_json(value)
-    except ValueError:
-        return value
-
-
 def declared(listed: Any) -> Any:
     """The tools in OpenAI's form: `inputSchema` is what the SDK calls `parameters`; None where none are given."""
-    tools: Any = from_json(listed)
+    tools: Any = decoded(listed)
     if not is_list(tools) or not tools:
         return None
-    return [_declared(from_json(tool)) for tool in tools]
+    return [_declared(decoded(tool)) for tool in tools]
 
 
 def _declared(tool: Any) -> Any:
@@ -253,7 +243,7 @@ def answered(attributes: dict[str, Any]) -> list[Message]:
     thought: Any = attributes.get("ai.response.reasoning")
     if isinstance(thought, str) and thought:
         made["reasoning_content"] = thought
-    calls = tool_calls(from_json(attributes.get("ai.response.toolCalls")))
+    calls = tool_calls(decoded(attributes.get("ai.response.toolCalls")))
     if calls:
         made["tool_calls"] = calls
     return [made] if len(made) > 2 or said else []

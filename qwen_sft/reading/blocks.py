@@ -54,6 +54,13 @@ def places(root: Path, key: str, messages: Any) -> list[Path]:
     return made
 
 
+def system_places(system: Any) -> list[Path]:
+    """The place of each block of a request's system prompt; its own where it is one text."""
+    if is_list(system):
+        return [("system", i) for i in range(len(system))]
+    return [("system",)] if system not in (None, "") else []
+
+
 def tell(story: Story, role: Any, blocks: Sequence[Block]) -> None:
     """Puts a message into the story.
 

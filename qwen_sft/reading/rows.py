@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from qwen_sft.chat import dialogue, has_role, keys_of
-from qwen_sft.normalize import decode_json, tools
+from qwen_sft.normalize import decoded, tools
 from qwen_sft.reading.story import Story
 from qwen_sft.sample import Message, Path, is_list, is_object, is_too_deep
 
@@ -220,13 +220,3 @@ def named_tools(declared: Any) -> list[Any] | None:
     functions = [tool.get("function") if is_object(tool) else None for tool in nested]
     named = all(is_object(function) and isinstance(function.get("name"), str) for function in functions)
     return nested if named else None
-
-
-def decoded(value: Any) -> Any:
-    """What a column holds that may have been written as JSON text: the value, or the text where it is no JSON."""
-    if not isinstance(value, str):
-        return value
-    try:
-        return decode_json(value)
-    except ValueError:
-        return value

@@ -11,7 +11,8 @@ from typing import Any
 from qwen_sft.api import Turns
 from qwen_sft.format import Event
 from qwen_sft.metadata import metadata
-from qwen_sft.reading.aisdk import all_told, declared, from_json
+from qwen_sft.normalize import decoded as plainly_decoded
+from qwen_sft.reading.aisdk import all_told, declared
 from qwen_sft.reading.aisdk import answered as sdk_answered
 from qwen_sft.reading.flattened import INFERENCE, PROMPTS, Found, MissingError, inference, is_under, prompts, turn
 from qwen_sft.reading.generations import Generation, told
@@ -177,7 +178,7 @@ def _instructions(given: Any) -> Turns | None:
 
 def _sdk(attributes: dict[str, Any]) -> Found:
     """The Vercel AI SDK's: ModelMessages and calls as JSON, tools as a list of JSON."""
-    given = from_json(attributes[_SDK])
+    given = plainly_decoded(attributes[_SDK])
     said = sdk_answered(attributes)
     reason = metadata({"finish_reason": attributes.get("ai.response.finishReason")})
     request = Turns(all_told(given)) if is_list(given) else None
