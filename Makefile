@@ -5,7 +5,7 @@ BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow check format docs bench wheel clean
+.PHONY: help demo test test-slow check format docs bench proof wheel clean
 
 help: ## List the targets
 	@echo "make TARGET, where TARGET is one of"
@@ -50,6 +50,9 @@ docs: .venv/.installed ## Write the pages of docs/rules from the rules' own file
 
 bench: .venv/.bench ## Run the benchmarks beside their peers (installs trl and torch)
 	$(BIN)/python benchmarks/run.py
+
+proof: .venv/.bench ## Train a tiny model on what build writes, and on what it refuses; keep both numbers (minutes)
+	$(BIN)/python benchmarks/proof/prove.py --docs docs/proof.md
 
 wheel: .venv/.test ## Build the source archive and the wheel into ./dist
 	$(BIN)/python -m build --no-isolation --outdir dist

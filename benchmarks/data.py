@@ -4,13 +4,15 @@ With the project's shared data beside the checkout the conversations are 29 runs
 it they are made up in that shape. `Rows.source` says which. Every copy gets its own names, ids and numbers, the same
 ones throughout a conversation, and a message that has none gets a reference of its own: no cache of whole messages can
 help anybody but for the system prompt and the tools, which are the same in every row of a real set, too.
+
+`varied` writes a file of any size from records of many formats, under the same rule.
 """
 
 import json
 import random
 import re
 import string
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -239,3 +241,99 @@ def _leg(random: random.Random) -> Iterator[tuple[str, Any]]:
 def _words(random: random.Random) -> str:
     """A few sentences about the customer's wish."""
     return " ".join(random.choice(_POLICY) for _ in range(random.randint(1, 5)))
+
+
+# -- records of many formats -------------------------------------------------------------------------------------------
+
+SHARES = {
+    "chat": 25,
+    "swe-agent": 15,
+    "claude-code-spotter": 10,
+    "llama-factory": 10,
+    "nemo-gym": 10,
+    "tau-bench": 5,
+    "pydantic-ai": 5,
+}
+"""Parts of a file that some groups of records get; every other group gets one part."""
+
+_SLOT = re.compile(
+    r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}"  # a session's or an event's own name
+    r"|\b(?!19|20)\d{4,}\b"
+    r"|(?<=[a-z] )[a-z]{6,}(?= [a-z])"  # a word in the middle of a sentence
+)
+_SHARED = ("tools", "functions", "system", "instructions")
+_CUT = "\ue000"
+
+
+@dataclass(frozen=True)
+class _Template:
+    """A record as text with slots: `texts` stand between them, one more than there are `slots`."""
+
+    texts: list[str]
+    slots: list[str]
+
+    @classmethod
+    def of(cls, lines: Sequence[Any]) -> "_Template":
+        """The template of a record, a value a line; what the rows of a set share (SHARED, system messages) is fixed."""
+        marked = "".join(orjson.dumps(_marked(line)).decode() + "\n" for line in lines)
+        texts, slots = [""], list[str]()
+        for k, piece in enumerate(marked.split(_CUT)):
+            if k % 2:
+                slots.append(piece)
+                texts.append("")
+            else:
+                texts[-1] += piece
+        return cls(texts, slots)
+
+    def copy(self, words: Sequence[str], random: random.Random) -> bytes:
+        """Another record of the same shape: each slot's text becomes another one, the same one everywhere in it."""
+        known = {slot: _instead(slot, words, random) for slot in dict.fromkeys(self.slots)}
+        made = [part for text, slot in zip(self.texts, self.slots, strict=False) for part in (text, known[slot])]
+        return "".join([*made, self.texts[-1]]).encode()
+
+
+def _marked(value: Any) -> Any:
+    match value:
+        case str():
+            return _SLOT.sub(rf"{_CUT}\g<0>{_CUT}", value)
+        case dict():
+            fixed = value.get("role", value.get("from")) == "system"
+            return {k: item if fixed or k in _SHARED else _marked(item) for k, item in value.items()}
+        case list():
+            return [_marked(item) for item in value]
+        case _:
+            return value
+
+
+def _instead(slot: str, words: Sequence[str], random: random.Random) -> str:
+    if slot.isalpha():
+        return random.choice(words) if random.random() < 0.3 else slot
+    return "".join(c if not c.isalnum() or (not c.isdigit() and c > "f") else _digit(c, random) for c in slot)
+
+
+def _digit(digit: str, random: random.Random) -> str:
+    return random.choice("123456789") if digit.isdigit() else random.choice("abcdef")
+
+
+def varied(groups: Mapping[str, Iterable[Sequence[Any]]], path: Path, n_bytes: int, seed: int = 0) -> Path:
+    """Writes records of some groups as JSON Lines until the file has so many bytes; no two records are alike.
+
+    Args:
+        groups: the records of each group, a value a line; `rows` come beside them, as the group "chat".
+    """
+    groups = {**groups, "chat": [[row] for row in rows(29, seed).rows]}
+    templates = {name: [_Template.of(lines) for lines in records] for name, records in groups.items() if records}
+    words = sorted({slot for of in templates.values() for one in of for slot in one.slots if slot.isalpha()})
+    written = dict.fromkeys(templates, 0)
+    number = dict.fromkeys(templates, 0)
+    n_left = n_bytes
+    with path.open("wb") as file:
+        while n_left > 0:
+            name = min(templates, key=lambda one: written[one] / SHARES.get(one, 1))
+            one = templates[name][number[name] % len(templates[name])]
+            copy = one.copy(words, random.Random(f"{seed}/{name}/{number[name]}"))
+            file.write(copy)
+            number[name] += 1
+            written[name] += len(copy)
+            n_left -= len(copy)
+    return path

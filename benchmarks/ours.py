@@ -7,13 +7,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
-from qwen_sft.build import build as run
+from qwen_sft.building import build as run
 from qwen_sft.cli import COLLECTOR
+from qwen_sft.gate import Gate, judged
 from qwen_sft.gather import gathered
 from qwen_sft.ingest import expand, records
 from qwen_sft.jsontext import parse
 from qwen_sft.outfile import json_line
-from qwen_sft.pipeline import Pipeline, outcomes, tally
+from qwen_sft.pipeline import Pipeline, outcomes
 from qwen_sft.record import Where
 from qwen_sft.reporter import Totals
 from qwen_sft.settings import Settings
@@ -24,6 +25,7 @@ from qwen_sft.writer import Row, writers
 FAMILY = "qwen3"
 HERE = Path(__file__).resolve().parent
 EXAMPLES = HERE.parent / "examples" / "formats"
+TRACES = HERE.parents[1] / "shared/data/traces"
 OFFICIAL = HERE.parents[1] / "shared/data/models/qwen3/tokenizer_config.json"
 
 
@@ -63,6 +65,22 @@ def examples() -> dict[str, tuple[list[bytes], list[bytes]]]:
         read = [record for file in files for record in gathered(records(file), joining)]
         samples = [json_line(one.sample) for record in read for one in pipeline.conversations(record)]
         found[name] = ([record.raw for record in read], samples)
+    return found
+
+
+def originals() -> dict[str, list[list[Any]]]:
+    """Real records of every format that reads them, by the folder that they come from; each is a value a line.
+
+    Those of the project's shared data where it is beside the checkout, else the formats' own examples.
+    """
+    pipeline = Pipeline(Settings())
+    joining = [one for one in pipeline.formats.values() if one.joins]
+    found: dict[str, list[list[Any]]] = {}
+    for folder in sorted(path for path in (TRACES if TRACES.exists() else EXAMPLES).iterdir() if path.is_dir()):
+        read = [record for file in expand([str(folder)]) for record in gathered(records(file), joining)]
+        kept = [record for record in read if pipeline.conversations(record) and len(record.raw) > 500]
+        if kept:
+            found[folder.name] = [record.data if record.parts else [record.data] for record in kept]
     return found
 
 
@@ -110,11 +128,13 @@ def render(rows: Path, ready: Pipeline) -> list[Row]:
 
 
 def validate(rows: Path) -> Totals:
-    """`qwen-sft validate` without a model: every rule on the structure, nothing rendered, nothing printed."""
+    """`qwen-sft validate` without a model: every rule on structure and set; findings are made, and not printed."""
     inputs = expand([str(rows)])
-    pipeline = Pipeline(Settings())
+    pipeline = Pipeline(Settings(), excerpts=False)
+    gate = Gate(pipeline, inputs)
     totals = Totals(n_files=len(inputs))
     with _collector():
-        for outcome in outcomes(inputs, pipeline):
-            tally(totals, outcome)
+        for _ in judged(inputs, pipeline, gate, totals):
+            pass
+    gate.close(totals)
     return totals

@@ -1,4 +1,7 @@
-"""Builds once in a process of its own and prints its peak memory: `python peak.py FILE FOLDER`."""
+"""Builds once in a process of its own and prints its peak memory: `python peak.py FILE FOLDER`.
+
+Without FOLDER it validates.
+"""
 
 import resource
 import sys
@@ -18,5 +21,8 @@ def peak_mb() -> float:
 
 
 if __name__ == "__main__":
-    ours.build(Path(sys.argv[1]), Path(sys.argv[2]))
+    if len(sys.argv) > 2:
+        ours.build(Path(sys.argv[1]), Path(sys.argv[2]))
+    else:
+        ours.validate(Path(sys.argv[1]))
     sys.stdout.write(f"{peak_mb()}\n")

@@ -191,23 +191,40 @@ def render(bench: Bench) -> Section:
 
 
 def validate(bench: Bench) -> Section:
-    """Structure-only validation beside nothing but parsing the same lines."""
-    section = Section(f"validate, {bench.n_mb:.1f} MB", ("median s", "min s", "max s", "CPU s", "MB/s"))
-    name, floor = "qwen-sft, every structural rule", "orjson.loads of each line"
+    """Structure-only validation beside nothing but parsing the same lines: of the rows, and of many formats at once."""
+    section = Section("validate", ("MB", "median s", "min s", "max s", "CPU s", "MB/CPU s"))
+    n_varied = 2_000_000 if len(bench.rows.rows) < 1000 else 25_000_000
+    varied = data.varied(ours.originals(), bench.folder / "varied.jsonl", n_varied)
+    for name, file in {"chat rows": bench.file, "many formats": varied}.items():
+        n_mb = file.stat().st_size / 1e6
+        ours_name, floor = f"{name}: every structural rule", f"{name}: orjson.loads of each line"
+        steps = {ours_name: functools.partial(ours.validate, file), floor: functools.partial(_parse, file)}
+        timed = alternate(steps, bench.rounds * 2)
+        for step, times in timed.items():
+            rate = n_mb / times.median_cpu
+            section.lines.append((step, f"{n_mb:.1f}", *_seconds(times), f"{times.median_cpu:.3f}", f"{rate:,.1f}"))
+            section.numbers[step] = {**_rounds(times), "mb_per_cpu_s": rate}
+        wall, cpu = paired_ratio(timed[ours_name], timed[floor]), paired_cpu_ratio(timed[ours_name], timed[floor])
+        section.remarks.append(f"{name}: {wall:.1f} times as long as parsing alone ({cpu:.1f} times the CPU)")
+        section.numbers[f"{name}: ratio"] = {"wall": wall, "cpu": cpu}
+    return section
 
-    def parse() -> None:
-        with bench.file.open("rb") as file:
-            for line in file:
-                orjson.loads(line)
 
-    timed = alternate({name: lambda: ours.validate(bench.file), floor: parse}, bench.rounds * 3)
-    for step, times in timed.items():
-        rate = f"{bench.n_mb / times.median:,.0f}"
-        section.lines.append((step, *_seconds(times), f"{times.median_cpu:.3f}", rate))
-        section.numbers[step] = {**_rounds(times), "mb_per_s": bench.n_mb / times.median}
-    wall, cpu = paired_ratio(timed[name], timed[floor]), paired_cpu_ratio(timed[name], timed[floor])
-    section.remarks.append(f"validating takes {wall:.1f} times as long as parsing alone ({cpu:.1f} times the CPU)")
-    section.numbers["ratio"] = {"wall": wall, "cpu": cpu}
+def _parse(path: Path) -> None:
+    with path.open("rb") as file:
+        for line in file:
+            orjson.loads(line)
+
+
+def memory(bench: Bench) -> Section:
+    """Peak memory of validating records of many formats, each file in a process of its own."""
+    section = Section("validate as it grows", ("MB", "peak MB"))
+    originals = ours.originals()
+    for n_mb in (1, 10) if len(bench.rows.rows) < 1000 else (25, 250):
+        file = data.varied(originals, bench.folder / "grows.jsonl", n_mb * 1_000_000)
+        peak = float(_run([sys.executable, HERE / "peak.py", file]))
+        section.lines.append((f"{n_mb} MB of many formats", str(n_mb), f"{peak:.0f}"))
+        section.numbers[str(n_mb)] = {"peak_mb": peak}
     return section
 
 
@@ -325,6 +342,7 @@ SECTIONS = {
     "build": build,
     "render": render,
     "validate": validate,
+    "memory": memory,
     "formats": formats,
     "process": whole_process,
     "growth": growth,

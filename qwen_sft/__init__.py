@@ -1,21 +1,46 @@
 """Raw agent traces in, a proven training set for Qwen models out, and a gate that stops a bad one.
 
-For programs there is `validate`, which gives a `Report`. Both are imported when they are first asked for: the command
-line, and whoever wants the version only, do not pay for them.
+For programs there are `validate`, which gives a `Report`, `build`, which writes a training set, and `Encoder`, which
+makes rows of records in memory. They are imported when they are first asked for: the command line, and whoever wants
+the version only, do not pay for them.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from qwen_sft.built import Built as Built
+    from qwen_sft.built import build as build
     from qwen_sft.errors import QwenSftError as QwenSftError
+    from qwen_sft.errors import RejectedError as RejectedError
+    from qwen_sft.mapping import Encoder as Encoder
+    from qwen_sft.mapping import Encoding as Encoding
     from qwen_sft.report import Report as Report
     from qwen_sft.report import validate as validate
 
 __version__ = "0.1.0"
-__all__ = ["QwenSftError", "Report", "__version__", "validate"]
+__all__ = [
+    "Built",
+    "Encoder",
+    "Encoding",
+    "QwenSftError",
+    "RejectedError",
+    "Report",
+    "__version__",
+    "build",
+    "validate",
+]
 
-_HOMES = {"QwenSftError": "qwen_sft.errors", "Report": "qwen_sft.report", "validate": "qwen_sft.report"}
+_HOMES = {
+    "Built": "qwen_sft.built",
+    "Encoder": "qwen_sft.mapping",
+    "Encoding": "qwen_sft.mapping",
+    "QwenSftError": "qwen_sft.errors",
+    "RejectedError": "qwen_sft.errors",
+    "Report": "qwen_sft.report",
+    "build": "qwen_sft.built",
+    "validate": "qwen_sft.report",
+}
 
 
 def __getattr__(name: str) -> Any:

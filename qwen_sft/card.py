@@ -1,24 +1,41 @@
 """The dataset card: what a built folder's README.md says to people and to `datasets.load_dataset`."""
 
+from textwrap import fill
 from typing import Any
 
 from qwen_sft.terminal import one_line
+from qwen_sft.writer import Writer
+from qwen_sft.writing.stanza import FOLDER
 
 
-def card(manifest: dict[str, Any]) -> str:
-    """The README.md of a build, from its manifest; the head tells `datasets` where the rows are."""
+def card(manifest: dict[str, Any], writer: Writer) -> str:
+    """The README.md of a build, from its manifest and its writer; the head tells `datasets` where the rows are."""
     rows, model, records, verified = (manifest[key] for key in ("rows", "model", "records", "verified"))
+    written = manifest["writer"]
     share = rows["n_trained_tokens"] / rows["n_tokens"] if rows["n_tokens"] else 0.0
     rejected = "\n".join(f"| {code} | {n:,} |" for code, n in manifest["rejected_by_code"].items())
     inputs = "\n".join(
         f"| `{_cell(one['file'])}` | {one['n_records']:,} | `{one['sha256'][:16]}` |" for one in manifest["inputs"]
     )
+    splits = "\n".join(
+        f"  - split: {split}\n    path: {writer.data_files.format(split=split)}" for split in written["n_rows_by_split"]
+    )
+    columns = "\n".join(f"| `{one['name']}` | {one['type']} | {one['what']} |" for one in written["columns"])
+    files = "\n".join(
+        f"| `{one['file']}` | {one['split'] or ''} | {one['n_rows']:,} | {one['n_bytes']:,} | `{one['sha256'][:16]}` |"
+        for one in manifest["files"]
+    )
+    built = f"Built by qwen-sft {manifest['qwen_sft']} with the writer `{writer.name}`: {writer.title}."
+    trained = (
+        "Trained is what the model would have had to produce at inference, and of that what the settings select: the "
+        f"counts above are of these tokens. {writer.masks}"
+    )
     return f"""---
+license: {manifest["license"]}
 configs:
 - config_name: default
   data_files:
-  - split: train
-    path: data/train-*.parquet
+{splits}
 task_categories:
 - text-generation
 tags:
@@ -28,15 +45,15 @@ tags:
 ---
 # A training set for {model["family"]}
 
-Built by qwen-sft {manifest["qwen_sft"]}. Every row holds `input_ids` (int32), `labels` (int64, -100 where a token is
-not trained) and `kinds` (int8, what each token is); trained is what the model would have had to produce at inference.
+{fill(built, 120)}
 
 | | |
 |---|---:|
 | records read | {records["read"]:,} |
 | records written | {records["written"]:,} |
 | records rejected | {records["rejected"]:,} |
-| rows | {rows["n_rows"]:,} |
+| rows | {written["n_rows"]:,}{_by_split(written["n_rows_by_split"])} |
+| training rows | {rows["n_rows"]:,} |
 | tokens | {rows["n_tokens"]:,} |
 | trained tokens | {rows["n_trained_tokens"]:,} ({share:.1%}) |
 | samples verified | {verified["n_samples"]:,} (against {verified["against"]}) |
@@ -44,17 +61,30 @@ not trained) and `kinds` (int8, what each token is); trained is what the model w
 Model `{_cell(model["name"])}`, chat template sha256 `{model["template_sha256"][:16]}`, tokenizer sha256
 `{model["tokenizer_sha256"][:16]}`, tool-call parser `{model["parser"]}`.
 
-```python
-from datasets import load_dataset
+```{writer.language}
+{writer.load.replace("FOLDER", FOLDER)}```
 
-rows = load_dataset("PATH/TO/THIS/FOLDER", split="train")
-```
+## Columns
 
-## Sources
+| column | type | what |
+|---|---|---|
+{columns}
+
+## What is trained
+
+{fill(trained, 120)}{_masked(written)}
+
+{_curation(manifest["curation"])}## Sources
 
 | file | records | sha256 |
 |---|---:|---|
 {inputs}
+
+## Files
+
+| file | split | rows | bytes | sha256 |
+|---|---|---:|---:|---|
+{files}
 
 ## Rejected records
 
@@ -62,6 +92,40 @@ rows = load_dataset("PATH/TO/THIS/FOLDER", split="train")
 
 The records themselves are in `rejects.jsonl` with their findings; all counts are in `manifest.json`.
 """
+
+
+def _curation(curated: dict[str, Any]) -> str:
+    """What people have to know of how samples came into the set."""
+    remarks = "\n".join(f"- {one_line(remark)}" for remark in curated["remarks"])
+    sources = "\n".join(
+        f"| {_cell(name)} | {one['weight']:g} | "
+        f"{one['n_samples']:,} | {one['n_samples_written']:,} | {one['n_tokens']:,} |"
+        for name, one in curated["sources"].items()
+    )
+    mixed = (
+        f"| source | weight | samples | in the set | tokens |\n|---|---:|---:|---:|---:|\n{sources}\n\n"
+        if sources
+        else ""
+    )
+    return f"## Curation\n\n{mixed}{remarks}{chr(10) * 2 if remarks else ''}" if mixed or remarks else ""
+
+
+def _by_split(counts: dict[str, int]) -> str:
+    """The rows of each split, where there are several."""
+    if len(counts) < 2:
+        return ""
+    return f" ({', '.join(f'{split} {n:,}' for split, n in counts.items())})"
+
+
+def _masked(written: dict[str, Any]) -> str:
+    """How many turns the conversations show that are not to be trained, and what becomes of them."""
+    n = written["n_turns_masked"]
+    if not n:
+        return ""
+    fate = (
+        "these flags keep them out" if written["trains"] == "turns" else "**a trainer of these files may train them**"
+    )
+    return f"\n\nThe conversations show {n:,} turns of the assistant that are not to be trained; {fate}."
 
 
 def _cell(name: str) -> str:

@@ -1,19 +1,22 @@
 """What a whole set of samples is like: counts, and a few hashes of each sample, from which the SET rules judge it.
 
 Facts are made of one sample, wherever that is checked; a census adds them up, and two of them can be merged. For each
-sample it holds 41 bytes, besides a name and two counts for each different tool and file: a million samples take 41 MB.
+sample it holds 69 bytes, 197 where near duplicates are looked for, besides a name, two counts and the names of the
+parameters for each different tool, and a name for each file: a million samples take 69 MB, or 197 MB.
 """
 
 import hashlib
+import math
 import re
 from array import array
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from qwen_sft.near import N_BYTES, Index, plain, signature
 from qwen_sft.record import Where
-from qwen_sft.sample import is_list
+from qwen_sft.sample import Message, is_object
 from qwen_sft.secret import encoded
 from qwen_sft.transcript import Transcript
 
@@ -22,10 +25,31 @@ LEAST = 100
 
 LEAST_NAME = "samples"
 
+CONTEXT_NAME = "context"
+"""The threshold that says how many tokens the model's context holds, in place of what the model says."""
+
 _SPLIT = re.compile(
     r"(?<![a-z])(?:(train(?:ing)?)|(test(?:ing|set)?|eval(?:uation)?|holdout)|(val(?:id(?:ation)?)?|dev))(?![a-z])"
 )
 _SPLITS = ("train", "test", "validation")
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """How a tool is called.
+
+    Attributes:
+        arguments: hash of the arguments that all of its calls have in common; 0 if they differ.
+        given: names of the parameters that some call gives.
+    """
+
+    arguments: int
+    given: frozenset[str]
+
+    def with_other(self, other: "Usage") -> "Usage":
+        """How it is called here and there."""
+        given = self.given if other.given <= self.given else self.given | other.given
+        return Usage(self.arguments if self.arguments == other.arguments else 0, given)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +65,13 @@ class Facts:
         called: names of the tools that are called, in order.
         n_parallel: turns that make several calls at once.
         chain: the most turns with calls behind each other without a user's turn between.
+        system: hash of the system messages; 0 for none.
+        conversation: hash of the other messages, without ids; 0 for no split.
+        usage: how each tool that is called is called, by its name.
+        parameters: names of the parameters of each tool that is offered and called, by the tool's name.
+        near: its signature (see `qwen_sft.near`); empty where near duplicates are not looked for.
+        longest: tokens of its longest row; 0 without a model, as the next two.
+        n_tokens, n_trained: tokens of all of its rows, and how many of them are trained.
     """
 
     said: int
@@ -51,10 +82,22 @@ class Facts:
     called: tuple[str, ...]
     n_parallel: int
     chain: int
+    system: int = 0
+    conversation: int = 0
+    usage: Mapping[str, Usage] = field(default_factory=dict[str, Usage])
+    parameters: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
+    near: bytes = b""
+    longest: int = 0
+    n_tokens: int = 0
+    n_trained: int = 0
 
 
-def facts_of(transcript: Transcript, where: Where) -> Facts:
-    """The facts of one sample, which stands there."""
+def facts_of(transcript: Transcript, where: Where, *, near: bool = False) -> Facts:
+    """The facts of one sample, which stands there, before it is encoded.
+
+    Args:
+        near: whether near duplicates are looked for.
+    """
     sample, messages = transcript.sample, transcript.messages
     before: list[Any] = []
     for message in messages:
@@ -66,6 +109,8 @@ def facts_of(transcript: Transcript, where: Where) -> Facts:
     task: Any = labels.get("task_id")
     said: Any = labels.get("split")
     split = split_of(where, said if isinstance(said, str) else "")
+    system = [message.get("content") for message in messages if message.get("role") == "system"]
+    usage = _usage(transcript)
     chain = longest = 0
     for message in messages:
         if message.get("role") == "user":
@@ -82,30 +127,43 @@ def facts_of(transcript: Transcript, where: Where) -> Facts:
         called=tuple(call["function"]["name"] for exchange in transcript.exchanges for call in exchange.calls),
         n_parallel=sum(len(exchange.calls) > 1 for exchange in transcript.exchanges),
         chain=longest,
+        system=_hash(system) if system else 0,
+        conversation=_hash([_told(one) for one in messages if one.get("role") != "system"]) if split else 0,
+        usage=usage,
+        parameters={name: _parameters(schema) for name, schema in transcript.declared.items() if name in usage},
+        near=signature(sample) if near else b"",
     )
+
+
+def _told(message: Message) -> list[Any]:
+    calls: list[Any] = [call.get("function") for call in message.get("tool_calls", ())]
+    return [message.get("role"), message.get("content") or "", message.get("reasoning_content") or "", calls]
+
+
+def _usage(transcript: Transcript) -> dict[str, Usage]:
+    """How each tool is called in one sample; arguments are hashed only where all calls of a tool have the same."""
+    calls: dict[str, list[Any]] = {}
+    for exchange in transcript.exchanges:
+        for call in exchange.calls:
+            calls.setdefault(call["function"]["name"], []).append(call["function"].get("arguments"))
+    found: dict[str, Usage] = {}
+    for name, given in calls.items():
+        is_same = len(given) == 1 or all(one == given[0] for one in given)
+        keys: frozenset[str] = frozenset(key for one in given if is_object(one) for key in one)
+        arguments = sorted(given[0].items()) if is_object(given[0]) else given[0]
+        found[name] = Usage(_hash(arguments) if is_same else 0, keys)
+    return found
+
+
+def _parameters(schema: Any) -> tuple[str, ...]:
+    properties: Any = schema.get("properties") if is_object(schema) else None
+    return tuple(properties) if is_object(properties) else ()
 
 
 def _hash(value: Any, data: bytes | None = None) -> int:
     """64 bits of a JSON value, never 0: of ten million, two are alike by chance once in 370,000 times."""
-    data = data or encoded(value) or _plain(value)
+    data = data or encoded(value) or plain(value)
     return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "big") or 1
-
-
-def _plain(value: Any) -> bytes:
-    """A text for a value that is no JSON, equal for equal ones."""
-    rest, parts = [value], list[str]()
-    while rest:
-        item = rest.pop()
-        if isinstance(item, dict):
-            parts.append("{")
-            for key, inner in item.items():  # pyright: ignore[reportUnknownVariableType]  # of any JSON
-                rest += [inner, key]
-        elif is_list(item):
-            parts.append("[")
-            rest += item
-        else:
-            parts.append(ascii(item))
-    return "\n".join(parts).encode()
 
 
 def split_of(where: Where, said: str) -> str:
@@ -128,9 +186,14 @@ class Census:
         n_calling_turns, n_parallel: turns that make calls, and those that make several.
         tools: how many samples offer each number of tools.
         declared: in how many samples each tool is offered; called: how often it is called.
+        usage: how each tool is called; parameters: names of those that some declaration of it has.
+        signatures: of all samples, one behind the other; empty where near duplicates are not looked for.
+        longest, n_tokens, n_trained: see Facts, for each sample.
+        model_context: tokens that the model's context holds; None where nobody knows.
     """
 
     thresholds: Mapping[str, float] = field(default_factory=dict[str, float])
+    model_context: int | None = None
     n_samples: int = 0
     n_offered: int = 0
     n_unused: int = 0
@@ -140,11 +203,19 @@ class Census:
     tools: Counter[int] = field(default_factory=Counter[int])
     declared: Counter[str] = field(default_factory=Counter[str])
     called: Counter[str] = field(default_factory=Counter[str])
+    usage: dict[str, Usage] = field(default_factory=dict[str, Usage])
+    parameters: dict[str, frozenset[str]] = field(default_factory=dict[str, frozenset[str]])
+    signatures: bytearray = field(default_factory=bytearray)
     files: list[str] = field(default_factory=list[str])
     said: "array[int]" = field(default_factory=lambda: array("Q"))
     openings: "array[int]" = field(default_factory=lambda: array("Q"))
     tasks: "array[int]" = field(default_factory=lambda: array("Q"))
     splits: "array[int]" = field(default_factory=lambda: array("B"))
+    systems: "array[int]" = field(default_factory=lambda: array("Q"))
+    conversations: "array[int]" = field(default_factory=lambda: array("Q"))
+    longest: "array[int]" = field(default_factory=lambda: array("I"))
+    n_tokens: "array[int]" = field(default_factory=lambda: array("I"))
+    n_trained: "array[int]" = field(default_factory=lambda: array("I"))
     _lines: "array[int]" = field(default_factory=lambda: array("Q"))
     _items: "array[int]" = field(default_factory=lambda: array("q"))
     _numbers: dict[str, int] = field(default_factory=dict[str, int])
@@ -160,6 +231,12 @@ class Census:
         self.openings.append(facts.opening)
         self.tasks.append(facts.task)
         self.splits.append(_SPLITS.index(facts.split) + 1 if facts.split else 0)
+        self.systems.append(facts.system)
+        self.conversations.append(facts.conversation)
+        self.longest.append(facts.longest)
+        self.n_tokens.append(facts.n_tokens)
+        self.n_trained.append(facts.n_trained)
+        self.signatures += facts.near
         self._lines.append(number << 40 | where.line)
         self._items.append(-1 if where.item is None else where.item)
         self.n_offered += bool(facts.declared)
@@ -170,6 +247,14 @@ class Census:
         self.tools[len(facts.declared)] += 1
         self.declared.update(facts.declared)
         self.called.update(facts.called)
+        self._learn(facts.usage, facts.parameters)
+
+    def _learn(self, usage: Mapping[str, Usage], parameters: Mapping[str, Collection[str]]) -> None:
+        for name, one in usage.items():
+            known = self.usage.get(name)
+            self.usage[name] = one if known is None else known.with_other(one)
+        for name, listed in parameters.items():
+            self.parameters[name] = self.parameters.get(name, frozenset()).union(listed)
 
     def merge(self, other: "Census") -> None:
         """Adds what another census saw, as if its samples had come behind those of this one."""
@@ -180,13 +265,53 @@ class Census:
                 self.files.append(file)
             numbers.append(self._numbers[file])
         self._lines.extend(numbers[line >> 40] << 40 | (line & (1 << 40) - 1) for line in other._lines)
-        for name in ("said", "openings", "tasks", "splits", "_items"):
+        for name in _COLUMNS:
             getattr(self, name).extend(getattr(other, name))
+        self.signatures += other.signatures
         for name in ("n_samples", "n_offered", "n_unused", "n_calling", "n_chained", "n_parallel"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         self.tools.update(other.tools)
         self.declared.update(other.declared)
         self.called.update(other.called)
+        self._learn(other.usage, other.parameters)
+
+    @property
+    def context(self) -> int | None:
+        """Tokens that the model's context holds, as the threshold CONTEXT_NAME or else the model says."""
+        told = self.thresholds.get(CONTEXT_NAME)
+        return self.model_context if told is None else int(told)
+
+    def signature(self, index: int) -> bytes:
+        """The signature of a sample; only where near duplicates are looked for."""
+        return bytes(self.signatures[index * N_BYTES : (index + 1) * N_BYTES])
+
+    def near_repeats(self) -> dict[int, int]:
+        """For each sample that nearly repeats an earlier one the first that it repeats; word for word counts too."""
+        if not self.signatures:
+            return {}
+        index = Index[int]()
+        found = ((number, index.add(number, self.signature(number))) for number in range(self.n_samples))
+        return {number: first for number, first in found if first is not None}
+
+    def overlaps(self) -> dict[int, int]:
+        """For each sample with the conversation of an earlier one of another split the first such one.
+
+        Where near duplicates are looked for, also for one that nearly has it.
+        """
+        found: dict[int, int] = {}
+        for group in alike(self.conversations):
+            firsts: dict[int, int] = {}
+            for later in group:
+                firsts.setdefault(self.splits[later], later)
+                found[later] = min((one for split, one in firsts.items() if split != self.splits[later]), default=later)
+        if self.signatures:
+            indices = {split: Index[int]() for split in sorted(set(self.splits) - {0})}
+            for later, split in enumerate(self.splits):
+                if split:
+                    near = [indices[other].find(self.signature(later)) for other in indices if other != split]
+                    indices[split].add(later, self.signature(later))
+                    found.setdefault(later, min((one for one in near if one is not None), default=later))
+        return {later: first for later, first in sorted(found.items()) if first < later}
 
     def threshold(self, code: str, usual: float) -> float:
         """The threshold of a rule, which settings may move."""
@@ -207,6 +332,11 @@ class Census:
         return _SPLITS[self.splits[index] - 1] if self.splits[index] else ""
 
 
+_COLUMNS = (
+    "said", "openings", "tasks", "splits", "systems", "conversations", "longest", "n_tokens", "n_trained", "_items"
+)  # fmt: skip
+
+
 def alike(keys: Sequence[int]) -> Iterator[list[int]]:
     """The indices of keys that stand more than once, together, by the first; a key of 0 is none."""
     order = sorted(range(len(keys)), key=keys.__getitem__)
@@ -225,3 +355,15 @@ def alike(keys: Sequence[int]) -> Iterator[list[int]]:
 def percent(n: int, of: int) -> str:
     """A share, for people: `3 of 40 (7.5 %)`."""
     return f"{n:,} of {of:,} ({100 * n / of:.3g} %)"
+
+
+def at_share(values: Sequence[float], share: float) -> float:
+    """The number that this share of them does not exceed, by nearest rank."""
+    return sorted(values)[max(0, math.ceil(len(values) * share) - 1)]
+
+
+def spread(values: Iterable[float], show: Callable[[float], str]) -> str:
+    """How some numbers are spread, for people: `5 % 12, half 40, 95 % 310, most 977`; by nearest rank."""
+    ranked = sorted(values)
+    at = [at_share(ranked, share) for share in (0.05, 0.5, 0.95, 1)]
+    return ", ".join(f"{name} {show(value)}" for name, value in zip(("5 %", "half", "95 %", "most"), at, strict=True))

@@ -185,7 +185,9 @@ def message(given: dict[str, Any]) -> Message:
     role: Any = given.get("role")
     role = ALIASES.get(role, role) if isinstance(role, str) else role
     made: Message = {"role": role, "content": content}
-    fields = given.keys()  # most messages have no more than a role and a content
+    if len(given) == 2 and "role" in given and "content" in given:  # most messages have no more
+        return made
+    fields = given.keys()
     said: list[Any] = []
     if not fields.isdisjoint(SAID):
         said = [{"type": key, key: given[key]} for key in SAID if not _is_blank(given.get(key))]

@@ -3,7 +3,7 @@
 # pyarrow has no types; what leaves this file is typed by its functions.
 """Rows of Arrow tables to records: by way of JSON, so that a format sees what it would see in a JSON file."""
 
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -106,6 +106,17 @@ def _value(text: Any) -> Any:
         return decode_json(text) if isinstance(text, str) else text
     except ValueError:
         return text
+
+
+def table(columns: Mapping[str, list[Any]], types: Mapping[str, tuple[str, bool]]) -> Any:
+    """An Arrow table of some columns.
+
+    Args:
+        types: of each column, Arrow's name of the type of a value, and whether each cell is a list of them.
+    """
+    kinds = {name: (pa.type_for_alias(kind), many) for name, (kind, many) in types.items()}
+    schema = pa.schema([(name, pa.list_(kind) if many else kind) for name, (kind, many) in kinds.items()])
+    return pa.table(dict(columns), schema=schema)
 
 
 # -- types -------------------------------------------------------------------------------------------------------------

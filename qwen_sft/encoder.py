@@ -13,11 +13,12 @@ from qwen_sft.model import load_model
 from qwen_sft.oracle import disagreements
 from qwen_sft.render import Rendering, encode, renderings
 from qwen_sft.request import NO_OPTIONS, Options, OptionsOf
-from qwen_sft.rule import Encoded, Expansion
+from qwen_sft.rule import Encoded, Expansion, Shortened
 from qwen_sft.sample import Message, Tool
 from qwen_sft.serving import serving
 from qwen_sft.settings import Settings
 from qwen_sft.shape import shaped
+from qwen_sft.shorten import SHORTEN
 from qwen_sft.tokens import Kind, Tokens
 from qwen_sft.train import policy
 from qwen_sft.transcript import Transcript
@@ -91,6 +92,38 @@ class Encoder:
             draft.rows = [next(tokens) for _ in draft.renderings]
             self._fit(draft)
         return [self._encoded(draft) for draft in drafts]
+
+    def fitting(self, encoded: Encoded, verify: bool) -> list[Encoded]:
+        """A sample with rows over the limit as samples that fit, where settings want several; else as it is.
+
+        Args:
+            encoded: as `encode` gave it.
+            verify: whether the oracle is to be asked about what it becomes.
+        """
+        limit, shorten = self.settings.row_limit, SHORTEN.get(self.settings.on_too_long)
+        if limit is None or shorten is None or not encoded.too_long or encoded.refusal:
+            return [encoded]
+        wanted = self.policy.wanted(encoded.transcript.messages)
+        parts = shorten(encoded.conversation, self.settings, wanted, limit, self._lengths)
+        if not parts.conversations:
+            return [encoded]
+        made = self.encode([(part, verify) for part in parts.conversations])
+        longest = max(n_tokens for _, n_tokens, _ in encoded.too_long)
+        n_made, n_lost = len(made), len(parts.turns)
+        says = Shortened(self.settings.on_too_long, longest, n_made, parts.n_results, n_lost)
+        events = (*encoded.dropped, *made[0].dropped, *parts.lost)
+        return [replace(made[0], dropped=events, shortened=says), *made[1:]]
+
+    def _lengths(self, conversation: Conversation) -> dict[int, int]:
+        """For each turn that would be trained the tokens of its row up to the turn's end; empty if it is refused."""
+        draft = self._draft(conversation, verify=False)
+        lengths: dict[int, int] = {}
+        for row in encode(draft.renderings, self.model.tokenizer) if draft.refusal is None else ():
+            for turn, (_, end) in zip(row.turns, row.regions, strict=True):
+                after = (row.messages == turn) & (row.kinds == Kind.AFTER)
+                lengths[turn] = end + int(after.sum())
+            lengths[row.turns[-1]] = len(row.input_ids)
+        return lengths
 
     # -- what is rendered, and into how many rows ---------------------------------------------------------------------
 
@@ -172,7 +205,7 @@ class Encoder:
 
     def _fit(self, draft: _Draft) -> None:
         """Takes out rows that are too long; where settings say so, they lose turns at their end instead."""
-        limit = self.settings.max_length
+        limit = self.settings.row_limit
         if limit is None or all(len(row.input_ids) <= limit for row in draft.rows):
             return
         fitting: list[tuple[Rendering, Tokens]] = []

@@ -5,6 +5,8 @@
     ├── InputError      an input cannot be opened, or is not what its name says
     ├── ModelError      no tokenizer, no template, or a template that we cannot prove
     ├── TemplateError   a chat template rejects one sample (the pipeline turns it into a finding)
+    ├── RejectedError   a program's own record gives no row, and it asked to be stopped then
+    ├── ServerError     a server cannot be reached, lets us not in, or is none
     └── OutputError     the output folder is not ours to write, or a written file differs from what went in
 
 The command line answers each of them with exit code 2 and its one-line message.
@@ -33,3 +35,11 @@ class TemplateError(QwenSftError):
 
 class OutputError(QwenSftError):
     """The output folder is not ours to write, or a written file differs from what went in."""
+
+
+class RejectedError(QwenSftError):
+    """A record that a program handed over gives no training row."""
+
+
+class ServerError(QwenSftError):
+    """A server cannot be reached, lets us not in, or is none."""

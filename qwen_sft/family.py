@@ -123,6 +123,7 @@ class Family:
         empty_reasoning: what the template writes into a last turn that has no reasoning; "" if nothing.
         inline_reasoning: the template prints no `reasoning_content`: the trained turn must carry its think block in its
             content, as the model wrote it.
+        context: tokens that its models were made to hold, without YaRN, the fewest of any; None where nobody knows.
     """
 
     name: str
@@ -138,6 +139,7 @@ class Family:
     options: tuple[str, ...] = ()
     empty_reasoning: str = ""
     inline_reasoning: bool = False
+    context: int | None = None
 
 
 def families() -> dict[str, Family]:

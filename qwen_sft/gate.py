@@ -15,11 +15,10 @@ from qwen_sft.errors import UsageError
 from qwen_sft.finding import Diagnostic, Severity
 from qwen_sft.ingest import Input, records
 from qwen_sft.limits import limit
-from qwen_sft.pathglob import is_matched
-from qwen_sft.pipeline import THE_SET, Outcome, Pipeline, Survey, outcomes, tally
+from qwen_sft.pipeline import THE_SET, Outcome, Pipeline, Survey, fails_on, outcomes, tally
 from qwen_sft.record import Record, Where
 from qwen_sft.reporter import Totals, in_checkout
-from qwen_sft.rule import is_named, rules
+from qwen_sft.rule import Rule, is_named, rules
 from qwen_sft.settings import FailOn
 
 _MOST_NAMED = 8  # rules in a sentence
@@ -67,8 +66,7 @@ class Gate:
             if not named:
                 raise UsageError(f"limit {one.text!r}: no rule {one.selector!r}; see: qwen-sft rule")
             if not any(rule.code in self.running for rule in named):
-                needs = self._settings.model is None and all(rule.stage == "tokens" for rule in named)
-                how = "name a model with --model" if needs else "take it out, or let them run with --select"
+                how = self._how_to_run(named) or "take it out, or let them run with --select"
                 raise UsageError(f"limit {one.text!r} is about rules that do not run; {how}")
             if one.numerator and all(rule.stage == "set" for rule in named):
                 code = named[0].code
@@ -78,6 +76,15 @@ class Gate:
                     f"thresholds = {{{code} = 0.05}}"
                 )
 
+    def _how_to_run(self, named: Sequence[Rule]) -> str:
+        """What rules need that do not run, if it is one thing for all of them."""
+        if self._settings.model is None and all(rule.needs_model for rule in named):
+            return "name a model with --model"
+        needs = {rule.needs for rule in named}
+        if len(needs) == 1 and (needed := needs.pop()) and not getattr(self._settings, needed):
+            return f"add --{needed.replace('_', '-')}"
+        return ""
+
     @cached_property
     def running(self) -> frozenset[str]:
         """Codes of the rules that run on some file."""
@@ -85,9 +92,9 @@ class Gate:
         return frozenset(
             rule.code
             for one in stages
-            for stage, chosen in one.items()
-            if stage != "tokens" or self._settings.model is not None
+            for chosen in one.values()
             for rule in chosen
+            if self._settings.model is not None or not rule.needs_model
         )
 
     def judge(self, outcome: Outcome) -> list[Diagnostic]:
@@ -125,14 +132,8 @@ class Gate:
         self._n_failing += not held and fail_on != "never" and found.severity.rank >= Severity(fail_on).rank
 
     def _fails_on(self, file: str) -> FailOn:
-        if not self._settings.overrides:
-            return self._settings.fail_on
         if file not in self._fail_on:
-            name = in_checkout(file)
-            these: list[FailOn] = [
-                one.fail_on for one in self._settings.overrides if one.fail_on and is_matched(name, one.paths)
-            ]
-            self._fail_on[file] = these[-1] if these else self._settings.fail_on
+            self._fail_on[file] = fails_on(self._settings, file)
         return self._fail_on[file]
 
     def close(self, totals: Totals) -> int:
@@ -154,7 +155,8 @@ class Gate:
         }
         totals.failures = [*self._exceeded(totals.n_records), *self._unchecked()]
         if self._target is not None:
-            lacking = frozenset(rule.code for rule in self._pipeline.rules["tokens"]) - self.running
+            chosen = (rule for some in self._pipeline.rules.values() for rule in some)
+            lacking = frozenset(rule.code for rule in chosen if rule.needs_model) - self.running
             write_baseline(Baseline(self._found, self.running, lacking, self._n_without_tools), self._target)
         return int(bool(self._n_failing or totals.failures))
 
@@ -198,9 +200,9 @@ class Gate:
         lost = sorted(code for code in self._baseline.rules & shelf.keys() if code not in self.running)
         anew = "or write the baseline anew with --write-baseline"
         if lost:
-            needs = self._settings.model is None and all(shelf[code].stage == "tokens" for code in lost)
+            needed = self._how_to_run([shelf[code] for code in lost])
             more = f" and {len(lost) - _MOST_NAMED} more" if len(lost) > _MOST_NAMED else ""
-            how = "name a model with --model" if needs else "let them run again (--select, --ignore, --model)"
+            how = needed or "let them run again (--select, --ignore, --model)"
             failures.append(
                 f"rules that ran for the baseline do not run now: {', '.join(lost[:_MOST_NAMED])}{more}; {how}, {anew}"
             )

@@ -4,6 +4,7 @@ They become records by way of JSON, so that what is checked is what a file of th
 its number, from 1.
 """
 
+import hashlib
 import json
 import os
 import sys
@@ -12,6 +13,7 @@ from itertools import chain, islice
 from typing import Any, cast
 
 from qwen_sft.errors import UsageError
+from qwen_sft.ingest import Input
 from qwen_sft.record import Record, Where
 from qwen_sft.sample import is_object
 
@@ -50,6 +52,22 @@ def held(given: Any) -> tuple[list[str], Held]:
     if not first or isinstance(first[0], (str, os.PathLike)):
         return [_path(item) for item in chain(first, items)], {}
     return [], {RECORDS: lambda: _records(chain(first, items))}
+
+
+def reader(given: Held) -> Callable[[Input], Iterator[Record]]:
+    """What reads the records of an input whose name is one of those, and counts and hashes their text meanwhile."""
+
+    def read(source: Input) -> Iterator[Record]:
+        digest = hashlib.sha256()
+        for record in given[source.name]():
+            source.n_records += 1
+            source.n_bytes += len(record.raw)
+            digest.update(record.raw)
+            digest.update(b"\n")
+            yield record
+        source.sha256 = digest.hexdigest()
+
+    return read
 
 
 def _path(item: Any) -> str:

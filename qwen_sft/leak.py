@@ -8,7 +8,10 @@ from qwen_sft.markup import Block, blocks, json_call
 from qwen_sft.quote import quoted
 from qwen_sft.sample import Message, Path, is_list, is_object
 
-Kind = Literal["result", "broken", "text-after", "call"]
+Kind = Literal["result", "observation", "broken", "text-after", "call"]
+
+LEAK_MARKS = ("tool_call>", "<function=", "</tool_response>", "Action Input:")
+"""A text with a leak holds one of these."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +20,8 @@ class Leak:
 
     Attributes:
         path: the text's place in the sample.
-        kind: a tool's result; tags of calls that make no call; text behind a whole call; whole calls and no more.
+        kind: a tool's result; one in ReAct's words; tags of calls that make no call; text behind a whole call; whole
+            calls and no more.
         says: a sentence on it.
     """
 
@@ -51,9 +55,15 @@ def leaks_of(text: str, path: Path, *, reasoned: bool = False) -> list[Leak]:
     Args:
         reasoned: the turn has its reasoning apart: then a `</think>` in its text ends none, and nothing is passed over.
     """
-    if "<" not in text or not ("tool_call>" in text or "<function=" in text or "</tool_response>" in text):
+    marked = "<" in text and ("tool_call>" in text or "<function=" in text or "</tool_response>" in text)
+    observed = "\nObservation:" in text and "Action Input:" in text
+    if not marked and not observed:
         return []
     said = text if reasoned else text.rpartition("</think>")[2]
+    observation = _observation(said) if observed else ""
+    if observation:
+        says = f"a result stands behind its call in the assistant's own text: {quoted(observation)}"
+        return [Leak(path, "observation", says)]
     results = results_in(said)
     if results:
         count = "a tool result stands" if len(results) == 1 else f"{len(results)} tool results stand"
@@ -71,6 +81,18 @@ def leaks_of(text: str, path: Path, *, reasoned: bool = False) -> list[Leak]:
         return [Leak(path, "text-after", f"text stands behind a call: {quoted(after)}")]
     count = "a call stands" if len(calls) == 1 else f"{len(calls)} calls stand"
     return [Leak(path, "call", f"{count} in the text: {quoted(calls[0].inner.strip())}")]
+
+
+def _observation(text: str) -> str:
+    """A result behind its call, as ReAct writes them: its first line; "" for none, or where the model was stopped."""
+    called = False
+    lines = [line.strip() for line in text.split("\n")]
+    for n, line in enumerate(lines):
+        if line.startswith(("Action:", "Action Input:")):
+            called = line.startswith("Action Input:")
+        elif called and line.startswith("Observation:"):
+            return line.removeprefix("Observation:").strip() or next(filter(None, lines[n + 1 :]), "")
+    return ""
 
 
 def _broken(text: str, calls: list[Block]) -> str | None:

@@ -69,6 +69,7 @@ _WORDS: dict[str, bool] = {
     **dict.fromkeys(("false", "no", "n", "f", "failure", "fail", "failed", "unsuccessful"), False),
     **dict.fromkeys(("unresolved", "incorrect", "lost"), False),
 }
+_TASK = "task_id"
 _LONGEST = 256  # characters; a longer text is content, not a label
 
 
@@ -80,14 +81,15 @@ def metadata(*sources: Any, without: Collection[str] = ()) -> dict[str, Any]:
 
     Args:
         sources: objects of the record; anything else counts as empty.
-        without: fields that are no labels, such as the conversation's id.
+        without: fields that are no labels, such as the conversation's id. A task's id always is one: it may name the
+            conversation, and says too which others are of the same task.
     """
     made: dict[str, Any] = {}
     for source in sources:
         if not isinstance(source, Mapping):
             continue
         for key, value in cast("Mapping[Any, Any]", source).items():  # it came from JSON
-            if isinstance(key, str) and key not in without and _is_label(value):
+            if isinstance(key, str) and (key not in without or key == _TASK) and _is_label(value):
                 name = NAMES.get(key, key)
                 if name not in made:
                     made[name] = value

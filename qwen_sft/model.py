@@ -19,7 +19,7 @@ from qwen_sft.template import Template
 from qwen_sft.tokenizer import Tokenizer, load_tokenizer
 from qwen_sft.vocabulary import tokenizer_json
 
-_FILES = ["tokenizer.json", "tokenizer_config.json", "generation_config.json", "chat_template.jinja"]
+_FILES = ["tokenizer.json", "tokenizer_config.json", "generation_config.json", "config.json", "chat_template.jinja"]
 _SPECIAL = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
 _PROBE: list[Message] = [{"role": "user", "content": "Hi"}]
 
@@ -39,6 +39,7 @@ class Model:
         bare: the template options of a request for a turn without reasoning.
         reasoned: those of a request for a turn with reasoning.
         strips_reasoning: reasoning is taken out of every message before it is rendered.
+        context: how many tokens it holds; None where nothing tells.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Model:
     bare: Options = field(default_factory=lambda: NO_OPTIONS)
     reasoned: Options = field(default_factory=lambda: NO_OPTIONS)
     strips_reasoning: bool = False
+    context: int | None = None
 
     def server(
         self, messages: Sequence[Message], tools: Sequence[Tool], add_generation_prompt: bool, options: Options
@@ -177,7 +179,7 @@ def _load_model(name: str, families: Mapping[str, Family], backend: Backend) -> 
     family = families.get(name.replace("-", "_").replace(".", "_").lower())
     if family is not None:
         tokenizer = load_tokenizer(tokenizer_json(family.vocabulary), backend)
-        return Model(name, family, tokenizer, None, family.template_sha256[0])
+        return Model(name, family, tokenizer, None, family.template_sha256[0], context=family.context)
     folder = model_folder(name, families)
     source = template_source(folder)
     special = special_tokens(folder)
@@ -187,11 +189,12 @@ def _load_model(name: str, families: Mapping[str, Family], backend: Backend) -> 
     for known in families.values():
         if template.fingerprints.intersection(known.template_sha256):
             _check_controls(tokenizer, folder)
-            return Model(name, known, tokenizer, template, found)
+            return Model(name, known, tokenizer, template, found, context=_context(folder, known))
     from qwen_sft.tracing.traced import traced_family  # only for templates that no family knows
 
     stops = _stops(tokenizer, special)
-    return Model(name, traced_family(template, stops=stops), tokenizer, template, found, stops)
+    family = traced_family(template, stops=stops)
+    return Model(name, family, tokenizer, template, found, stops, context=_context(folder, family))
 
 
 def model_folder(name: str, families: Mapping[str, Family]) -> Path:
@@ -291,6 +294,33 @@ def special_tokens(folder: Path) -> dict[str, str]:
         if isinstance(content, str):
             found[role] = content
     return found
+
+
+_MOST_TOKENS = 10**9  # tokenizers say 10**30 where they have no limit
+
+
+def _context(folder: Path, family: Family) -> int | None:
+    """How many tokens a folder's model holds: by its config.json, else by its family, else by its tokenizer.
+
+    A scaling of positions (YaRN) counts, as it does for a server. A tokenizer is asked last: that of Qwen3 allows four
+    times what its models were made for.
+    """
+    config = _config(folder / "config.json") if (folder / "config.json").is_file() else {}
+    text: Any = config.get("text_config", config)
+    held = _count(text.get("max_position_embeddings")) if is_object(text) else None
+    if held is not None:
+        scaling: Any = text.get("rope_scaling") or text.get("rope_parameters")
+        factor: Any = scaling.get("factor") if is_object(scaling) else None
+        if isinstance(factor, int | float) and 1 < factor < _MOST_TOKENS:
+            return max(held, int(factor * (_count(scaling.get("original_max_position_embeddings")) or held)))
+        return held
+    own = folder / "tokenizer_config.json"
+    return family.context or (_count(_config(own).get("model_max_length")) if own.is_file() else None)
+
+
+def _count(value: Any) -> int | None:
+    """A number of tokens, if it is one."""
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 < value < _MOST_TOKENS else None
 
 
 def _stops(tokenizer: Tokenizer, special: Mapping[str, str]) -> tuple[str, ...]:

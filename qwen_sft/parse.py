@@ -71,7 +71,7 @@ def differences(
     found: list[Difference] = []
     for n, ((name, arguments), (name_read, read)) in enumerate(zip(declared, parsed.calls, strict=False)):
         if name != name_read:
-            says = f"call {n + 1}: declared {_shown(name)}, but the server reads {_shown(name_read)}"
+            says = f"call {n + 1}: written {_shown(name)}, but the server reads {_shown(name_read)}"
             found.append(_difference((n, "function", "name"), says, why_call(arguments, parser)))
         for path, says, left, right in _argument_differences(arguments, read):
             why = why_value(path, left, right, tools=tools, name=name, parser=parser)
@@ -82,7 +82,7 @@ def differences(
         says = f"call {n + 1} {_shown(name)} is lost: the server reads {_counted(n_read)}"
         found.append(_difference((n,), says, why_call(arguments, parser)))
     for n, (name, read) in enumerate(parsed.calls[len(declared) :], len(declared)):
-        says = f"call {n + 1} is not declared, but the server reads {_shown(name)} with {_shown(read)}"
+        says = f"call {n + 1} is not written, but the server reads {_shown(name)} with {_shown(read)}"
         found.append(_difference((), says, why_call([each for _, each in declared], parser)))
     thought = list(_reasoning_differences(reasoning, parsed)) if reasoning is not None else []
     found += thought
@@ -139,7 +139,7 @@ def _argument_differences(declared: Any, read: Any) -> Iterator[tuple[Path, str,
             for key in (key for key in lefts if key not in rights):
                 yield (*path, key), f"{_named((*path, key))} {_shown(lefts[key])} is lost", lefts[key], ABSENT
             for key in (key for key in rights if key not in lefts):
-                says = f"{_named((*path, key))} is not declared, but the server reads {_shown(rights[key])}"
+                says = f"{_named((*path, key))} is not written, but the server reads {_shown(rights[key])}"
                 yield path, says, left, ABSENT
             both = [key for key in lefts if key in rights]
             waiting += [((*path, key), lefts[key], rights[key]) for key in reversed(both)]
@@ -163,14 +163,14 @@ def _parting(left: Any, right: Any) -> str:
     """Both values; from the first character that differs on, where the part shown would look the same."""
     left_kind, right_kind = kind(left), kind(right)
     if left_kind != right_kind:
-        return f"declared {_shown(left)} ({left_kind}), but the server reads {_shown(right)} ({right_kind})"
+        return f"written {_shown(left)} ({left_kind}), but the server reads {_shown(right)} ({right_kind})"
     if isinstance(left, list) and isinstance(right, list):
-        lengths = f"declared {len(list_(left))} items, but the server reads {len(list_(right))}"
+        lengths = f"written {len(list_(left))} items, but the server reads {len(list_(right))}"
         return f"{lengths}: {_shown(left)} against {_shown(right)}"
     if isinstance(left, str) and isinstance(right, str) and _shown(left) == _shown(right):
         at = next((i for i, (a, b) in enumerate(zip(left, right, strict=False)) if a != b), min(len(left), len(right)))
-        return f"from character {at} on declared {_shown(left[at:])}, but the server reads {_shown(right[at:])}"
-    return f"declared {_shown(left)}, but the server reads {_shown(right)}"
+        return f"from character {at} on written {_shown(left[at:])}, but the server reads {_shown(right[at:])}"
+    return f"written {_shown(left)}, but the server reads {_shown(right)}"
 
 
 _SHORT = reprlib.Repr()

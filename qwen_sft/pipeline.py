@@ -7,15 +7,16 @@ process, in a pool or on a cluster: a pipeline pickles as its settings. A bad re
 """
 
 import hashlib
+import json
 import zlib
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
 from qwen_sft.adjust import MERGED_USER, adjuster, carried
-from qwen_sft.census import LEAST_NAME, Census, Facts, facts_of
+from qwen_sft.census import CONTEXT_NAME, LEAST_NAME, Census, Facts, facts_of
 from qwen_sft.dedup import marked
 from qwen_sft.errors import UsageError
 from qwen_sft.excerpt import excerpt
@@ -25,16 +26,22 @@ from qwen_sft.gather import gathered
 from qwen_sft.glance import ONE_RECORD
 from qwen_sft.ingest import Input, records
 from qwen_sft.inline import ignored
+from qwen_sft.keys import Keys, keys_of
+from qwen_sft.locate import declaration, located
 from qwen_sft.media import attached
 from qwen_sft.nullfill import repaired, without_fillers
 from qwen_sft.pathglob import is_matched
 from qwen_sft.record import Record, Where
+from qwen_sft.redact import Hushed, hushed
 from qwen_sft.reporter import Totals, in_checkout
+from qwen_sft.request import NO_OPTIONS
 from qwen_sft.rule import Encoded, Rule, Source, Stage, is_named, rules
-from qwen_sft.sample import Path, json_path
-from qwen_sft.settings import Settings
+from qwen_sft.sample import Path, is_object, json_path, value_at
+from qwen_sft.secret import MARKS, kinds_of
+from qwen_sft.settings import FailOn, Settings
+from qwen_sft.sieve import Sieve, sieving
 from qwen_sft.transcript import Transcript
-from qwen_sft.writer import Row
+from qwen_sft.writer import DEFAULT, Row, writer_named
 
 if TYPE_CHECKING:
     from qwen_sft.encoder import Encoder
@@ -42,12 +49,16 @@ if TYPE_CHECKING:
 ALWAYS = ("SRC", "SCH")
 """Letters of the rules that say what could not be checked: no setting switches them off."""
 
+FILTERED = "SRC009"
+"""The rule that says that settings leave a sample out."""
+
 _SCHEMA_RULES = "SCH"
 _SECRET_RULES = "SEC"  # what they find must stand in no report
 _VERIFIED_SHARE = 20  # one record in so many is shown to the oracle, and the first ones of each file
 _VERIFIED_FIRST = 8
-_BATCH_RECORDS = 512
-_BATCH_BYTES = 8_000_000
+_MOST_ASKED = 4000  # combinations of traits and marks for which the rules to ask are remembered
+_BATCH = (512, 8_000_000)  # records and bytes
+_SMALL_BATCH = (16, 250_000)  # where no tokenizer wants many at once: what was just read is still in the cache
 
 
 @dataclass(slots=True)
@@ -67,8 +78,10 @@ class Outcome:
         left_out: whether settings, or a later record, leave some of its events out.
         ignores: the rules that the record asks not to be held to, as it names them.
         silenced: the findings that are left out for that.
+        keys: what curation asks of each of them that passed the rules, by its number; empty where nothing is curated.
         facts: what a census asks of each of its samples; empty where no rule looks at the whole set.
         n_without_tools: how many of its samples make calls whose arguments no declared tool can be held to.
+        hushed: the record without its secrets, where settings replace them: what reports and rejects may show of it.
     """
 
     record: Record
@@ -85,8 +98,10 @@ class Outcome:
     left_out: bool = False
     ignores: tuple[str, ...] = ()
     silenced: list[Diagnostic] = field(default_factory=list[Diagnostic])
+    keys: dict[int, Keys] = field(default_factory=dict[int, Keys])
     facts: list[Facts] = field(default_factory=list[Facts])
     n_without_tools: int = 0
+    hushed: Hushed | None = None
 
     @property
     def n_events(self) -> int:
@@ -97,7 +112,8 @@ class Outcome:
     def n_kept(self) -> int:
         """How many of the events are the origin of a message."""
         read = self.conversations or (self.reading.conversations if self.reading and not self.left_out else [])
-        return len({origin for conversation in read for origin in conversation.origins})
+        gone = {event.path for event in self.aside}  # a message may stay with a placeholder for its words
+        return len({origin for conversation in read for origin in conversation.origins} - gone)
 
     @property
     def rejected(self) -> bool:
@@ -112,23 +128,28 @@ class Pipeline:
 
     Args:
         settings: what to read, check and render.
+        excerpts: whether findings are shown with the line of the record around them, which takes time for each.
 
     Raises:
         UsageError: settings that name a format or a rule that is on no shelf.
         ModelError: the model cannot be loaded.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, excerpts: bool = True) -> None:
         self.settings = settings
+        self.excerpts = excerpts
         self.formats = formats()
         self._candidates = Candidates(self.formats.values())
         self.rules = _selected(settings)
         self._of_files: dict[str, dict[Stage, list[Rule]]] = {}
         self._of_overrides: dict[tuple[bool, ...], dict[Stage, list[Rule]]] = {}
+        self._asked_of: dict[object, list[Rule]] = {}
         for number in range(len(settings.overrides)):  # a rule that does not exist must stop us before the first record
             self._overridden(tuple(k == number for k in range(len(settings.overrides))))
         if settings.format is not None and settings.format not in self.formats:
             raise UsageError(f"no format {settings.format!r}; formats are {', '.join(self.formats)}")
+        if settings.writer != DEFAULT:
+            writer_named(settings.writer)
         self.adjust = adjuster(settings)
         if settings.model is not None:
             self.encoder  # noqa: B018  # loads it now: a missing model must stop us before the first record does
@@ -153,8 +174,8 @@ class Pipeline:
             self._of_overrides[holds] = _selected(replace(settings, select=select, ignore=ignore))
         return self._of_overrides[holds]
 
-    def __reduce__(self) -> tuple[type["Pipeline"], tuple[Settings]]:
-        return Pipeline, (self.settings,)
+    def __reduce__(self) -> tuple[Callable[[Settings], "Pipeline"], tuple[Settings]]:
+        return partial(Pipeline, excerpts=self.excerpts), (self.settings,)
 
     @cached_property
     def encoder(self) -> "Encoder":
@@ -178,12 +199,14 @@ class Pipeline:
 
     def _read(self, record: Record) -> Outcome:
         outcome = Outcome(record, ignores=ignored(record) if self.settings.inline_ignore else ())
+        if self.settings.redact:
+            outcome.hushed = hushed(record)
         source = Source(record, self.settings)
         if record.fault is None:
             source = self._adjusted(self._recognise(record, outcome), outcome)
         for rule in self.rules_of(record.where.file)["record"]:
             for finding in rule.check(source):
-                outcome.diagnostics.append(_stamp(rule, finding, outcome, path=finding.path))
+                outcome.diagnostics.append(self._stamp(rule, finding, outcome, path=finding.path))
         _silence(outcome)
         if any(d.severity is Severity.ERROR for d in outcome.diagnostics):
             outcome.conversations = []
@@ -273,28 +296,93 @@ class Pipeline:
 
     def _check_sample(self, conversation: Conversation, outcome: Outcome) -> None:
         transcript = Transcript(conversation.sample, self.settings, outcome.record.structs)
-        for rule in self.rules_of(outcome.record.where.file)["sample"]:
+        rules = self.rules_of(outcome.record.where.file)["sample"]
+        for rule in rules:  # those about the shape come first: the others may take it for granted
+            if not rule.code.startswith(_SCHEMA_RULES):
+                break
             found = [self._place(rule, f, conversation, outcome) for f in rule.check(transcript)]
-            outcome.diagnostics += found
-            if found and rule.code.startswith(_SCHEMA_RULES):
+            if found:
+                outcome.diagnostics += found
                 return
+        for rule in self._asked(rules, transcript):
+            for finding in rule.check(transcript):
+                outcome.diagnostics.append(self._place(rule, finding, conversation, outcome))
         if self.rules["set"]:
-            outcome.facts.append(facts_of(transcript, outcome.record.where))
+            facts = facts_of(transcript, outcome.record.where, near=self.settings.near_duplicates)
+            outcome.facts.append(facts)
         outcome.n_without_tools += not transcript.tools and bool(transcript.exchanges)
+
+    def _asked(self, rules: Sequence[Rule], transcript: Transcript) -> Sequence[Rule]:
+        """Those of the rules of the stage `sample`, but for those about the shape, that may find something in it."""
+        data = transcript.json
+        if data is not None:
+            marks = frozenset(self._sieve(data))
+            transcript.kinds, transcript.marks = kinds_of(marks, data), marks
+        has = (transcript.traits, transcript.marks, id(rules))  # the lists of rules live as long as the pipeline
+        asked = self._asked_of.get(has)
+        if asked is None:
+            if len(self._asked_of) >= _MOST_ASKED:
+                self._asked_of.clear()
+            asked = [rule for rule in rules if not rule.code.startswith(_SCHEMA_RULES) and _may_find(rule, transcript)]
+            self._asked_of[has] = asked
+        return asked
+
+    @cached_property
+    def _sieve(self) -> Sieve:
+        """Tells which marks of any rule, and of secrets, stand in the JSON of a sample."""
+        marks = dict.fromkeys(mark for rule in rules().values() for mark in rule.marks)
+        return sieving((*MARKS, *((mark, mark) for mark in marks)))
 
     def _place(self, rule: Rule, finding: Finding, conversation: Conversation, outcome: Outcome) -> Diagnostic:
         """The diagnostic of a finding in a sample, at the place in the record that it came from."""
         path: Path = finding.path
+        data = outcome.record.data
         keeps_fields = outcome.format is not None and self.formats[outcome.format].keeps_fields
         keeps_fields = keeps_fields and not conversation.rebuilt
         match finding.path:
             case ("messages", int() as index, *rest) if index < len(conversation.origins):
-                path = (*conversation.origins[index], *(rest if keeps_fields else ()))
-            case _ if not keeps_fields:
-                path = ()
-            case _:
+                if keeps_fields:
+                    path = (*conversation.origins[index], *rest)
+                else:
+                    message = value_at(conversation.sample, ("messages", index))
+                    path = located(data, outcome.events, conversation.origins, message, finding.path)
+            case (str() as part, *_) if keeps_fields and is_object(data) and part in data:
                 pass
-        return _stamp(rule, finding, outcome, path=path, sample_id=conversation.sample.get("id"))
+            case ("tools", int() as index, *rest):
+                tool = value_at(conversation.sample, ("tools", index))
+                path = declaration(data, tool, rest)
+            case _:
+                path = ()
+        return self._stamp(rule, finding, outcome, path=path, sample_id=conversation.sample.get("id"))
+
+    def _stamp(
+        self, rule: Rule, finding: Finding, outcome: Outcome, *, path: Path, sample_id: str | None = None
+    ) -> Diagnostic:
+        record = outcome.record
+        where = record.where
+        says, fix, shown_record = finding.says, finding.fix, record
+        if outcome.hushed is not None and outcome.hushed.record is not record:
+            shown_record = outcome.hushed.record
+            says, fix = outcome.hushed.text(says), outcome.hushed.text(fix)
+        shows = self.excerpts and not rule.code.startswith(_SECRET_RULES)
+        shown = excerpt(shown_record, path, says) if shows else None
+        if record.parts and path and isinstance(path[0], int):  # it was put together from lines: name the line
+            where, path = record.parts[path[0]], path[1:]
+        digest = hashlib.blake2b(f"{rule.code}{json_path(path)}".encode(), digest_size=8)
+        digest.update(record.raw)
+        return Diagnostic(
+            code=rule.code,
+            name=rule.name,
+            severity=finding.severity or rule.severity,
+            where=where,
+            path=path,
+            sample_path=finding.path,
+            says=says,
+            fix=fix,
+            fingerprint=digest.hexdigest(),
+            sample_id=sample_id,
+            excerpt=shown,
+        )
 
     # -- sample to tokens ---------------------------------------------------------------------------------------------
 
@@ -316,7 +404,12 @@ class Pipeline:
                     )
             raise
         for outcome in clean:
-            made = [next(encoded) for _ in outcome.conversations]
+            numbers = outcome.numbers
+            if self.settings.is_curated:
+                near = self.settings.dedup == "near"
+                samples = zip(numbers, outcome.conversations, strict=True)
+                outcome.keys = {number: keys_of(one.sample, near=near) for number, one in samples}
+            made = self._fitting([next(encoded) for _ in outcome.conversations], outcome)
             outcome.encoded = made
             token_rules = self.rules_of(outcome.record.where.file)["tokens"]
             for index, one in enumerate(made):
@@ -325,13 +418,68 @@ class Pipeline:
                         found = rule.check(one)
                         outcome.diagnostics += [self._place(rule, f, one.conversation, outcome) for f in found]
                     name = one.conversation.sample.get("id", "")
-                    outcome.rows += [Row(row, outcome.record.where, name, index) for row in one.rows]
-                outcome.aside += one.dropped
+                    outcome.rows += _rows(one, outcome.record.where, name, index)
+                told = {event.path for event in outcome.aside}
+                outcome.aside += [event for event in one.dropped if event.path not in told]
                 outcome.n_verified += one.verified
             outcome.conversations = [one.conversation for one in made]
+            if outcome.facts:
+                outcome.facts = _with_rows(dict(zip(numbers, outcome.facts, strict=True)), outcome.numbers, made)
             _silence(outcome)
             if outcome.rejected:
                 outcome.rows = []
+
+    def _fitting(self, encoded: Sequence[Encoded], outcome: Outcome) -> list[Encoded]:
+        """The samples of a record, those with rows over the limit as several where settings want that."""
+        verify = is_verified(outcome.record, self.settings)
+        with _named_in_crash(outcome.record):
+            made = [self.encoder.fitting(one, verify) for one in encoded]
+        outcome.numbers = [number for number, ones in zip(outcome.numbers, made, strict=True) for _ in ones]
+        return [one for ones in made for one in ones]
+
+    def leave_out(self, outcome: Outcome, reasons: Mapping[int, tuple[str, str]]) -> None:
+        """Takes samples out of a record, when that is known only from other records.
+
+        Args:
+            reasons: by the number of the sample: why, in words that many samples share, and in its own.
+        """
+        if not reasons:
+            return
+        (rule,) = (one for one in self.rules["record"] if one.code == FILTERED)
+        seen = list(dict.fromkeys(outcome.numbers))
+        if outcome.facts:
+            facts = zip(seen, outcome.facts, strict=True)
+            outcome.facts = [one for number, one in facts if number not in reasons]
+        staying = [index for index, number in enumerate(outcome.numbers) if number not in reasons]
+        going = [index for index, number in enumerate(outcome.numbers) if number in reasons]
+        for number in seen:
+            if number in reasons:
+                name = outcome.conversations[outcome.numbers.index(number)].sample.get("id")
+                source = Source(outcome.record, self.settings, filtered=(reasons[number][1],))
+                found = [self._stamp(rule, one, outcome, path=(), sample_id=name) for one in rule.check(source)]
+                outcome.diagnostics += found
+        named = {place for index in staying for place in outcome.conversations[index].origins}
+        named |= {event.path for event in outcome.aside}
+        for index in going:
+            reason, _ = reasons[outcome.numbers[index]]
+            for place in outcome.conversations[index].origins:
+                if place not in named:
+                    named.add(place)
+                    outcome.aside.append(Event(place, "dropped", reason))
+        outcome.left_out = True
+        outcome.rows = [row for row in outcome.rows if row.sample in staying]
+        outcome.encoded = [outcome.encoded[index] for index in staying] if outcome.encoded is not None else None
+        outcome.conversations = [outcome.conversations[index] for index in staying]
+        outcome.numbers = [outcome.numbers[index] for index in staying]
+
+
+def _rows(one: Encoded, where: Where, name: str, index: int) -> Iterator[Row]:
+    """The rows of a sample, each with what the template was given for its last turn."""
+    end = 0
+    for tokens in one.rows:
+        end += len(tokens.turns)
+        options = json.loads(one.requests[end - 1]) if one.requests else NO_OPTIONS
+        yield Row(tokens, where, name, index, one.conversation.sample, options)
 
 
 @contextmanager
@@ -353,6 +501,13 @@ def is_verified(record: Record, settings: Settings) -> bool:
     return settings.verify == "all"
 
 
+def _may_find(rule: Rule, transcript: Transcript) -> bool:
+    """False where a rule says that it finds nothing in such a sample."""
+    if transcript.marks is None or not (rule.traits or rule.marks):
+        return True
+    return not (transcript.traits.isdisjoint(rule.traits) and transcript.marks.isdisjoint(rule.marks))
+
+
 def _selected(settings: Settings) -> dict[Stage, list[Rule]]:
     """The rules that run, by stage; `select` and `ignore` take codes, letters of codes, or names."""
     shelf = rules()
@@ -361,19 +516,44 @@ def _selected(settings: Settings) -> dict[Stage, list[Rule]]:
         hit = [rule for rule in shelf.values() if rule.is_named([selector])]
         if not hit or not selector:
             raise UsageError(f"no rule {selector!r}; see: qwen-sft rule")
+        if selector in settings.select and not any(_can_run(rule, settings) for rule in hit):
+            raise UsageError(f"{selector!r} does not run by itself; add --{hit[0].needs.replace('_', '-')}")
         if selector in settings.ignore and all(rule.code.startswith(ALWAYS) for rule in hit):
             raise UsageError(f"{selector!r} cannot be ignored: what it names was not checked at all")
-    movable = [LEAST_NAME, *(rule.code for rule in shelf.values() if rule.stage == "set")]
+    movable = [LEAST_NAME, CONTEXT_NAME, *(rule.code for rule in shelf.values() if rule.stage == "set")]
     for key in settings.thresholds:
         if key not in movable:
             raise UsageError(f"thresholds set {key!r}; they can be set for {', '.join(movable)}")
     chosen: dict[Stage, list[Rule]] = {"record": [], "sample": [], "tokens": [], "set": []}
     for rule in shelf.values():
         wanted = (not settings.select or rule.is_named(settings.select)) and not rule.is_named(settings.ignore)
-        if wanted or rule.code.startswith(ALWAYS):
+        if (wanted and _can_run(rule, settings)) or rule.code.startswith(ALWAYS):
             chosen[rule.stage].append(rule)
     chosen["sample"].sort(key=lambda rule: not rule.code.startswith(_SCHEMA_RULES))
     return chosen
+
+
+def _can_run(rule: Rule, settings: Settings) -> bool:
+    """False if a rule needs a setting that is off; without a model its checks are told as not done."""
+    return not rule.needs or rule.needs_model or bool(getattr(settings, rule.needs))
+
+
+def _with_rows(facts: Mapping[int, Facts], numbers: Sequence[int], encoded: Sequence[Encoded]) -> list[Facts]:
+    """The facts of a record's samples with the numbers of their tokens.
+
+    Args:
+        facts: by the number of the sample.
+        numbers: for each of `encoded` that of the sample that it is, or is a part of.
+    """
+    lengths: dict[int, list[int]] = {number: [] for number in facts}
+    trained = dict.fromkeys(facts, 0)
+    for number, one in zip(numbers, encoded, strict=True):
+        lengths[number] += [len(row.input_ids) for row in one.rows]
+        trained[number] += sum(row.n_trained_tokens for row in one.rows)
+    return [
+        replace(one, longest=max(lengths[n], default=0), n_tokens=sum(lengths[n]), n_trained=trained[n])
+        for n, one in facts.items()
+    ]
 
 
 def _silence(outcome: Outcome) -> None:
@@ -387,27 +567,11 @@ def _silence(outcome: Outcome) -> None:
     outcome.diagnostics = kept
 
 
-def _stamp(rule: Rule, finding: Finding, outcome: Outcome, *, path: Path, sample_id: str | None = None) -> Diagnostic:
-    record = outcome.record
-    where = record.where
-    shown = None if rule.code.startswith(_SECRET_RULES) else excerpt(record, path, finding.says)
-    if record.parts and path and isinstance(path[0], int):  # it was put together from lines: name the line
-        where, path = record.parts[path[0]], path[1:]
-    digest = hashlib.blake2b(f"{rule.code}{json_path(path)}".encode(), digest_size=8)
-    digest.update(record.raw)
-    return Diagnostic(
-        code=rule.code,
-        name=rule.name,
-        severity=finding.severity or rule.severity,
-        where=where,
-        path=path,
-        sample_path=finding.path,
-        says=finding.says,
-        fix=finding.fix,
-        fingerprint=digest.hexdigest(),
-        sample_id=sample_id,
-        excerpt=shown,
-    )
+def fails_on(settings: Settings, file: str) -> FailOn:
+    """From which severity on a finding in a file fails a run: what the last override about the file says, or all do."""
+    name = in_checkout(file) if settings.overrides else file
+    these: list[FailOn] = [one.fail_on for one in settings.overrides if one.fail_on and is_matched(name, one.paths)]
+    return these[-1] if these else settings.fail_on
 
 
 Process = Callable[[Sequence[Record]], list[Outcome]]
@@ -429,6 +593,7 @@ def outcomes(
     Raises:
         InputError: an input cannot be opened.
     """
+    most_records, most_bytes = _SMALL_BATCH if process is None and pipeline.settings.model is None else _BATCH
     process = process or pipeline.process
     for source in inputs:
         batch: list[Record] = []
@@ -436,7 +601,7 @@ def outcomes(
         for record in pipeline.whole(read(source)):
             batch.append(record)
             size += len(record.raw)
-            if len(batch) >= _BATCH_RECORDS or size >= _BATCH_BYTES:
+            if len(batch) >= most_records or size >= most_bytes:
                 yield from process(batch)
                 batch, size = [], 0
         yield from process(batch)
@@ -453,8 +618,10 @@ class Survey:
     """
 
     def __init__(self, pipeline: Pipeline) -> None:
-        self._rules = pipeline.rules["set"]
-        self.census = Census(pipeline.settings.thresholds)
+        has_model = pipeline.settings.model is not None
+        self._rules = [rule for rule in pipeline.rules["set"] if has_model or not rule.needs_model]
+        model = pipeline.encoder.model if has_model else None
+        self.census = Census(pipeline.settings.thresholds, model.context if model else None)
 
     def see(self, outcome: Outcome) -> None:
         """Adds the samples of a record."""

@@ -36,6 +36,9 @@ class Marks:
     )
 
 
+_NO_MARKS = Marks()
+
+
 @dataclass(frozen=True, slots=True)
 class Record:
     """A record as it stands in its file.
@@ -62,5 +65,5 @@ class Record:
     parts: tuple[Where, ...] = ()
     cut: bool = False
     structs: frozenset[tuple[str, frozenset[str]]] = field(default=frozenset(), repr=False)
-    marks: Marks = field(default_factory=Marks, repr=False)
+    marks: Marks = field(default=_NO_MARKS, repr=False)
     holes: tuple[Where, ...] = ()

@@ -12,13 +12,14 @@ an address or a card number would let anyone who guesses it make sure.
 """
 
 import re
-from collections.abc import Collection
-from dataclasses import replace
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from qwen_sft.fix import Edit, edited
 from qwen_sft.format import Conversation
-from qwen_sft.sample import Sample
+from qwen_sft.record import Record
+from qwen_sft.sample import Path
 from qwen_sft.secret import Kind, Secret, leaves, may_hold, secrets_at
 
 _PARTS = ("messages", "tools", "metadata")
@@ -34,23 +35,77 @@ def redacted(conversation: Conversation) -> Conversation:
     sample = conversation.sample
     for _ in range(_MOST_ROUNDS):
         kinds = may_hold(sample)
-        edits = _edits(sample, kinds) if kinds else []
+        places = [one for part in _PARTS for one in leaves(sample.get(part), (part,))] if kinds else []
+        edits, _ = _edits(places, kinds)
         if not edits:
             break
         sample = edited(sample, edits)
     return conversation if sample is conversation.sample else replace(conversation, sample=sample)
 
 
-def _edits(sample: Sample, kinds: Collection[Kind]) -> list[Edit]:
-    places = [one for part in _PARTS for one in leaves(sample.get(part), (part,))]
+@dataclass(frozen=True, slots=True)
+class Hushed:
+    """A record without its secrets: what may be kept of it, and be shown.
+
+    Attributes:
+        record: its data without secrets; the same object where it holds none. `raw` stays as it was, but for a record
+            that could not be parsed, of which it is all that there is.
+        words: what comes in the place of each secret.
+    """
+
+    record: Record
+    words: Mapping[str, str] = field(default_factory=dict[str, str])
+
+    def text(self, says: str) -> str:
+        """A sentence about the record without its secrets, in Python's spelling too, and without the heads of them."""
+        for secret, word in self.words.items():
+            for spelled in (secret, repr(secret)[1:-1]):
+                says = says.replace(spelled, word)
+                if "…" in says:
+                    says = _without_head(says, spelled, word)
+        return says
+
+
+_SHORTEST_HEAD = 5
+"""Characters of a secret that may stand before an ellipsis: our own findings show four."""
+
+
+def _without_head(says: str, secret: str, word: str) -> str:
+    for n in range(len(secret) - 1, _SHORTEST_HEAD - 1, -1):
+        for end in ("…", "'…", '"…'):
+            says = says.replace(secret[:n] + end, word + end)
+    return says
+
+
+def hushed(record: Record) -> Hushed:
+    """A record, and what is said of it, without secrets; names of fields are not looked at."""
+    data: Any = record.raw.decode("utf-8", "backslashreplace") if record.fault is not None else record.data
+    given = data
+    words: dict[str, str] = {}
+    for _ in range(_MOST_ROUNDS):
+        kinds = may_hold(data)
+        edits, found = _edits(list(leaves(data, ())), kinds) if kinds else ([], {})
+        if not edits:
+            break
+        words.update(found)
+        data = edited(data, edits)
+    if data is given:
+        return Hushed(record)
+    if record.fault is not None:
+        return Hushed(replace(record, raw=data.encode()), words)
+    return Hushed(replace(record, data=data), words)
+
+
+def _edits(places: list[tuple[Path, Any]], kinds: Collection[Kind]) -> tuple[list[Edit], dict[str, str]]:
+    """What to replace at some places, and what comes in the place of each secret."""
     found = [secret for path, value in places for secret in secrets_at(path, value, kinds)]
     if not found:
-        return []
+        return [], {}
     standing = "\n".join(str(value) for _, value in places if isinstance(value, str) or _is_number(value))
     words = _placeholders(found, standing)
     pattern = re.compile("|".join(_spelled(text) for text in sorted(words, key=lambda text: (-len(text), text))))
     made = ((path, value, _without(value, words, pattern)) for path, value in places)
-    return [Edit(path, new) for path, value, new in made if new is not value]
+    return [Edit(path, new) for path, value, new in made if new is not value], words
 
 
 def _without(value: Any, words: dict[str, str], pattern: re.Pattern[str]) -> Any:

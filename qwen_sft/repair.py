@@ -1,5 +1,8 @@
 """Traces to mended samples, one a line: what `qwen-sft fix` writes, and every change that it made.
 
+Which rules are mended, settings say once, for all files. Which findings count as left they say as for `validate`: for
+each file, and each record for itself.
+
 Records are read as `convert` reads them. The rules run over each sample, the fixes of what they find replace parts of
 it, and the rules run again, until no fix has anything to replace: what is written would not change if it were fixed
 again. Safe fixes come first, and anew after each unsafe one.
@@ -12,16 +15,16 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from qwen_sft.finding import Finding
+from qwen_sft.finding import Finding, Severity
 from qwen_sft.fix import ABSENT, Change, changes, edited, fixes, in_turn
 from qwen_sft.ingest import Input
 from qwen_sft.outfile import STDOUT, json_line, opened, refuse_inputs
-from qwen_sft.pipeline import Outcome, Pipeline, outcomes, tally
+from qwen_sft.pipeline import Outcome, Pipeline, fails_on, outcomes, tally
 from qwen_sft.rejects import rejected
 from qwen_sft.reporter import Totals
 from qwen_sft.rule import Rule
 from qwen_sft.sample import Sample
-from qwen_sft.settings import Settings
+from qwen_sft.settings import FailOn, Settings
 from qwen_sft.transcript import Transcript
 
 READING = ("SRC", "SCH")
@@ -53,11 +56,13 @@ class Repairs:
     """The counts of a run. The findings in `totals` are those that are left, and those of records that gave no sample.
 
     Attributes:
+        n_failing: findings that are left at or above `fail_on` of their file.
         n_changed: samples that were changed.
         by_fix: changes, by the name of the fix.
     """
 
     totals: Totals
+    n_failing: int = 0
     n_changed: int = 0
     by_fix: Counter[str] = field(default_factory=Counter[str])
 
@@ -77,13 +82,21 @@ class Mender:
         shelf = sorted(fixes().values(), key=lambda fix: not fix.safe)
         self.fixes = [fix for fix in shelf if (fix.safe or unsafe) and set(fix.codes) & set(self.by_code)]
 
-    def mend(self, sample: Sample, structs: frozenset[tuple[str, frozenset[str]]] = frozenset()) -> Mended:
+    def mend(
+        self,
+        sample: Sample,
+        structs: frozenset[tuple[str, frozenset[str]]] = frozenset(),
+        held_to: Sequence[Rule] | None = None,
+    ) -> Mended:
         """The sample after all fixes; the given one stays as it is.
 
         Args:
             structs: of its record, see Record.
+            held_to: the rules that say what is left; by default those whose findings are mended.
         """
-        checked = _Checked(Transcript(sample, self.settings, structs), self.by_code)
+        rules = self.rules if held_to is None else held_to
+        known = {**{rule.code: rule for rule in rules}, **self.by_code}
+        checked = _Checked(Transcript(sample, self.settings, structs), known)
         done: list[Change] = []
         for _ in range(_MOST_ROUNDS):
             n_before = len(done)
@@ -94,19 +107,20 @@ class Mender:
                 if edits:
                     given = checked.transcript.sample
                     done += changes(given, edits, fix.name, tuple(code for code, found in asked.items() if found))
-                    checked = _Checked(Transcript(edited(given, edits), self.settings, structs), self.by_code)
+                    checked = _Checked(Transcript(edited(given, edits), self.settings, structs), known)
                     if not fix.safe:
                         break
             if len(done) == n_before:
                 break
-        return Mended(sample, checked.transcript.sample, done, list(self._left(checked)))
+        return Mended(sample, checked.transcript.sample, done, list(_left(checked, rules)))
 
-    def _left(self, checked: "_Checked") -> Iterator[tuple[Rule, Finding]]:
-        for rule in self.rules:
-            found = [(rule, finding) for finding in checked.findings(rule.code)]
-            yield from found
-            if found and rule.code.startswith(READING):
-                return
+
+def _left(checked: "_Checked", rules: Sequence[Rule]) -> Iterator[tuple[Rule, Finding]]:
+    for rule in rules:
+        found = [(rule, finding) for finding in checked.findings(rule.code)]
+        yield from found
+        if found and rule.code.startswith(READING):
+            return
 
 
 class _Checked:
@@ -150,9 +164,9 @@ def repair(
         OutputError: a file cannot be written, or is one of the inputs.
         InputError, UsageError: nothing was left behind.
     """
-    rules = Pipeline(settings).rules["sample"]
-    mender = Mender(settings, rules, unsafe=unsafe)
-    reading = Pipeline(replace(settings, select=READING, ignore=()))
+    pipeline = Pipeline(settings)
+    mender = Mender(settings, pipeline.rules["sample"], unsafe=unsafe)
+    reading = Pipeline(replace(settings, select=READING, ignore=(), overrides=()))
     aside = rejects if rejects is not None or out == STDOUT else Path(f"{out}.rejects.jsonl")
     targets = [Path(name) for name in (out, report) if name not in (None, STDOUT)] + ([aside] if aside else [])
     refuse_inputs(inputs, targets)
@@ -165,17 +179,21 @@ def repair(
     ):
         for outcome in outcomes(inputs, reading):
             tally(made.totals, outcome)
+            file = outcome.record.where.file
+            fail_on = fails_on(settings, file)
+            made.n_failing += sum(_fails(found.severity, fail_on) for found in outcome.diagnostics)
             each(outcome)
             if outcome.rejected:
                 if refused is not None:
                     refused.write(rejected(outcome))
                 continue
             for number, conversation in enumerate(outcome.conversations):
-                one = mender.mend(conversation.sample, outcome.record.structs)
+                held_to = pipeline.rules_of(file)["sample"]
+                one = _heard(mender.mend(conversation.sample, outcome.record.structs, held_to), outcome, made.totals)
                 samples.write(json_line(one.sample))
                 if told is not None:
                     told.writelines(json_line(change_json(outcome, number, one, change)) for change in one.changes)
-                _count(made, one)
+                _count(made, one, fail_on)
                 mended(outcome, one)
             n_written += len(outcome.conversations)
     made.totals.n_samples = n_written
@@ -184,11 +202,29 @@ def repair(
     return made
 
 
-def _count(made: Repairs, one: Mended) -> None:
+def _heard(one: Mended, outcome: Outcome, totals: Totals) -> Mended:
+    """A mended sample without the findings that its record asks not to be held to; these are counted."""
+    if not outcome.ignores:
+        return one
+    left: list[tuple[Rule, Finding]] = []
+    for rule, finding in one.left:
+        if rule.code.startswith(READING) or not rule.is_named(outcome.ignores):
+            left.append((rule, finding))
+        else:
+            totals.silenced_by_code[rule.code] = totals.silenced_by_code.get(rule.code, 0) + 1
+    return replace(one, left=left)
+
+
+def _fails(severity: Severity, fail_on: FailOn) -> bool:
+    return fail_on != "never" and severity.rank >= Severity(fail_on).rank
+
+
+def _count(made: Repairs, one: Mended, fail_on: FailOn) -> None:
     made.n_changed += bool(one.changes)
     made.by_fix.update(change.fix for change in one.changes)
     for rule, finding in one.left:
         severity = (finding.severity or rule.severity).value
+        made.n_failing += _fails(Severity(severity), fail_on)
         made.totals.by_code[rule.code] = made.totals.by_code.get(rule.code, 0) + 1
         made.totals.by_severity[severity] = made.totals.by_severity.get(severity, 0) + 1
 
@@ -223,7 +259,8 @@ def summary(made: Repairs) -> str:
         f"{totals.n_samples:,} {'sample' if totals.n_samples == 1 else 'samples'} written, "
         f"{made.n_changed:,} changed; {totals.n_rejected:,} rejected"
     ]
-    for told, counts in (("changes", made.by_fix), ("findings left", totals.by_code)):
+    silenced = ("silenced by records", totals.silenced_by_code)
+    for told, counts in (("changes", made.by_fix), silenced, ("findings left", totals.by_code)):
         if counts:
             listed = ", ".join(f"{name} {n:,}" for name, n in sorted(counts.items(), key=lambda one: -one[1]))
             lines.append(f"{told}: {listed}")

@@ -4,20 +4,19 @@ import io
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from os import PathLike, fspath
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
 from qwen_sft.baseline import apart
-from qwen_sft.errors import UsageError
+from qwen_sft.errors import ModelError, UsageError
 from qwen_sft.finding import Diagnostic, Severity
 from qwen_sft.gate import Gate, judged
 from qwen_sft.ingest import Input, expand, records
-from qwen_sft.inmemory import held
+from qwen_sft.inmemory import held, reader
 from qwen_sft.pipeline import Pipeline
-from qwen_sft.record import Record
 from qwen_sft.reporter import Totals, reporters
-from qwen_sft.settings import Settings, checked, load_settings
+from qwen_sft.settings import Settings, settings_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +87,8 @@ def validate(
     data: "str | PathLike[str] | Iterable[Any]",
     *,
     config: "str | PathLike[str] | None" = None,
+    locked: "str | PathLike[str] | None" = None,
+    write_baseline: "str | PathLike[str] | None" = None,
     **settings: Any,
 ) -> Report:
     """Checks traces, as `qwen-sft validate` does; the findings are held in memory, the traces are not.
@@ -96,45 +97,47 @@ def validate(
         data: files, directories, globs or URLs: one or several; or the records themselves: one mapping, an iterable of
             them, or what `datasets` has loaded.
         config: the settings file; by default `qwen-sft.toml` or `[tool.qwen-sft]` in `pyproject.toml`, here.
+        locked: a `qwen-sft.lock.json`, or the folder of one: the model must be the one that it was written for.
+        write_baseline: the file to write what is found to; that passes then, in the report too.
         settings: they win over the settings file: `model="qwen3"`, `fail_on="warning"`, `ignore=["TOL020"]`; a list may
             be one string, parted by commas. None leaves a setting as it is.
 
     Raises:
         UsageError: a setting that does not exist, or cannot have its value.
         InputError: a path that names nothing, or cannot be opened.
-        ModelError: the model cannot be loaded.
+        ModelError: the model cannot be loaded, or is not the one of the lock.
+        OutputError: the baseline cannot be written.
     """
-    told = load_settings(_given(settings), file=None if config is None else Path(config))
+    told = settings_of(settings, config, "validate()")
     if told.serve != Settings().serve:
         from qwen_sft.serving import serving  # the shelf of parsers: 0.1 s that the default need not pay
 
         serving(told.serve)
     paths, given = held(data)
     skipped = Counter[str]()
-    inputs = apart(expand(paths, skipped=skipped), paths, told.baseline) + [Input(name, None) for name in given]
-
-    def read(source: Input) -> Iterator[Record]:
-        return given[source.name]() if given else records(source)
+    target = None if write_baseline is None else Path(write_baseline)
+    inputs = apart(expand(paths, skipped=skipped), paths, told.baseline, target)
+    inputs += [Input(name, None) for name in given]
 
     pipeline = Pipeline(told)
-    gate = Gate(pipeline, inputs)
+    if locked is not None:
+        _hold_to(Path(locked), pipeline)
+    gate = Gate(pipeline, inputs, baseline=target)
     totals = Totals(n_files=len(inputs))
-    findings = tuple(judged(inputs, pipeline, gate, totals, read=read))
+    findings = tuple(judged(inputs, pipeline, gate, totals, read=reader(given) if given else records))
     for source in inputs:
         skipped.update(source.skipped)
     return Report(findings, totals, gate.close(totals), told, dict(skipped))
 
 
-def _given(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings of a call, each held to its type: those of a command line and of a file are too."""
-    table: dict[str, Any] = {}
-    for name, value in settings.items():
-        if isinstance(value, PathLike):
-            value = fspath(value)  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]  # of any path
-        elif isinstance(value, str) and name in ("select", "ignore", "train", "limit"):
-            value = [part for each in value.split(",") if (part := each.strip())]
-        elif isinstance(value, (tuple, set, frozenset)):
-            value = list(value)  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]  # of any
-        if value is not None:
-            table[name.replace("_", "-")] = value
-    return checked(table, "validate()")
+def _hold_to(lock: Path, pipeline: Pipeline) -> None:
+    """Stops where the model of the settings is not the one that was locked."""
+    from qwen_sft.proving.lock import differences, lock_of, read_lock
+
+    known = read_lock(lock)
+    if pipeline.settings.model is None:
+        raise UsageError("locked compares a model; name one with model")
+    found = differences(known, lock_of(pipeline.encoder.model, pipeline.settings))
+    errors = [str(one) for one in found if one.severity == "error"]
+    if errors:
+        raise ModelError(f"{pipeline.settings.model!r} is not the model of {str(lock)!r}: {'; '.join(errors)}")

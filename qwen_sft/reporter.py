@@ -77,12 +77,14 @@ class Reporter:
             totals are complete only when the findings have been used up.
         statistics: writes how often each rule found something, instead of the findings; None where the output has no
             place for that.
+        excerpts: whether it shows the excerpt of a finding; where it does not, none need be made.
     """
 
     name: str
     title: str
     report: Callable[[Iterable[Diagnostic], Totals, TextIO, int | None], None]
     statistics: Callable[[Sequence[Count], Totals, TextIO], None] | None = None
+    excerpts: bool = False
 
 
 def exit_code(totals: Totals, fail_on: FailOn) -> int:

@@ -19,7 +19,7 @@ from qwen_sft.record import Record
 from qwen_sft.sample import Path
 from qwen_sft.settings import Settings
 from qwen_sft.shelf import shelf
-from qwen_sft.transcript import Transcript
+from qwen_sft.transcript import Trait, Transcript
 
 if TYPE_CHECKING:  # numpy takes 0.1 s, and `validate` without a model never needs it
     from qwen_sft.tokens import Tokens
@@ -65,6 +65,25 @@ class Expansion:
 
 
 @dataclass(frozen=True, slots=True)
+class Shortened:
+    """What became of a sample with a row over the limit, where settings make several samples of it.
+
+    Attributes:
+        policy: `drop-oldest-results` or `split-at-user`.
+        n_tokens: the tokens of its longest row.
+        n_samples: how many samples it became.
+        n_results: how many of its results stand as a placeholder in some of them.
+        n_turns: how many turns are left out, since they fit into none.
+    """
+
+    policy: str
+    n_tokens: int
+    n_samples: int
+    n_results: int
+    n_turns: int
+
+
+@dataclass(frozen=True, slots=True)
 class Encoded:
     """What a rule of the stage `tokens` sees: a sample, rendered and encoded for one model.
 
@@ -80,6 +99,7 @@ class Encoded:
         disagreements: for each turn where the oracle and we differ: the turn, our text, the server's text.
         too_long: for each row over the limit: its last turn, its tokens, and how many turns were dropped to make it
             fit (0: none, the row is refused).
+        shortened: for the first of several samples that were made of one that is too long, what became of it.
         unreasoned: trained turns without reasoning behind a prompt that opens a think block.
         untrained: turns that stand behind no prompt that a server could send, with the reason.
         unselected: nothing of it is what the settings, or its own messages, want trained.
@@ -106,6 +126,7 @@ class Encoded:
     left_out: tuple[int, ...] = ()
     expansion: Expansion | None = None
     requests: tuple[str, ...] = ()
+    shortened: Shortened | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +168,10 @@ class Rule:
         check: yields the faults of one subject.
         doc: the docstring, from which the page is made.
         heuristic: whether it guesses, so that a finding may be no fault; such a rule is no error.
+        needs: the setting without which it does not run, such as "model"; "" for none.
+        traits, marks: for a rule of the stage `sample`: it finds nothing in a sample that has none of these traits, and
+            none of these marks in the JSON of its messages and tools (see `qwen_sft.sieve.Mark`). Where both are empty
+            nothing is known. They change no answer, they only spare asking.
     """
 
     code: str
@@ -157,10 +182,18 @@ class Rule:
     check: Callable[[Any], Iterable[Finding]]
     doc: str = field(repr=False)
     heuristic: bool = False
+    needs: str = ""
+    traits: tuple[Trait, ...] = ()
+    marks: tuple[str, ...] = ()
 
     def is_named(self, selectors: Iterable[str]) -> bool:
         """True if one of some selectors is its code, the beginning of that, or its name."""
         return is_named(self.code, self.name, selectors)
+
+    @property
+    def needs_model(self) -> bool:
+        """True if it sees what a model makes of the samples, so that without one it does not run."""
+        return self.stage == "tokens" or self.needs == "model"
 
     @property
     def page(self) -> Page:
@@ -180,12 +213,15 @@ def rule(
     since: str,
     stage: Stage,
     heuristic: bool = False,
+    needs: str = "",
+    traits: tuple[Trait, ...] = (),
+    marks: tuple[str, ...] = (),
 ) -> Callable[[Callable[[Any], Iterable[Finding]]], Rule]:
     """Makes a rule of a check; the check's docstring becomes its page."""
 
     def make(check: Callable[[Any], Iterable[Finding]]) -> Rule:
         doc = inspect.cleandoc(check.__doc__ or "")
-        return Rule(code, name, Severity(severity), since, stage, check, doc, heuristic)
+        return Rule(code, name, Severity(severity), since, stage, check, doc, heuristic, needs, traits, marks)
 
     return make
 

@@ -5,6 +5,7 @@ sample goes to a template as it is. What is wrong in a trace stays visible in th
 arguments that are not JSON stay the string that they were, a role that nobody knows stays that role.
 """
 
+from collections.abc import Collection
 from typing import Any, Literal, NotRequired, TypedDict, TypeGuard, get_args
 
 Role = Literal["system", "user", "assistant", "tool"]
@@ -116,21 +117,24 @@ def is_same(one: Any, other: Any) -> bool:
         return False
 
 
+_HOLDERS: frozenset[type[Any]] = frozenset({dict, list})
+
 MOST_NESTED = 200
 """Levels of lists and objects that a JSON value may have: a value that parsed can still be too deep to print."""
 
 
 def is_too_deep(value: Any) -> bool:
     """True for a JSON value of more than MOST_NESTED levels."""
-    level: list[Any] = [value]
+    level: list[Any] = [value] if type(value) in _HOLDERS else []
     for _ in range(MOST_NESTED):
-        below: list[Any] = []
-        for item in level:
-            below += item.values() if is_object(item) else item if is_list(item) else ()
-        level = [child for child in below if is_object(child) or is_list(child)]
         if not level:
             return False
-    return True
+        above, level = level, list[Any]()
+        for item in above:
+            inner: Collection[Any] = item.values() if is_object(item) else item
+            if not _HOLDERS.isdisjoint(map(type, inner)):  # at C's speed: most hold texts and numbers only
+                level += [child for child in inner if type(child) in _HOLDERS]
+    return bool(level)
 
 
 def value_at(value: Any, path: Path) -> Any:

@@ -16,7 +16,7 @@ may fetch anything: a `$ref` out of the schema makes it invalid, but for the dra
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from importlib import import_module
@@ -271,6 +271,49 @@ def _without_surrogates(value: Any) -> Any:
         return value
 
 
+class Declared:
+    """The functions of some declared tools, with what there is to say of each; do not change it: samples share it.
+
+    Attributes:
+        functions: each with its parameters in JSON Schema's spelling, and what was changed for that.
+    """
+
+    def __init__(self, tools: Iterable[Mapping[str, Any]]) -> None:
+        self.functions = [normalised_function(tool.get("function", {})) for tool in tools]
+
+    @cached_property
+    def validators(self) -> dict[str, list[Validator | None]]:
+        """By name what holds arguments to a tool's parameters, for each of the tools that share the name."""
+        found: dict[str, list[Validator | None]] = {}
+        for function, _ in self.functions:
+            made = validator(function["parameters"]) if "parameters" in function else None
+            found.setdefault(function.get("name", ""), []).append(made)
+        return found
+
+    @cached_property
+    def faults(self) -> list[list[Change]]:
+        """For each function what is invalid in its parameters."""
+        return [faults(one["parameters"]) if "parameters" in one else [] for one, _ in self.functions]
+
+
+_MOST_DECLARED = 256
+_declared: dict[bytes, Declared] = {}
+
+
+def declared(tools: Sequence[Mapping[str, Any]]) -> Declared:
+    """What there is to say of some declared tools. The rows of a set share a few lists of them: they are kept."""
+    try:
+        key = orjson.dumps(tools)
+    except TypeError:  # see _read
+        return Declared(tools)
+    found = _declared.get(key)
+    if found is None:
+        if len(_declared) >= _MOST_DECLARED:
+            _declared.clear()
+        found = _declared[key] = Declared(tools)
+    return found
+
+
 def validator(parameters: Any) -> Validator | None:
     """What holds arguments to a tool's parameters, normalised; None where those are no valid schema."""
     return _read(parameters).validator
@@ -279,8 +322,9 @@ def validator(parameters: Any) -> Validator | None:
 def meant(schema: Any, arguments: Any, path: Path) -> Any:
     """The value that an argument that breaks its schema stands for; None where nothing tells.
 
-    It stands for the one value of an enum that it spells in another case or with other marks between the words, or for
-    the number or boolean that its text holds. Only `properties` and `items` lead to an argument's schema.
+    It stands for the one value of an enum that it spells in another case or with other marks between the words, for the
+    number or boolean that its text holds, or for the text of a number. Only `properties` and `items` lead to an
+    argument's schema.
     """
     value = arguments
     for step in path:
@@ -292,7 +336,11 @@ def meant(schema: Any, arguments: Any, path: Path) -> Any:
             schema, value = schema.get("items"), value[step]
         else:
             return None
-    if not isinstance(value, str) or not is_object(schema):
+    if not is_object(schema):
+        return None
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return str(value) if schema.get("type") == "string" and "enum" not in schema else None
+    if not isinstance(value, str):
         return None
     listed = schema.get("enum")
     if is_list(listed):
@@ -351,7 +399,7 @@ def _read_bytes(key: bytes) -> _Reading:
         compiled, refusal = _compiled(schema)
         if compiled is not None:
             return _Reading(schema, tuple(changes), (), Validator(schema, compiled))
-        return _Reading(schema, tuple(changes), tuple(_schema_faults(schema) or [((), refusal)]))
+        return _Reading(schema, tuple(changes), tuple(_schema_faults(schema) or [_refused(schema, refusal)]))
     except RecursionError:
         return _TOO_DEEP
 
@@ -393,6 +441,27 @@ def _schema_faults(schema: Any) -> list[Change]:
         is_type = path[-1:] == ("type",) and not MAPS.intersection(path[-2:-1])
         found[path, f"{quoted(_at(schema, path))} is no type of JSON Schema" if is_type else says] = None
     return list(found)
+
+
+def _refused(schema: Any, refusal: str) -> Change:
+    """What the library refuses although the meta-schema does not: a `$ref` to nowhere, or a pattern that is none.
+
+    It names the value and not the place, which is looked for; where no single keyword has it, that is the whole schema.
+    """
+    found: list[Change] = []
+    rest: list[tuple[Path, Any]] = [((), schema)]
+    while rest:
+        path, value = rest.pop()
+        if is_object(value):
+            rest += [((*path, key), inner) for key, inner in value.items()]
+        elif is_list(value):
+            rest += [((*path, k), inner) for k, inner in enumerate(value)]
+        elif isinstance(value, str) and path[-1:] == ("$ref",) and f"'{value.removeprefix('#')}'" in refusal:
+            where = "to nothing in the schema" if value.startswith("#") else "out of the schema, and nothing is fetched"
+            found.append((path, f"{quoted(value)} leads {where}"))
+        elif isinstance(value, str) and path[-1:] == ("pattern",) and json.dumps(value) in refusal:
+            found.append((path, refusal))
+    return found[0] if len(found) == 1 else ((), refusal)
 
 
 def _at(value: Any, path: Path) -> Any:

@@ -24,7 +24,9 @@ from typing import Any, Literal
 
 import msgspec
 
+from qwen_sft import sieve
 from qwen_sft.sample import Path, Sample, is_list, is_object
+from qwen_sft.sieve import Sieve
 
 Kind = Literal["private key", "service key", "web token", "assigned secret", "card number", "e-mail address"]
 
@@ -319,6 +321,8 @@ _FINDERS: dict[Kind, Callable[[str], Iterator[Secret]]] = {
 }
 KINDS = frozenset(_FINDERS)
 
+_LONG = 300  # characters of a text that is passed through the sieve alone before it is looked at closely
+
 
 def secrets_in(text: str, key: str = "", kinds: Collection[Kind] = KINDS) -> list[Secret]:
     """The secrets of a text in the order in which they stand; of two that overlap, the more certain one.
@@ -341,28 +345,43 @@ def _overlaps(one: Secret, others: list[Secret]) -> bool:
     return any(one.start < other.end and other.start < one.end for other in others)
 
 
-def secrets_of(sample: Sample, data: bytes | None = None) -> list[tuple[Path, Secret]]:
+def secrets_of(
+    sample: Sample, data: bytes | None = None, kinds: Collection[Kind] | None = None
+) -> list[tuple[Path, Secret]]:
     """The secrets in all that a model reads or writes of a sample, in order: messages, and the tools' declarations.
 
     In whole numbers there are only card numbers. Names of arguments are not looked at.
 
     Args:
         data: the JSON of messages and tools, where someone has made it already.
+        kinds: what may stand in it, where someone has asked `kinds_of` already.
     """
-    kinds = may_hold(sample) if data is None else _sieving(data)
+    if kinds is None:
+        kinds = may_hold(sample) if data is None else _sieving(data)
     if not kinds:
         return []
     found: list[tuple[Path, Secret]] = []
     for name in ("messages", "tools"):
         for path, value in leaves(sample.get(name, []), (name,)):
-            found += [(path, one) for one in secrets_at(path, value, kinds)]
+            here: Collection[Kind] = kinds
+            if isinstance(value, str) and len(value) >= _LONG:  # of a sample's texts few hold what it holds
+                data = encoded({_key_of(path): value})
+                marks = set[str](kinds) if data is None else _sieve()(data)
+                here = {kind for kind in KINDS.intersection(kinds) if kind in marks}
+            if here:
+                found += [(path, one) for one in secrets_at(path, value, here)]
     return found
+
+
+def _key_of(path: Path) -> str:
+    """The key under which a value stands, or the list that it is in."""
+    return next((step for step in reversed(path) if isinstance(step, str)), "")
 
 
 def secrets_at(path: Path, value: Any, kinds: Collection[Kind] = KINDS) -> list[Secret]:
     """The secrets in one text or whole number of a sample."""
     if isinstance(value, str):
-        return secrets_in(value, next((step for step in reversed(path) if isinstance(step, str)), ""), kinds)
+        return secrets_in(value, _key_of(path), kinds)
     if isinstance(value, int) and not isinstance(value, bool) and 10**12 <= value < 10**19:
         return list(_cards(str(value)))
     return []
@@ -385,7 +404,7 @@ def leaves(value: Any, place: Path) -> Iterator[tuple[Path, Any]]:
 
 # In the JSON of a sample, where a quote is `\"` and a line break `\n`: each of the patterns above has one here that
 # matches at least where it does. Without lookaround, and with few repetitions, so that an automaton can run them.
-_MARKS: tuple[tuple[Kind, str], ...] = (
+MARKS: tuple[tuple[Kind, str], ...] = (
     ("private key", r"-----BEGIN [A-Z ]{0,10}PRIVATE KEY"),
     *(("service key", re.sub(r"\{(\d+),\d+\}$", r"{\1}", form.pattern)) for form in _FORMS),
     ("web token", r"eyJ[A-Za-z0-9_-]{8,2000}\.eyJ"),
@@ -410,65 +429,33 @@ _MARKS: tuple[tuple[Kind, str], ...] = (
     ),
     ("e-mail address", r"[A-Za-z0-9_.+-]@[A-Za-z0-9-]{1,63}\.[A-Za-z0-9]"),
 )
-_FIRST_BYTES = 200_000
-
-Sieve = Callable[[bytes], Collection[Kind]]
 
 
 def by_expressions() -> Sieve:
-    """Which marks stand in a text, by `re`."""
-    compiled: list[tuple[Kind, re.Pattern[bytes]]] = [
-        (kind, re.compile(mark.encode(), re.DOTALL)) for kind, mark in _MARKS
-    ]
-
-    def sieve(data: bytes) -> Collection[Kind]:
-        return set[Kind](kind for kind, mark in compiled if mark.search(data))
-
-    return sieve
+    """Which kinds of secrets may stand in a text, by `re`."""
+    return sieve.by_expressions(MARKS)
 
 
 def by_automaton() -> Sieve:
-    """Which marks stand in a text, by an automaton (Vectorscan)."""
-    import hyperscan  # 0.05 s to load it and to build the automaton
-
-    database = hyperscan.Database()
-    database.compile(
-        expressions=[mark.encode() for _, mark in _MARKS],
-        ids=list(range(len(_MARKS))),
-        elements=len(_MARKS),
-        flags=[hyperscan.HS_FLAG_SINGLEMATCH | hyperscan.HS_FLAG_DOTALL] * len(_MARKS),
-    )
-
-    def sieve(data: bytes) -> Collection[Kind]:
-        hits: set[Kind] = set()
-
-        def hit(mark: int, _start: int, _end: int, _flags: int, _context: object) -> None:
-            hits.add(_MARKS[mark][0])
-
-        database.scan(data, match_event_handler=hit)
-        return hits
-
-    return sieve
+    """Which kinds of secrets may stand in a text, by an automaton."""
+    return sieve.by_automaton(MARKS)
 
 
-class _Sieving:
-    """By `re` for the first bytes of a process, then by the automaton: a small file need not pay for making that."""
-
-    def __init__(self) -> None:
-        self._sieve: Sieve | None = None
-        self._n_left = _FIRST_BYTES
-
-    def __call__(self, data: bytes) -> Collection[Kind]:
-        if self._sieve is None or 0 <= self._n_left < len(data):
-            self._sieve = by_expressions() if self._n_left > len(data) else by_automaton()
-        self._n_left -= len(data)
-        found = self._sieve(data)
-        if "e-mail address" in found and next(_emails(data.decode()), None) is None:
-            return {kind for kind in found if kind != "e-mail address"}
-        return found
+def kinds_of(marks: Collection[str], data: bytes) -> Collection[Kind]:
+    """The kinds of secrets that may stand in a text, by the MARKS in it; an address must be one that can be read."""
+    return {
+        kind
+        for kind in _FINDERS
+        if kind in marks and (kind != "e-mail address" or next(_emails(data.decode()), None) is not None)
+    }
 
 
-_sieving = _Sieving()
+def _sieve() -> Sieve:
+    return sieve.sieving(MARKS)
+
+
+def _sieving(data: bytes) -> Collection[Kind]:
+    return kinds_of(_sieve()(data), data)
 
 
 def may_hold(value: Any) -> Collection[Kind]:

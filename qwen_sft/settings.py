@@ -8,6 +8,7 @@ import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
+from os import PathLike, fspath
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -20,7 +21,7 @@ from qwen_sft.selection import selection
 
 FailOn = Literal["error", "warning", "info", "never"]
 TrailingCalls = Literal["error", "drop-turn", "keep"]
-OnTooLong = Literal["reject", "drop-turns"]
+OnTooLong = Literal["reject", "drop-turns", "drop-oldest-results", "split-at-user"]
 Verify = Literal["all", "sample", "none"]
 Backend = Literal["auto", "fastokens", "tokenizers"]
 Thinking = Literal["auto", "on", "off", "as-is"]
@@ -30,6 +31,7 @@ TrainEot = Literal["turn", "last", "none"]
 ControlTokens = Literal["error", "as-text", "keep"]
 Media = Literal["error", "placeholder", "drop"]
 LiftCalls = Literal["auto", "never"]
+Dedup = Literal["none", "exact", "near"]
 
 _CHOICES: dict[str, tuple[str, ...]] = {
     "fail_on": get_args(FailOn),
@@ -44,6 +46,7 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "control_tokens": get_args(ControlTokens),
     "media": get_args(Media),
     "lift_calls": get_args(LiftCalls),
+    "dedup": get_args(Dedup),
 }
 
 
@@ -88,7 +91,8 @@ class Settings:
             more, and only then.
         baseline: file of the findings that are known, which do not fail a run; None for no such file.
         thresholds: numbers from which rules about the whole set speak, by their codes; `samples`: how many samples a
-            share must be of.
+            share must be of; `context`: how many tokens the model's context holds.
+        near_duplicates: whether samples are looked for that are nearly alike (see `qwen_sft.near`).
         where: a condition on a sample's metadata (see `qwen_sft.where`); None to keep all.
         skip_failed: whether runs that the trace says have failed are left out.
         dedup_prefixes: whether conversations that a later record of the file repeats are left out.
@@ -103,10 +107,18 @@ class Settings:
             place, or leave them out. One that a trained turn would have to say is never replaced but by its own words.
         trailing_calls: what to do with a last assistant turn whose calls have no results.
         max_length: most tokens in a row; None for no limit.
-        on_too_long: what to do with a longer row.
+        on_too_long: what to do with a longer row: reject its sample, drop the last turns, or make several samples of it
+            (see `qwen_sft.shorten`).
+        mix: file of sources with weights (see `qwen_sft.curating.mix`); None for none.
+        dedup: whether samples are left out that are alike word for word, or nearly, to an earlier one.
+        sample: how many samples are drawn, as a whole number, or a share of them between 0 and 1; None for all.
+        split: the share of each split, by its name; empty for one split, `train`.
+        pack: most tokens of rows that are put together into one; None to leave each row by itself.
         verify: over how many samples `build` asks the oracle.
-        seed: chooses which samples those are.
+        seed: chooses which samples those are, and what is drawn for `mix`, `sample` and `split`.
+        writer: how `build` writes the set: `parquet`, or another name of `qwen_sft.writers`.
         shard_size: bytes of row data after which a new shard starts.
+        license: identifier of the licence that the dataset card names, such as `apache-2.0`.
         tokenizer_backend: who turns text into ids.
         chat_template_kwargs: options of the chat template, such as `enable_thinking`, for every request.
         thinking: whether a turn is prompted with thinking on or off, where the template can do both. `auto`: off for a
@@ -135,6 +147,7 @@ class Settings:
     limit: tuple[str, ...] = ()
     baseline: str | None = None
     thresholds: Mapping[str, float] = field(default_factory=dict[str, float], hash=False)
+    near_duplicates: bool = False
     where: str | None = None
     skip_failed: bool = False
     dedup_prefixes: bool = False
@@ -148,9 +161,16 @@ class Settings:
     trailing_calls: TrailingCalls = "error"
     max_length: int | None = None
     on_too_long: OnTooLong = "reject"
+    mix: str | None = None
+    dedup: Dedup = "none"
+    sample: float | None = None
+    split: Mapping[str, float] = field(default_factory=dict[str, float], hash=False)
+    pack: int | None = None
     verify: Verify = "sample"
     seed: int = 0
+    writer: str = "parquet"
     shard_size: int = 500_000_000
+    license: str = "unknown"
     tokenizer_backend: Backend = "auto"
     chat_template_kwargs: Mapping[str, Any] = field(default_factory=dict[str, Any], hash=False)
     thinking: Thinking = "auto"
@@ -168,8 +188,11 @@ class Settings:
                 raise UsageError(f"{_dashed(name)} is {getattr(self, name)!r}; it can be {', '.join(choices)}")
         if self.max_length is not None and self.max_length < 1:
             raise UsageError(f"max-length is {self.max_length}; it counts tokens and must be 1 or more")
+        self._check_curation()
         if self.shard_size < 1:
             raise UsageError(f"shard-size is {self.shard_size}; it counts bytes and must be 1 or more")
+        if not _LICENCE.fullmatch(self.license):
+            raise UsageError(f"license is {quoted(self.license)}; name an identifier such as 'apache-2.0' or 'unknown'")
         if self.model == "":
             raise UsageError("model is ''; name a family, a folder or a hub id, see: qwen-sft models")
         if self.baseline == "":
@@ -187,9 +210,58 @@ class Settings:
                 f"thinking is {self.thinking!r} and chat-template-kwargs set enable_thinking; set one of them"
             )
 
+    def _check_curation(self) -> None:
+        if self.mix == "":
+            raise UsageError("mix is ''; name a file with sources and their weights")
+        if self.sample is not None and not _is_draw(self.sample):
+            raise UsageError(
+                f"sample is {quoted(self.sample)}; it takes a number of samples such as 1000, or a share such as 0.1"
+            )
+        shares: Mapping[str, Any] = self.split
+        for name, share in shares.items():
+            if not _SPLIT_NAME.fullmatch(name):
+                raise UsageError(f"split names {quoted(name)}; a split is named by letters, digits and _")
+            if isinstance(share, bool) or not isinstance(share, int | float) or not 0 < share <= 1:
+                raise UsageError(
+                    f"split gives {name!r} the share {quoted(share)}; it takes a number up to 1, such as 0.98"
+                )
+        if self.split and not math.isclose(sum(self.split.values()), 1, abs_tol=1e-9):
+            raise UsageError(f"the shares of split sum to {sum(self.split.values()):g}; they must sum to 1")
+        if self.on_too_long in ("drop-oldest-results", "split-at-user") and self.rewritten_history != "expand":
+            raise UsageError(
+                f"on-too-long is {self.on_too_long!r}, which makes several rows of a sample, and rewritten-history "
+                f"{self.rewritten_history!r} wants one; set rewritten-history to 'expand'"
+            )
+        if self.pack is not None and self.pack < 1:
+            raise UsageError(f"pack is {self.pack}; it counts tokens and must be 1 or more")
+        if self.pack is not None and self.max_length is not None and self.max_length > self.pack:
+            raise UsageError(
+                f"max-length is {self.max_length} and pack {self.pack}; no row may be longer than its pack"
+            )
 
+    @property
+    def row_limit(self) -> int | None:
+        """Most tokens in a row of one sample; None for no limit."""
+        return self.pack if self.max_length is None else self.max_length
+
+    @property
+    def is_curated(self) -> bool:
+        """True if samples are left out, repeated or put into splits by what `qwen_sft.keys` tells of them."""
+        return bool(self.mix is not None or self.dedup != "none" or self.sample is not None or self.split)
+
+
+_LICENCE = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]*")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _BOOLEAN_OPTIONS = ("enable_thinking", "preserve_thinking")  # a template takes the string "false" for true
+
+
+_SPLIT_NAME = re.compile(r"[A-Za-z0-9_]+")
+
+
+def _is_draw(wanted: Any) -> bool:
+    if isinstance(wanted, bool):
+        return False
+    return wanted >= 1 if isinstance(wanted, int) else isinstance(wanted, float) and 0 < wanted <= 1
 
 
 def _is_threshold(number: Any) -> bool:
@@ -331,8 +403,10 @@ def _override(table: Mapping[str, Any], path: object) -> Override:
     return Override(**made)
 
 
-_TYPES: dict[str, tuple[type, str]] = {
-    **dict.fromkeys(("max_length", "seed", "shard_size"), (int, "a whole number")),
+_TYPES: dict[str, tuple[type | tuple[type, ...], str]] = {
+    **dict.fromkeys(("max_length", "seed", "shard_size", "pack"), (int, "a whole number")),
+    "sample": ((int, float), "a number"),
+    "split": (dict, "a table such as {train = 0.98, eval = 0.02}"),
     **dict.fromkeys(
         (
             "train_newline",
@@ -342,6 +416,7 @@ _TYPES: dict[str, tuple[type, str]] = {
             "merge_user",
             "regenerate_ids",
             "redact",
+            "near_duplicates",
             "inline_ignore",
         ),
         (bool, "true or false"),
@@ -349,3 +424,28 @@ _TYPES: dict[str, tuple[type, str]] = {
     "chat_template_kwargs": (dict, "a table"),
     "thresholds": (dict, "a table"),
 }
+
+
+def settings_of(given: Mapping[str, Any], config: "str | PathLike[str] | None", caller: str) -> Settings:
+    """The settings of a call: its arguments win over the settings file, and each is held to its type.
+
+    Args:
+        given: settings by name, with underscores; a list may be one string, parted by commas; None leaves a setting as
+            it is.
+        config: the settings file; None for the one of the working directory.
+        caller: who messages say was called, such as "validate()".
+
+    Raises:
+        UsageError: a setting that does not exist, or cannot have its value.
+    """
+    table: dict[str, Any] = {}
+    for name, value in given.items():
+        if isinstance(value, PathLike):
+            value = fspath(value)  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]  # of any path
+        elif isinstance(value, str) and name in ("select", "ignore", "train", "limit"):
+            value = [part for each in value.split(",") if (part := each.strip())]
+        elif isinstance(value, (tuple, set, frozenset)):
+            value = list(value)  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]  # of any
+        if value is not None:
+            table[_dashed(name)] = value
+    return load_settings(checked(table, caller), file=None if config is None else Path(config))

@@ -1,17 +1,38 @@
 """A sample with what rules ask of it again and again, computed once: which result answers which call."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from itertools import pairwise
+from operator import itemgetter, methodcaller
+from typing import Any, Literal
 
 from qwen_sft.characters import is_plain
-from qwen_sft.leak import Leak, leaks_of, texts
-from qwen_sft.sample import Message, Path, Sample, Tool, ToolCall, is_list, is_object
-from qwen_sft.schema import Change, normalised_function
-from qwen_sft.secret import Kind, Secret, encoded, secrets_of
+from qwen_sft.leak import LEAK_MARKS, Leak, leaks_of, texts
+from qwen_sft.sample import ROLES, Message, Path, Sample, Tool, ToolCall, is_list, is_object
+from qwen_sft.schema import Declared, declared
+from qwen_sft.secret import KINDS, Kind, Secret, encoded, secrets_of
 from qwen_sft.settings import Settings
 from qwen_sft.thinktags import ThinkTags, think_tags
+
+_OfCalls = Literal["calls", "parallel", "unpaired", "results", "tools", "misplaced-calls"]
+_OfRoles = Literal["odd-role", "no-user", "no-assistant", "repeats", "late-system", "unprompted"]
+_OfTexts = Literal["parts", "weights", "cut-off", "reasoning", "odd-texts"]
+Trait = _OfCalls | _OfRoles | _OfTexts | Kind
+"""What a rule may need of a sample to find anything in it.
+
+An assistant's turn calls tools, or several at once; a call or a result may have no partner; there are tool messages;
+tools are declared. A role is none of ROLES; no user speaks, or no assistant; two neighbours have one role; a system
+message stands behind others; the assistant speaks first. Content is no text; a message says what it weighs in training,
+or it or the sample why it ended; another message than the assistant's has calls; one has reasoning. A text may hold
+more than printable ASCII, or a secret.
+"""
+
+_ROLES = frozenset(ROLES)
+_NO_KEYS = frozenset[str]()
+_ROLE: Callable[[Message], str] = itemgetter("role")
+_CONTENT: Callable[[Message], Any] = methodcaller("get", "content")
+_CONTROLS = (b"\\u00", b"\\b", b"\\f", b"\x7f")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +68,46 @@ class Transcript:
         self.sample = sample
         self.settings = settings
         self.structs = structs  # see Record
+        self.kinds: Collection[Kind] | None = None  # the secrets that may be in it, where someone has looked
+        self.marks: frozenset[str] | None = None  # the rules' marks in its JSON, likewise
         self.messages: list[Message] = sample.get("messages", [])
         self.tools: list[Tool] = sample.get("tools", [])
+
+    @cached_property
+    def traits(self) -> frozenset[Trait]:
+        """What it has of all that rules may need; it must have the shape of a sample."""
+        messages, exchanges = self.messages, self.exchanges
+        roles = list(map(_ROLE, messages))
+        pairs = set(pairwise(roles))
+        keys = _NO_KEYS.union(*messages)
+        contents = set(map(type, map(_CONTENT, messages)))
+        n_placed = sum(len(one.results) for one in exchanges)
+        is_open = any(None in one.answers or one.unmatched for one in exchanges)
+        n_calling = sum(["tool_calls" in one for one in messages]) if "tool_calls" in keys else 0
+        has: dict[Trait, bool] = {
+            "calls": bool(exchanges),
+            "parallel": any(len(one.calls) > 1 for one in exchanges),
+            "unpaired": is_open or roles.count("tool") != n_placed,
+            "results": "tool" in roles,
+            "tools": bool(self.tools),
+            "odd-role": not _ROLES.issuperset(roles),
+            "no-user": "user" not in roles,
+            "no-assistant": "assistant" not in roles,
+            "repeats": ("user", "user") in pairs or ("assistant", "assistant") in pairs,
+            "late-system": "system" in roles[1:],
+            "unprompted": roles[0] == "assistant",
+            "parts": contents != {str},
+            "weights": "train" in keys or "weight" in keys,
+            "cut-off": "finish_reason" in keys or "finish_reason" in self.sample.get("metadata", _NO_KEYS),
+            "misplaced-calls": n_calling != len(exchanges),
+            "reasoning": "reasoning_content" in keys,
+        }
+        found: list[Trait] = [trait for trait, is_there in has.items() if is_there]
+        json = self.json
+        if json is None or not json.isascii() or any(mark in json for mark in _CONTROLS):
+            found.append("odd-texts")
+        found += KINDS if self.kinds is None else self.kinds
+        return frozenset[Trait](found)
 
     @cached_property
     def exchanges(self) -> list[Exchange]:
@@ -65,6 +124,10 @@ class Transcript:
         while end < len(self.messages) and self.messages[end].get("role") == "tool":
             end += 1
         results = list(range(turn + 1, end))
+        if len(calls) == len(results) == 1:  # nearly all are so
+            wanted = self.messages[turn + 1].get("tool_call_id")
+            if wanted is None or "id" not in calls[0] or wanted == calls[0]["id"]:
+                return Exchange(turn, calls, results, [turn + 1], [])
         answers: list[int | None] = [None] * len(calls)
         unmatched: list[int] = []
         without_id: list[int] = []
@@ -158,6 +221,8 @@ class Transcript:
     @cached_property
     def leaks(self) -> list[Leak]:
         """Calls and results that stand as text in assistant turns, in order."""
+        if self.marks is not None and self.marks.isdisjoint(LEAK_MARKS):
+            return []
         return [
             leak
             for i, message in enumerate(self.messages)
@@ -192,7 +257,8 @@ class Transcript:
     @cached_property
     def said(self) -> list[tuple[Path, str]]:
         """The texts of the assistant's content with their places, in order."""
-        return [one for one in self.contents if self.is_trained(one[0])]
+        turns = set(self.turns)
+        return [one for one in self.contents if one[0][1] in turns]
 
     @cached_property
     def leaves(self) -> list[tuple[Path, Any]]:
@@ -225,7 +291,7 @@ class Transcript:
     def secrets(self) -> dict[Kind, list[tuple[Path, Secret, int]]]:
         """The secrets in messages and tools, by kind: for each one its first place, and how often it stands there."""
         found: dict[tuple[Kind, str], tuple[Path, Secret, int]] = {}
-        for path, secret in secrets_of(self.sample, self.json):
+        for path, secret in secrets_of(self.sample, self.json, self.kinds):
             first = found.get((secret.kind, secret.text))
             found[secret.kind, secret.text] = (first[0], first[1], first[2] + 1) if first else (path, secret, 1)
         kinds: dict[Kind, list[tuple[Path, Secret, int]]] = {}
@@ -241,15 +307,19 @@ class Transcript:
         """True for a place in an assistant's message, which a model would learn to write."""
         return self._message(path).get("role") == "assistant"
 
+    def calls(self, path: Path) -> bool:
+        """True for a place in an assistant's message that calls tools."""
+        return self.is_trained(path) and bool(self._message(path).get("tool_calls"))
+
     @cached_property
     def turns(self) -> list[int]:
         """Indices of the assistant messages."""
         return [i for i, message in enumerate(self.messages) if message.get("role") == "assistant"]
 
     @cached_property
-    def functions(self) -> list[tuple[Mapping[str, Any], list[Change]]]:
-        """Each declared function with its parameters in JSON Schema's spelling, and what was changed for that."""
-        return [normalised_function(tool.get("function", {})) for tool in self.tools]
+    def declarations(self) -> Declared:
+        """What there is to say of the declared tools."""
+        return declared(self.tools)
 
     @cached_property
     def declared(self) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qwen_sft.adjust import adjuster, carried, failure
-from qwen_sft.build import build
+from qwen_sft.building import build
 from qwen_sft.dedup import MOST_RECORDS, marked
 from qwen_sft.errors import UsageError
 from qwen_sft.format import Conversation

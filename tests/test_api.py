@@ -278,7 +278,9 @@ def test_importing_the_package_imports_nothing_else_of_it(tmp_path: Path) -> Non
 
 
 def test_everything_exported_is_there() -> None:
-    assert sorted(qwen_sft.__all__) == ["QwenSftError", "Report", "__version__", "validate"]
+    assert qwen_sft.__all__ == sorted(
+        ["Built", "Encoder", "Encoding", "QwenSftError", "RejectedError", "Report", "__version__", "build", "validate"]
+    )
     assert all(hasattr(qwen_sft, name) for name in qwen_sft.__all__)
 
 
@@ -355,3 +357,27 @@ def test_pytest_loads_no_more_than_the_plugin_while_no_test_asks_for_it(tmp_path
         tmp_path,
     )
     assert done.returncode == 0, done.stdout
+
+
+def test_a_baseline_can_be_written_and_then_passes() -> None:
+    report = qwen_sft.validate([ORPHAN], write_baseline="b.json")
+    assert (report.exit_code, found(report), dict(report.totals.known_by_code)) == (0, [], {"TOL003": 1})
+    again = qwen_sft.validate([ORPHAN, FINE], baseline="b.json")
+    assert (again.exit_code, again.totals.known_by_code) == (0, {"TOL003": 1})
+    assert qwen_sft.validate([ORPHAN]).exit_code == 1
+    with pytest.raises(UsageError, match="--write-baseline names '.', which is no file"):
+        qwen_sft.validate([FINE], write_baseline=Path("."))
+
+
+def test_another_model_than_the_locked_one_stops_a_check(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.argv", ["qwen-sft", "template", "lock", "qwen3", "--out", "qwen-sft.lock.json"])
+    with pytest.raises(SystemExit) as stop:
+        main()
+    assert not stop.value.code
+    assert qwen_sft.validate([FINE], model="qwen3", locked=".").ok
+    with pytest.raises(
+        ModelError, match=r"^'qwen2_5' is not the model of 'qwen-sft.lock.json': template.sha256: locked "
+    ):
+        qwen_sft.validate([FINE], model="qwen2_5", locked="qwen-sft.lock.json")
+    with pytest.raises(UsageError, match="locked compares a model; name one with model"):
+        qwen_sft.validate([FINE], locked=".")

@@ -16,8 +16,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-import qwen_sft.build as build_module
-from qwen_sft.build import build
+import qwen_sft.building as build_module
+from qwen_sft.building import build
 from qwen_sft.cli.options import size
 from qwen_sft.errors import InputError, ModelError, OutputError, QwenSftError, UsageError
 from qwen_sft.pipeline import Pipeline
@@ -26,10 +26,10 @@ from qwen_sft.settings import Settings
 from qwen_sft.tokenizer import load_tokenizer
 from qwen_sft.tokens import GENERATED, Kind
 from qwen_sft.writer import writers
-from qwen_sft.writers.parquet import read
 
 SCHEMAS = Path(__file__).parents[1] / "schemas"
 PARQUET = writers()["parquet"]
+read = PARQUET.read
 QWEN3 = Settings(model="qwen3")
 load_once = cache(load_tokenizer)
 
@@ -103,6 +103,8 @@ def test_manifest_accounts_for_every_record_and_event(tmp_path: Path):
     data = (tmp_path / "out" / shard["file"]).read_bytes()
     assert shard == {
         "file": "data/train-00000-of-00001.parquet",
+        "split": "train",
+        "n_rows": 4,
         "n_bytes": len(data),
         "sha256": hashlib.sha256(data).hexdigest(),
     }
@@ -197,6 +199,8 @@ def test_datasets_pyarrow_and_pandas_read_the_same_rows(tmp_path: Path):
         "weights": "float32",
         "n_tokens": "int32",
         "n_trained_tokens": "int32",
+        "n_calls": "int32",
+        "depth": "int32",
         "turns": "int32",
         "boundary": "string",
         "sample_id": "string",
@@ -332,6 +336,9 @@ def test_earlier_build_is_replaced_only_when_asked(tmp_path: Path):
     (out / "manifest.json").unlink()  # what is left of a build that was killed
     (out / "README.md").unlink()
     (out / "data" / ".train-00001.part").write_bytes(b"")
+    files = ["data/train-00000-of-00001.parquet", "data/train-00001-of-00002.parquet"]
+    left = {"qwen_sft": "0.1.0", "files": [{"file": name} for name in files]}
+    (out / "unfinished.json").write_text(json.dumps(left))
     run(paths, out, force=True)
     assert content(out) == before
 
@@ -420,7 +427,7 @@ def test_build_that_fails_leaves_nothing_that_looks_like_one(
 
 
 def test_build_that_fails_while_naming_its_shards_takes_them_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    def full(_: Any) -> str:
+    def full(*_: Any) -> str:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(build_module, "card", full)

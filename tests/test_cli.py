@@ -26,7 +26,7 @@ from qwen_sft.tokenizer import load_tokenizer
 ROOT = Path(__file__).parents[1]
 HOSTILE = "\x1b]0;owned\x07\x1b[31m\u202ered\x9b2J\r"
 FORMATS = ("full", "concise", "json", "jsonl", "sarif", "junit", "github", "gitlab", "markdown")
-COMMANDS = ("validate", "build", "show", "rule", "formats", "models")
+COMMANDS = ("validate", "build", "show", "audit", "rule", "formats", "models", "probe")
 load_once = cache(load_tokenizer)
 
 
@@ -326,6 +326,45 @@ def test_show_marks_what_is_trained(run: Any):
     assert "error TOL003 'c9' " in ran.out
 
 
+def test_rules_are_listed_with_what_they_prove_and_see(run: Any):
+    listed = {line.split()[0]: line.split()[1:5] for line in run("rule").out.splitlines()}
+    assert listed == {
+        one.code: [one.severity.value, "heuristic" if one.heuristic else "provable", one.stage, one.name]
+        for one in rules().values()
+    }
+    assert run("rule", "TOK005").out.startswith(
+        "TOK005 mask-disagreement (error, provable, sees its tokens (--model), since 0.1.0)\n"
+    )
+
+
+def test_explain_says_once_for_each_rule_why_and_how(run: Any):
+    records = [{"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": ""}]}] * 2
+    Path("a.jsonl").write_text("".join(json.dumps(one) + "\n" for one in records))
+    ran = run("validate", "a.jsonl", "--select", "MSG003,MSG017", "--explain")
+    page = rules()["MSG003"].page
+    head, _, told = ran.out.partition("\nMSG003 empty-assistant-turn: ")
+    assert head.endswith("findings: MSG003 2\n")
+    assert " ".join(told.split()) == f"{page.summary} why: {page.matters} fix: {page.fix}"
+    assert run("validate", "a.jsonl", "--select", "MSG017", "--explain").out.count("why: ") == 0
+    known = ("--select", "MSG003", "--write-baseline", "b.json")
+    assert run("validate", "a.jsonl", *known, "--explain").out.count("why: ") == 0
+
+
+def test_explain_names_what_is_heuristic(run: Any):
+    refused = {"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "I'm sorry, but I can't assist with that."}]}
+    Path("a.jsonl").write_text(json.dumps(refused) + "\n")
+    out = run("validate", "a.jsonl", "--select", "MSG014", "--explain").out
+    assert f"{rules()['MSG014'].page.summary} (heuristic: it may be no fault)\n" in out
+
+
+@pytest.mark.parametrize("flags", [["--statistics"], ["--output-format", "json"]])
+def test_explain_is_for_the_full_report(flags: list[str], run: Any):
+    Path("a.jsonl").write_text("")
+    ran = run("validate", "a.jsonl", "--explain", *flags)
+    says = "--explain is for the findings of --output-format full; `qwen-sft rule CODE` shows a page"
+    assert (ran.code, ran.out, says in ran.err) == (2, "", True)
+
+
 def test_lists_name_all_that_the_shelves_hold(run: Any):
     assert [line.split()[0] for line in run("rule").out.splitlines()] == list(rules())
     assert [line.split()[0] for line in run("formats").out.splitlines()] == list(formats())
@@ -493,7 +532,7 @@ def test_crash_exits_with_two_and_names_the_record(
 
 @pytest.mark.usefixtures("files")
 def test_crash_of_a_build_leaves_no_shard(run: Any, monkeypatch: pytest.MonkeyPatch, files: Path):
-    monkeypatch.setattr("qwen_sft.build.card", crash)
+    monkeypatch.setattr("qwen_sft.building.card", crash)
     ran = run("build", "clean.jsonl", "--model", "qwen3", "--out", "out")
     assert (ran.code, ran.out) == (2, "")
     assert [p for p in (files / "out").rglob("*") if p.is_file()] == []
@@ -691,7 +730,7 @@ def test_think_block_in_content_stops_a_build_where_it_would_be_the_second(
 ):
     (tmp_path / "a.jsonl").write_text(json.dumps(chat(1, "<think>\nOne is.\n</think>\n\nYes.")) + "\n")
     told = run("validate", "a.jsonl", "--model", model, "--ignore", "THK", "--output-format", "concise")
-    says = "$.messages[1].content reasoning: declared 'One is.', but the server reads ''"
+    says = "$.messages[1].content reasoning: written 'One is.', but the server reads ''"
     expected = f"a.jsonl:1: TOK011 {says}" if code else ""
     assert (told.code, told.out[: len(expected)], bool(told.out)) == (code, expected, bool(code))
 

@@ -346,7 +346,7 @@ def test_check_holds_training_and_serving_to_a_lock(run: Any, tmp_path: Path):
             "parser round trip",
             (
                 "warning",
-                f"{VLLM} --tool-call-parser qwen3_coder: call 1 'try_all': argument nothing: declared None (null), "
+                f"{VLLM} --tool-call-parser qwen3_coder: call 1 'try_all': argument nothing: written None (null), "
                 "but the server reads 'None' (string), because the model's template prints Python's None, "
                 "which is no JSON",
             ),

@@ -745,6 +745,47 @@ def test_exit_code_says_what_is_left(records: list[Any], flags: list[str], code:
     assert done.code == code, done.err
 
 
+@pytest.mark.parametrize(
+    ("override", "flags", "code"),
+    [
+        ("", [], 1),
+        ("ignore = ['MSG001', 'MSG016']", [], 0),
+        ("select = ['THK']", [], 0),
+        ("select = ['MSG']", ["--ignore", "MSG"], 0),  # `ignore` adds up
+        ("select = ['MSG']", ["--select", "THK"], 1),
+        ("fail-on = 'never'", [], 0),
+        ("fail-on = 'info'", ["--fail-on", "never"], 1),
+    ],
+)
+def test_what_is_left_is_judged_by_the_overrides_of_its_file(
+    override: str, flags: list[str], code: int, run: Any, tmp_path: Path
+):
+    write(tmp_path / "a.jsonl", ROLE)
+    Path("qwen-sft.toml").write_text(f"[[overrides]]\npaths = ['a.jsonl']\n{override}\n" if override else "")
+    assert run("fix", "a.jsonl", "--out", "s.jsonl", *flags).code == code
+    write(tmp_path / "b.jsonl", ROLE)
+    other = run("fix", "b.jsonl", "--out", "s.jsonl")
+    assert (other.code, "findings left: MSG001 1" in other.err) == (1, True)
+
+
+def test_an_override_that_selects_less_still_rejects_what_cannot_be_read(run: Any, tmp_path: Path):
+    write(tmp_path / "a.jsonl", "{", WHOLE)
+    Path("qwen-sft.toml").write_text("[[overrides]]\npaths = ['a.jsonl']\nselect = ['THK']\n")
+    done = run("fix", "a.jsonl", "--out", "s.jsonl")
+    assert (done.code, done.err.split("\n")[1:4]) == (
+        1,
+        ["2 records in 1 file: 1 sample written, 0 changed; 1 rejected", "findings left: SRC001 1", ""],
+    )
+
+
+def test_a_record_silences_what_is_left_of_it_and_that_is_counted(run: Any, tmp_path: Path):
+    write(tmp_path / "a.jsonl", {**ROLE, "qwen_sft": {"ignore": ["unknown-role"]}})
+    done = run("fix", "a.jsonl", "--out", "s.jsonl")
+    assert (done.code, "silenced by records: MSG001 1\n" in done.err, "findings left" in done.err) == (0, True, False)
+    strict = run("fix", "a.jsonl", "--out", "s.jsonl", "--no-inline-ignore")
+    assert (strict.code, "findings left: MSG001 1\n" in strict.err, "silenced" in strict.err) == (1, True, False)
+
+
 def test_only_what_is_selected_is_fixed(run: Any, tmp_path: Path):
     write(tmp_path / "a.jsonl", DOUBLED)
     assert run("fix", "a.jsonl", "--out", "s.jsonl", "--ignore", "TOL021").code == 0

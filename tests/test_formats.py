@@ -238,6 +238,17 @@ def test_sharegpt_call_joins_the_text_and_the_calls_directly_before_it():
     ]
 
 
+def test_openai_tools_that_the_provider_runs_are_a_label_and_no_functions():
+    declared = {"type": "function", "function": {"name": "f"}}
+    hosted = {"type": "openrouter:web_search", "parameters": {"max_uses": 1}}
+    record = {"messages": [{"role": "user", "content": "x"}], "tools": [hosted, declared]}
+    (sample,) = samples("openai_chat", record)
+    assert (sample["tools"], sample["metadata"]) == ([declared], {"hosted_tools": [hosted]})
+    broken = {"type": "function"}
+    (sample,) = samples("openai_chat", {**record, "tools": [broken, {"type": "custom", "custom": {"name": "g"}}]})
+    assert (sample["tools"][0], "metadata" in sample) == (broken, False)
+
+
 def test_turn_that_is_no_object_is_refused():
     refusal = FORMATS["openai_chat"].read([{"role": "user", "content": "x"}, "y"]).refusal
     assert refusal is not None

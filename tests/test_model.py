@@ -3,6 +3,7 @@
 import hashlib
 import json
 import shutil
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from huggingface_hub.errors import LocalEntryNotFoundError
 from qwen_sft.errors import ModelError
 from qwen_sft.family import families
 from qwen_sft.ingest import expand, records
-from qwen_sft.model import load_model
+from qwen_sft.model import _context, load_model  # pyright: ignore[reportPrivateUsage]
 from qwen_sft.pipeline import Pipeline
 from qwen_sft.settings import Settings
 from qwen_sft.tokenizer import Tokenizer, load_tokenizer
@@ -173,7 +174,7 @@ def test_hub_id_is_fetched_without_weights(folder: Path, monkeypatch: pytest.Mon
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", fetched)
     model = load_model("Qwen/Qwen3-8B", FAMILIES)
-    files = ["tokenizer.json", "tokenizer_config.json", "generation_config.json", "chat_template.jinja"]
+    files = ["tokenizer.json", "tokenizer_config.json", "generation_config.json", "config.json", "chat_template.jinja"]
     assert (model.name, model.family.name) == ("Qwen/Qwen3-8B", "qwen3")
     assert asked == [("Qwen/Qwen3-8B", {"allow_patterns": files})]
 
@@ -203,3 +204,65 @@ def test_embedded_tokenizer_is_the_official_file():
                 tokenizer_json(family.vocabulary).read_bytes()
                 == (MODELS / family.vocabulary / "tokenizer.json").read_bytes()
             )
+
+
+# -- context -----------------------------------------------------------------------------------------------------------
+
+
+def test_context_of_a_family_is_what_its_smallest_models_were_made_for():
+    held = {name: family.context for name, family in FAMILIES.items()}
+    small = {"qwen2_5", "qwen3", "qwen3_first_revision", "qwq"}
+    assert held == {name: 32_768 if name in small else 262_144 for name in FAMILIES}
+    assert load_model("qwen3", FAMILIES).context == 32_768
+
+
+@pytest.mark.parametrize(
+    ("files", "family", "context"),
+    [
+        ({}, "qwen3", 32_768),
+        ({"tokenizer_config": {"model_max_length": 131_072}}, "qwen3", 32_768),
+        ({"config": {"max_position_embeddings": 40_960}}, "qwen3", 40_960),
+        ({"config": {"text_config": {"max_position_embeddings": 262_144}}}, "qwen3_5", 262_144),
+        (
+            {
+                "config": {
+                    "max_position_embeddings": 32_768,
+                    "rope_scaling": {"type": "yarn", "factor": 4.0, "original_max_position_embeddings": 32_768},
+                }
+            },
+            "qwen3",
+            131_072,
+        ),
+        (
+            {"config": {"max_position_embeddings": 40_960, "rope_parameters": {"rope_type": "yarn", "factor": 2.0}}},
+            "qwen3",
+            81_920,
+        ),
+        (
+            {"config": {"max_position_embeddings": 40_960, "rope_parameters": {"rope_type": "default"}}},
+            "qwen3",
+            40_960,
+        ),
+        ({"config": {"max_position_embeddings": True}}, "qwen3", 32_768),
+        ({"config": {"max_position_embeddings": 4096, "rope_scaling": {"factor": 1e300}}}, "qwen3", 4096),
+        ({"config": {"text_config": ["odd"]}}, "qwen3", 32_768),
+        ({}, None, None),
+        ({"tokenizer_config": {"model_max_length": 8192}}, None, 8192),
+        ({"tokenizer_config": {"model_max_length": 1000000000000000019884624838656}}, None, None),
+    ],
+)
+def test_context_of_a_folder_is_told_by_its_config_then_its_family_then_its_tokenizer(
+    files: dict[str, Any], family: str | None, context: int | None, tmp_path: Path
+):
+    for name, content in files.items():
+        (tmp_path / f"{name}.json").write_text(json.dumps(content))
+    known = FAMILIES[family] if family else replace(FAMILIES["qwen3"], context=None)
+    assert _context(tmp_path, known) == context
+
+
+@official
+@pytest.mark.usefixtures("loaded")
+def test_folder_with_a_config_has_its_context(folder: Path):
+    assert load_model(str(folder), FAMILIES).context == 32_768
+    (folder / "config.json").write_text('{"max_position_embeddings": 4096}')
+    assert load_model(str(folder), FAMILIES).context == 4096

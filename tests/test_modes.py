@@ -161,7 +161,7 @@ def misread(made):
 )
 def test_think_block_in_content_is_refused_where_the_template_prints_it_behind_another(mode, content):
     made = encoded({"messages": [user("A?"), assistant(content)]}, model="qwen3_8", **mode)
-    says = "reasoning: declared 'Thought.', but the server reads ''"
+    says = "reasoning: written 'Thought.', but the server reads ''"
     assert misread(made) == [(1, ("reasoning_content",), says, False)]
     assert misread(encoded(SPLIT, model="qwen3_8")) == []
 
@@ -193,7 +193,7 @@ def test_think_block_in_content_is_refused_under_a_template_that_nobody_knows_an
     (tmp_path / "chat_template.jinja").write_text(UNKNOWN)
     made = encoded({"messages": [user("A?"), assistant(INLINE)]}, model=str(tmp_path))
     assert misread(made) == [
-        (1, ("reasoning_content",), "reasoning: declared 'Thought.', but the server reads ''", False)
+        (1, ("reasoning_content",), "reasoning: written 'Thought.', but the server reads ''", False)
     ]
     made = encoded(SPLIT, model=str(tmp_path))
     assert (misread(made), [row.turns for row in made.rows]) == ([], [(1,)])
@@ -202,13 +202,13 @@ def test_think_block_in_content_is_refused_under_a_template_that_nobody_knows_an
 @pytest.mark.parametrize(
     ("reasoning", "says", "spelling"),
     [
-        ("It is </think>, I see.", "declared 'It is </think>, I see.', but the server reads 'It is'", False),
+        ("It is </think>, I see.", "written 'It is </think>, I see.', but the server reads 'It is'", False),
         (
             "So <tool_call> it is.",
-            "declared 'So <tool_call> it is.', but the server reads 'So'",
+            "written 'So <tool_call> it is.', but the server reads 'So'",
             False,
         ),
-        ("A <think> tag.", "declared 'A <think> tag.', but the server reads 'A  tag.'", True),
+        ("A <think> tag.", "written 'A <think> tag.', but the server reads 'A  tag.'", True),
     ],
 )
 def test_reasoning_that_the_server_ends_elsewhere_is_refused(reasoning, says, spelling):

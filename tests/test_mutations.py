@@ -413,6 +413,13 @@ def result_in_the_answer(sample: Any, rng: random.Random) -> Planted:
     return "messages", turn, "content"
 
 
+@fault("TOL014")
+def observation_in_the_answer(sample: Any, rng: random.Random) -> Planted:
+    turn = pick(rng, [i for i in answers(sample) if "</think>" not in sample["messages"][i]["content"]])
+    sample["messages"][turn]["content"] += '\nAction: weather\nAction Input: {"city": "Oslo"}\nObservation: rain'
+    return "messages", turn, "content"
+
+
 @fault("TOL018")
 def user_between_call_and_result(sample: Any, rng: random.Random) -> Planted:
     turn = pick(rng, [i for i in single(sample) if role_at(sample, i + 2) is not None])
@@ -650,6 +657,15 @@ def error_that_the_answer_passes_over(sample: Any, rng: random.Random) -> Plante
     return "messages", len(messages) - 1, "content"
 
 
+@fault("TOL030")
+def result_told_before_it_came(sample: Any, rng: random.Random) -> Planted:
+    turn, n = pick(rng, exchanges(sample))
+    result = sample["messages"][turn + 1 + rng.randrange(n)]
+    result["content"] = f"station {rng.randrange(10**9)} reports 4 degrees"
+    sample["messages"][turn]["content"] = f"I know: {result['content']}."
+    return "messages", turn, "content"
+
+
 # -- TOL: calls in text ------------------------------------------------------------------------------------------------
 
 
@@ -745,10 +761,9 @@ def required_as_one_name(sample: Any, rng: random.Random) -> Planted:
 
 @fault("TOL012")
 def reference_out_of_the_schema(sample: Any, rng: random.Random) -> Planted:
-    """The rule points at the whole schema: which reference fails is in its words alone."""
     place, schema = pick(rng, declarations(sample))
     schema["properties"]["planted"] = {"$ref": "https://example.org/planted.json"}
-    return place
+    return (*place, "properties", "planted", "$ref")
 
 
 @fault("TOL020")
@@ -1066,6 +1081,23 @@ def turns_of_another_template(sample: Any, rng: random.Random) -> Planted:
     return "messages", turn, "content"
 
 
+@fault("MSG020")
+def answer_in_another_script(sample: Any, rng: random.Random) -> Planted:
+    """Where nothing before it speaks of a language."""
+    messages = sample["messages"]
+    plain = [isinstance(m["content"], str) and m["content"].isascii() for m in messages]
+    words = re.compile("translat|interpret|language|lingual|english|chinese|french|german|spanish|greek", re.IGNORECASE)
+    plain = [is_plain and not words.search(m["content"]) for is_plain, m in zip(plain, messages, strict=True)]
+    asked = [max((k for k in indices(sample, "user") if k < i), default=-1) for i in range(len(messages))]
+    others = [i for i in answers(sample) if asked[i] >= 0 and all(plain[k] for k in range(i) if k != asked[i])]
+    turn = pick(rng, others)
+    messages[asked[turn]]["content"] = "Do I need an umbrella in Bergen tomorrow?"
+    messages[turn]["content"] = rng.choice(
+        ["今天下雨，气温四度，请带伞出门。", "Сегодня идёт дождь, четыре градуса, возьмите зонт."]
+    )
+    return "messages", turn, "content"
+
+
 # -- THK ---------------------------------------------------------------------------------------------------------------
 
 
@@ -1344,6 +1376,13 @@ def think_block_that_the_template_does_not_read(sample: Any, rng: random.Random)
     turn = _unreasoned(sample, rng)
     require(turn in trained(sample))
     return _reworded(sample, turn, "<think>\nRain, I guess.\n</think>\n\n")
+
+
+@fault("TOK012", model="qwen3", writer="trl")
+def number_that_datasets_reads_as_another(sample: Any, rng: random.Random) -> Planted:
+    _, schema = pick(rng, declarations(sample))
+    schema["x-scale"] = 3.2427673424582767e-308
+    return ()
 
 
 @fault("TOK007", model="qwen3_thinking_2507")

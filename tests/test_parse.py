@@ -143,19 +143,19 @@ def test_a_number_spelled_otherwise_is_told_apart_from_a_loss():
     assert [(each.path, each.says, each.spelling) for each in found] == [
         (
             ("tool_calls", 0, "function", "arguments", "a"),
-            "call 1 'f': argument a: declared 1.0 (number), but the server reads 1 (integer), "
+            "call 1 'f': argument a: written 1.0 (number), but the server reads 1 (integer), "
             "the same number spelled otherwise",
             True,
         ),
         (
             ("tool_calls", 0, "function", "arguments", "b", 0),
-            "call 1 'f': argument b[0]: declared 0 (integer), but the server reads -0.0 (number), "
+            "call 1 'f': argument b[0]: written 0 (integer), but the server reads -0.0 (number), "
             "the same number spelled otherwise",
             True,
         ),
         (
             ("tool_calls", 0, "function", "arguments", "c"),
-            "call 1 'f': argument c: declared 1.5 (number), but the server reads 1 (integer)",
+            "call 1 'f': argument c: written 1.5 (number), but the server reads 1 (integer)",
             False,
         ),
     ]
@@ -164,17 +164,17 @@ def test_a_number_spelled_otherwise_is_told_apart_from_a_loss():
 @pytest.mark.parametrize(
     ("declared", "read", "expected"),
     [
-        ({"k": True}, {"k": 1}, "argument k: declared True (boolean), but the server reads 1 (integer)"),
-        ({"k": {}}, {"k": []}, "argument k: declared {} (object), but the server reads [] (array)"),
-        ({"k": "ab"}, {"k": "a"}, r"argument k: declared 'ab', but the server reads 'a'"),
-        ({"a b": [{"c": 1}]}, {"a b": [{"c": 2}]}, "argument ['a b'][0].c: declared 1, but the server reads 2"),
+        ({"k": True}, {"k": 1}, "argument k: written True (boolean), but the server reads 1 (integer)"),
+        ({"k": {}}, {"k": []}, "argument k: written {} (object), but the server reads [] (array)"),
+        ({"k": "ab"}, {"k": "a"}, r"argument k: written 'ab', but the server reads 'a'"),
+        ({"a b": [{"c": 1}]}, {"a b": [{"c": 2}]}, "argument ['a b'][0].c: written 1, but the server reads 2"),
         ({"k": "a </function> b"}, {}, "argument k 'a </function> b' is lost"),
-        ({}, {"z": " b"}, "argument z is not declared, but the server reads ' b'"),
-        ({"k": [1]}, {"k": []}, "argument k: declared 1 items, but the server reads 0: [1] against []"),
+        ({}, {"z": " b"}, "argument z is not written, but the server reads ' b'"),
+        ({"k": [1]}, {"k": []}, "argument k: written 1 items, but the server reads 0: [1] against []"),
         (
             {"k": "x" * 99 + "a" + "x" * 99},
             {"k": "x" * 99 + "b" + "x" * 99},
-            "argument k: from character 99 on declared "
+            "argument k: from character 99 on written "
             f"'a{'x' * 36}...{'x' * 38}', but the server reads 'b{'x' * 36}...{'x' * 38}'",
         ),
     ],
@@ -194,12 +194,12 @@ def test_calls_that_are_lost_added_or_renamed_are_said():
         ((2,), "call 3 'h' is lost: the server reads no call"),
     ]
     assert places(declared, Parsed(None, (("f", {}), ("x", {"k": 1})))) == [
-        ((1, "function", "name"), "call 2: declared 'g', but the server reads 'x'"),
-        ((1, "function", "arguments"), "call 2 'g': argument k is not declared, but the server reads 1"),
+        ((1, "function", "name"), "call 2: written 'g', but the server reads 'x'"),
+        ((1, "function", "arguments"), "call 2 'g': argument k is not written, but the server reads 1"),
         ((2,), "call 3 'h' is lost: the server reads only 2 calls"),
     ]
     added = Parsed(None, (("f", {}), ("g", {"k": "v"})))
-    assert places([("f", {})], added) == [((), "call 2 is not declared, but the server reads 'g' with {'k': 'v'}")]
+    assert places([("f", {})], added) == [((), "call 2 is not written, but the server reads 'g' with {'k': 'v'}")]
     assert places(declared[:2], Parsed(None, (("f", {}),))) == [
         ((1,), "call 2 'g' is lost: the server reads only 1 call")
     ]
@@ -208,11 +208,11 @@ def test_calls_that_are_lost_added_or_renamed_are_said():
 def test_differences_follow_the_order_of_the_declared_arguments():
     declared = {"a": 1, "b": {"c": 1, "d": 2}, "e": [1, 2]}
     assert said(declared, {"e": [2, 1], "b": {"d": 3, "c": 4}, "a": 5}) == [
-        "call 1 'f': argument a: declared 1, but the server reads 5",
-        "call 1 'f': argument b.c: declared 1, but the server reads 4",
-        "call 1 'f': argument b.d: declared 2, but the server reads 3",
-        "call 1 'f': argument e[0]: declared 1, but the server reads 2",
-        "call 1 'f': argument e[1]: declared 2, but the server reads 1",
+        "call 1 'f': argument a: written 1, but the server reads 5",
+        "call 1 'f': argument b.c: written 1, but the server reads 4",
+        "call 1 'f': argument b.d: written 2, but the server reads 3",
+        "call 1 'f': argument e[0]: written 1, but the server reads 2",
+        "call 1 'f': argument e[1]: written 2, but the server reads 1",
     ]
 
 
@@ -224,12 +224,12 @@ def test_differences_follow_the_order_of_the_declared_arguments():
         ("\n Hi ", "Hi\n\n", None),
         ("<think>\nR\n</think>\n\nHi", "Hi", None),
         ("<think>\nR\n</think>\n\nHi", "<think>\nR\n</think>\n\nHi", None),
-        ("Hi", None, "content: declared 'Hi', but the server reads '', because the server drops what stands there"),
-        ("", "Hi", "content: declared '', but the server reads 'Hi'"),
+        ("Hi", None, "content: written 'Hi', but the server reads '', because the server drops what stands there"),
+        ("", "Hi", "content: written '', but the server reads 'Hi'"),
         (
             "Hi </think> you",
             "Hi  you",
-            "content: declared 'Hi </think> you', but the server reads 'Hi  you', "
+            "content: written 'Hi </think> you', but the server reads 'Hi  you', "
             "because the server takes '</think>' out of what it reads",
         ),
     ],
@@ -401,83 +401,83 @@ def test_every_loss_is_said_with_its_reason_and_only_spelling_is_none(name: str)
     [
         (
             *("vllm_qwen3_coder", "</parameter>", False),
-            "declared 'a </parameter> b', but the server reads 'a ', "
+            "written 'a </parameter> b', but the server reads 'a ', "
             "because the server takes '</parameter>' in a value for its own markup",
             "take '</parameter>' out of the value, or have its tool take it in another spelling",
         ),
         (
             *("vllm_qwen3_coder", "<|im_end|>", False),
-            "declared 'a <|im_end|> b', but the server reads 'a  b', "
+            "written 'a <|im_end|> b', but the server reads 'a  b', "
             "because the server takes '<|im_end|>' out of what it reads",
             "take '<|im_end|>' out of the value, or have its tool take it in another spelling",
         ),
         (
             *("vllm_qwen3_coder", "null for string", True),
-            "declared None (null), but the server reads 'None' (string), "
+            "written None (null), but the server reads 'None' (string), "
             "because the model's template prints Python's None, which is no JSON",
             "leave the argument out if it may be, or choose a model whose template prints JSON",
         ),
         (
             *("vllm_qwen3_xml_to_0_22", "nullable true", True),
-            "declared True (boolean), but the server reads 'True' (string), "
+            "written True (boolean), but the server reads 'True' (string), "
             "because the model's template prints Python's True, which is no JSON",
             "leave the argument out if it may be, or choose a model whose template prints JSON",
         ),
         (
             *("vllm_qwen3_coder", "untyped integer", False),
-            "declared 7 (integer), but the server reads '7' (string), "
+            "written 7 (integer), but the server reads '7' (string), "
             "because its schema names no type, so it stays a string",
             "declare the argument in the tool's schema with one plain type, such as integer",
         ),
         (
             *("vllm_qwen3_coder", "undeclared integer", False),
-            "declared 7 (integer), but the server reads '7' (string), "
+            "written 7 (integer), but the server reads '7' (string), "
             "because the tool does not declare it, so it stays a string",
             "declare the argument in the tool's schema with one plain type, such as integer",
         ),
         (
             *("vllm_qwen3_coder_to_0_21", "enum integer", False),
-            "declared 2 (integer), but the server reads '2' (string), "
+            "written 2 (integer), but the server reads '2' (string), "
             "because the server cannot read it by its schema, so it stays a string",
             "declare the argument in the tool's schema with one plain type, such as integer",
         ),
         (
             *("sglang_qwen3_coder", "null as text", False),
-            "declared 'null' (string), but the server reads None (null), "
+            "written 'null' (string), but the server reads None (null), "
             "because the server reads the text null as null",
             "write another word for it, or choose a model that writes its calls as JSON",
         ),
         (
             *("vllm_qwen3_xml_to_0_22", "null as text", False),
-            "declared 'null', but the server reads '', because the server reads the text null as nothing",
+            "written 'null', but the server reads '', because the server reads the text null as nothing",
             "write another word for it, or choose a model that writes its calls as JSON",
         ),
         (
             *("vllm_qwen3_coder", "digits, or integer", False),
-            "declared '12' (string), but the server reads 12 (integer), "
+            "written '12' (string), but the server reads 12 (integer), "
             "because its schema says integer or string, and the server takes the text for the first that it can be",
             "declare it as a string only, or write what cannot be taken for another type",
         ),
         (
             *("vllm_qwen3_coder_to_0_32", "big number", False),
-            "declared 9007199254740993, but the server reads 9007199254740992, "
+            "written 9007199254740993, but the server reads 9007199254740992, "
             "because the server reads a number as a float, of 16 digits",
             "declare the argument as an integer",
         ),
         (
             *("vllm_qwen3_coder_to_0_25", "padded", False),
-            "declared '  a  ', but the server reads 'a', because the server takes white space off a value's ends",
+            "written '  a  ', but the server reads 'a', because the server takes white space off a value's ends",
             "take it off in the sample too",
         ),
         (
             *("vllm_qwen3_xml_to_0_23", "carriage return", False),
-            r"declared 'a\r\nb', but the server reads 'a\nb', "
+            r"written 'a\r\nb', but the server reads 'a\nb', "
             "because the server's XML parser makes one newline of a carriage return",
             "write \\n",
         ),
         (
             *("vllm_qwen3_coder", "whole float", False),
-            "declared 1.0 (number), but the server reads 1 (integer), the same number spelled otherwise",
+            "written 1.0 (number), but the server reads 1 (integer), the same number spelled otherwise",
             "none is needed where the tool takes any number; else write it as the server spells it",
         ),
     ],
@@ -501,7 +501,7 @@ def test_a_call_that_is_lost_whole_says_why():
     xml = PARSERS["vllm_qwen3_xml_to_0_22"]
     (difference,) = differences([("f", {"n": "x"})], parse_turn(text, tools, parser=xml), tools=tools, parser=xml)
     assert difference.says == (
-        "call 1 'f': the arguments: declared {'n': 'x'} (object), but the server reads '{\"n\": x}' (string), "
+        "call 1 'f': the arguments: written {'n': 'x'} (object), but the server reads '{\"n\": x}' (string), "
         "because what the server makes of the call is no JSON"
     )
     unknown = [("g", {"n": 1})]

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from reading import EXAMPLES, FORMATS, example_files, recognised, records_of, schema
 
-from qwen_sft.build import build
+from qwen_sft.building import build
 from qwen_sft.convert import convert
 from qwen_sft.format import Conversation
 from qwen_sft.ingest import expand

@@ -10,6 +10,7 @@ import pytest
 
 import qwen_sft.rules
 from qwen_sft.cli import main
+from qwen_sft.cli.rule import SEES
 from qwen_sft.ingest import expand
 from qwen_sft.pipeline import Outcome, Pipeline, Survey, outcomes
 from qwen_sft.reporter import Totals
@@ -130,7 +131,7 @@ def test_rule_command_prints_the_whole_page(rule: Rule, monkeypatch: pytest.Monk
         page.source,
     ):
         assert out.count(prose) >= 2
-    tier = f"{rule.severity.value}, heuristic" if rule.heuristic else rule.severity.value
+    tier = f"{rule.severity.value}, {'heuristic' if rule.heuristic else 'provable'}, sees {SEES[rule.stage]}"
     assert out.count(f"{rule.code} {rule.name} ({tier}, since {rule.since})\n") == 2
     for heading in ("What it catches", "Why it matters", "Fix", "Bad", "Good", "Source"):
         assert f"\n{heading}" in out

@@ -19,8 +19,8 @@ from qwen_sft.transcript import Transcript
 
 CODES = (
     *(f"THK{n:03}" for n in range(1, 6)),
-    *(f"MSG{n:03}" for n in range(14, 20)),
-    *(f"TOL{n:03}" for n in (23, 24, 25, 27, 28, 29)),
+    *(f"MSG{n:03}" for n in range(14, 21)),
+    *(f"TOL{n:03}" for n in (23, 24, 25, 27, 28, 29, 30)),
 )
 RULES: dict[str, Rule] = {code: shelf_of_rules()[code] for code in CODES}
 
@@ -517,12 +517,40 @@ def test_a_key_that_stands_twice_in_arguments_is_told_at_its_place(tmp_path: Fil
     ]
 
 
+@pytest.mark.parametrize(
+    ("text", "places"),
+    [
+        (
+            '{"messages": [{"role": "assistant", "content": [{"type": "tool_use", "name": "f", "id": "a", "input": '
+            '{"x": 1, "x": 2}}, {"type": "tool_use", "name": "f", "id": "b", "input": {"x": {"input": 1}}}]}]}',
+            ["$.messages[0].content[0].input"],
+        ),
+        (
+            '{"contents": [{"role": "model", "parts": [{"functionCall": {"args": {"args": 1}, "name": "f"}}, '
+            '{"functionCall": {"name": "f", "args": {"x": {"y": 1, "y": 2}}}}]}]}',
+            ["$.contents[0].parts[1].functionCall.args"],
+        ),
+        ('{"input": {"messages": [], "a": 1, "a": 2}, "args": [{"x": 1, "x": 2}], "name": 1}', []),
+        ('{"input": [{"x": 1, "x": 2}], "args": "{\\"x\\": 1, \\"x\\": 2}", "name": "f"}', []),
+    ],
+)
+def test_a_key_that_stands_twice_in_arguments_of_other_names_is_told(
+    text: str, places: list[str], tmp_path: File
+) -> None:
+    file = tmp_path / "runs.jsonl"
+    file.write_text(text + "\n", encoding="utf-8")
+    made = list(outcomes(expand([str(file)]), Pipeline(Settings(select=("TOL026",)))))
+    found_at = [d.json_path for outcome in made for d in outcome.diagnostics if d.code == "TOL026"]
+    assert found_at == places
+
+
 # -- TOL011 and TOL008 say more ----------------------------------------------------------------------------------------
 
 KINDS: dict[str, Any] = {
     "type": "object",
     "properties": {
         "unit": {"type": "string", "enum": ["celsius", "degrees_fahrenheit"]},
+        "text": {"type": "string"},
         "days": {"type": "integer"},
         "share": {"type": "number"},
         "rain": {"type": "boolean"},
@@ -536,6 +564,8 @@ KINDS: dict[str, Any] = {
     [
         ({"unit": "Celsius"}, 'write "celsius", which the schema allows'),
         ({"unit": "Degrees Fahrenheit"}, 'write "degrees_fahrenheit", which the schema allows'),
+        ({"text": 14}, 'write "14", which the schema allows'),
+        ({"text": True}, None),
         ({"days": "3"}, "write 3, which the schema allows"),
         ({"share": "0.5"}, "write 0.5, which the schema allows"),
         ({"rain": "true"}, "write true, which the schema allows"),
@@ -561,15 +591,81 @@ def test_half_of_a_surrogate_pair_in_arguments_is_named() -> None:
     assert finding.says == '\'{"a": "\\\\ud83d"}\' holds half of a surrogate pair, or nests too deep'
 
 
+RAIN = "4 degrees, rain from the west"
+
+
+@pytest.mark.parametrize("turn", [{"content": f"I see {RAIN}."}, {"content": "", "reasoning_content": f"So {RAIN}"}])
+def test_a_result_that_its_own_call_foretells_is_a_warning(turn: Any) -> None:
+    asking = {"role": "assistant", "tool_calls": [call()], **turn}
+    field = "reasoning_content" if "reasoning_content" in turn else "content"
+    says = f"this turn holds a result of its own calls: {RAIN!r}"
+    assert found(USER, asking, result(f" {RAIN}\n"), said("It rains.")) == [
+        ("TOL030", "warning", ("messages", 1, field), says)
+    ]
+
+
+@pytest.mark.parametrize(
+    "messages",
+    [
+        [USER, calling(call(), text=f"I see {RAIN[:19]}."), result(RAIN[:19])],
+        [{"role": "user", "content": f"Is it {RAIN}?"}, calling(call(), text=f"I see {RAIN}."), result(RAIN)],
+        [USER, calling(call({"text": [f"{RAIN}!"]}), text=f"I write {RAIN}."), result(RAIN)],
+        [USER, calling(call(), text="Let me see."), result(RAIN), said(RAIN)],
+    ],
+)
+def test_words_that_are_short_or_were_known_are_no_foretold_result(messages: list[Any]) -> None:
+    assert [finding for finding in found(*messages) if finding[0] == "TOL030"] == []
+
+
+ENGLISH = "How do I keep basil fresh for a week?"
+CHINESE = "把罗勒放在一杯水里，室温保存，每天换水即可。"
+RUSSIAN = "Поставьте базилик в стакан воды и меняйте воду каждый день."
+
+
+@pytest.mark.parametrize(
+    ("asked", "answer", "wanted", "given"),
+    [
+        (ENGLISH, CHINESE, "Latin", "Chinese or Japanese"),
+        (CHINESE, f"```\nкод\n``` {ENGLISH}", "Chinese or Japanese", "Latin"),
+        (RUSSIAN, f"{CHINESE} `cat` https://a.b/c <b>", "Cyrillic", "Chinese or Japanese"),
+    ],
+)
+def test_an_answer_in_another_script_is_an_info(asked: str, answer: str, wanted: str, given: str) -> None:
+    says = f"the request is written in {wanted} letters, and this answer in {given} ones"
+    assert found({"role": "user", "content": asked}, said(answer)) == [("MSG020", "info", SAID, says)]
+
+
+@pytest.mark.parametrize(
+    "messages",
+    [
+        [{"role": "user", "content": ENGLISH}, said("Put it into water.")],
+        [{"role": "user", "content": f"{ENGLISH} Answer in Chinese."}, said(CHINESE)],
+        [{"role": "system", "content": "You translate."}, {"role": "user", "content": ENGLISH}, said(CHINESE)],
+        [{"role": "user", "content": f"{ENGLISH} 水"}, said(CHINESE)],
+        [{"role": "user", "content": ENGLISH}, said(f"{CHINESE} Basil")],
+        [{"role": "user", "content": ENGLISH}, said("水。")],
+        [{"role": "user", "content": "Hi"}, said(CHINESE)],
+        [{"role": "user", "content": CHINESE}, said("```python\nprint('basil in water for a whole week')\n```")],
+        [{"role": "user", "content": ENGLISH}, said(CHINESE, tool_calls=[call()]), result(), said("Put it so.")],
+        [{"role": "assistant", "content": CHINESE}],
+    ],
+)
+def test_answers_that_may_be_meant_or_cannot_be_told_are_none_in_another_script(messages: list[Any]) -> None:
+    assert [finding for finding in found(*messages) if finding[0] == "MSG020"] == []
+
+
 # -- all ---------------------------------------------------------------------------------------------------------------
 
 
 def test_what_is_an_error_is_no_guess() -> None:
     heuristic = {code for code, rule in shelf_of_rules().items() if rule.heuristic}
-    assert heuristic == {"MSG014", "MSG015", "MSG017", "MSG019", "SEC004", "SEC005", "TOL028", "TOL029"}
+    assert heuristic == {
+        *("MSG014", "MSG015", "MSG017", "MSG019", "MSG020", "SEC004", "SEC005", "TOL028", "TOL029", "TOL030"),
+        *("SET007", "SET010", "SET015"),
+    }
     for code in heuristic:
         assert shelf_of_rules()[code].severity is not Severity.ERROR
-        assert shelf_of_rules()[code].page.catches.startswith("heuristic: ")
+        assert code.startswith("SET") or shelf_of_rules()[code].page.catches.startswith("heuristic: ")
 
 
 @given(samples())

@@ -271,12 +271,12 @@ def test_repeated_tool_and_system_messages_are_left_to_others() -> None:
 
 
 def test_messages_behind_the_last_assistant_turn_are_an_untrained_tail() -> None:
-    tail = "behind the last assistant turn, which train nothing"
+    tail, tails = (f"behind the last assistant turn, which {train} nothing" for train in ("trains", "train"))
     assert found("MSG005", USER, ANSWER, USER) == [(("messages", 2), f"1 message {tail}")]
-    assert found("MSG005", USER, ANSWER, USER, SYSTEM) == [(("messages", 2), f"2 messages {tail}")]
+    assert found("MSG005", USER, ANSWER, USER, SYSTEM) == [(("messages", 2), f"2 messages {tails}")]
     assert found("MSG005", USER, CALLING, RESULT) == [(("messages", 2), f"1 tool result {tail}")]
-    assert found("MSG005", USER, CALLING, RESULT, RESULT) == [(("messages", 2), f"2 tool results {tail}")]
-    assert found("MSG005", USER, CALLING, RESULT, USER) == [(("messages", 2), f"2 messages {tail}")]
+    assert found("MSG005", USER, CALLING, RESULT, RESULT) == [(("messages", 2), f"2 tool results {tails}")]
+    assert found("MSG005", USER, CALLING, RESULT, USER) == [(("messages", 2), f"2 messages {tails}")]
 
 
 def test_no_tail_where_the_sample_ends_with_the_assistant_or_in_a_trailing_call() -> None:

@@ -25,7 +25,8 @@ from strategies import samples
 from qwen_sft.format import Conversation
 from qwen_sft.ingest import expand
 from qwen_sft.pipeline import Pipeline, outcomes
-from qwen_sft.redact import redacted
+from qwen_sft.record import Record, Where
+from qwen_sft.redact import hushed, redacted
 from qwen_sft.reporter import Totals, reporters
 from qwen_sft.rule import rules
 from qwen_sft.sample import Sample
@@ -336,3 +337,84 @@ def test_redact_setting_makes_a_record_clean(tmp_path: Path):
             "[private key 0] [web token 0] client_secret = '[assigned secret 0]' 0 0 0 0 user0@example.com",
         )
     )
+
+
+# -- what is set aside or shown ----------------------------------------------------------------------------------------
+
+
+def kept(run: Any, record: str, *flags: str) -> str:
+    """The rejects of a record, and all that a check of it prints."""
+    Path("runs.jsonl").write_text(record + "\n")
+    converted = run("convert", "runs.jsonl", "--out", "samples.jsonl", *flags)
+    said = [run("validate", "runs.jsonl", "--output-format", name, *flags) for name in reporters()]
+    rejects = Path("samples.jsonl.rejects.jsonl").read_text()
+    return "".join((rejects, converted.err, *(part for one in said for part in (one.out, one.err))))
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path) -> Any:
+    """Runs a command line in this process, in an empty folder."""
+    from types import SimpleNamespace
+
+    from qwen_sft.cli import main
+
+    monkeypatch.chdir(tmp_path)
+
+    def running(*arguments: str) -> Any:
+        monkeypatch.setattr("sys.argv", ["qwen-sft", *arguments])
+        with pytest.raises(SystemExit):
+            main()
+        return SimpleNamespace(out=(told := capfd.readouterr()).out, err=told.err)
+
+    return running
+
+
+KEY = KEYS["GitHub"]
+NO_FORMAT = json.dumps(
+    {f"a {KEY}": 1, "note": f"use {KEY}", "more": [f"client_secret = '{ASSIGNED}'", 4539148803436467]}
+)
+FAILED = json.dumps(
+    {
+        "request": {"messages": [{"role": "user", "content": f"I am {KEY}"}], "model": "m"},
+        "response": {"error": {"message": f"{'x' * 40}: wrong key {KEY}"}},
+        "status": 401,
+        "uri": "https://example.com/v1/chat/completions",
+    }
+)
+UNREAD = '{"messages": [{"role": "user", "content": "' + KEY + '"}'
+
+
+@pytest.mark.parametrize(
+    "record", [FAILED, UNREAD, NO_FORMAT.replace(f"a {KEY}", "a")], ids=["failed", "unread", "none"]
+)
+def test_with_redact_no_secret_is_set_aside_or_shown(record: str, run: Any):
+    plain = kept(run, record)
+    assert KEY in plain
+    hushed = kept(run, record, "--redact")
+    leaked = [piece for piece in (KEY, KEY[:12], ASSIGNED, ASSIGNED[:8], "4539148803436467") if piece in hushed]
+    assert leaked == []
+    assert "[service key 1]" in Path("samples.jsonl.rejects.jsonl").read_text()
+
+
+def test_a_reject_without_secrets_stays_as_it_stood_with_redact_too(run: Any):
+    kept(run, '{"note":   1.50}', "--redact")
+    assert '"record":{"note":   1.50}}' in Path("samples.jsonl.rejects.jsonl").read_text()
+
+
+def test_a_secret_is_told_by_one_placeholder_in_a_reject(run: Any):
+    kept(run, json.dumps({"a": [KEY, f"x {KEY}", KEYS["AWS"]], "b": 4539148803436467, "n": 2**70}), "--redact")
+    (line,) = Path("samples.jsonl.rejects.jsonl").read_text().splitlines()
+    assert json.loads(line)["record"] == {
+        "a": ["[service key 1]", "x [service key 1]", "[service key 2]"],
+        "b": 9000000000000001,
+        "n": 2**70,
+    }
+
+
+@pytest.mark.parametrize("n", range(len(KEY)))
+def test_a_finding_shows_no_more_than_the_first_four_characters(n: int):
+    whole = hushed(Record(Where("a", 1), {"a": KEY}, b"{}"))
+    says = whole.text(f"it is '{KEY[:n]}'…, that is {KEY[:n]}…")
+    word = "[service key 1]" if n > 4 else KEY[:n]
+    assert says == f"it is '{word}'…, that is {word}…"
+    assert whole.text(f"'{KEY}' and {KEY}…") == "'[service key 1]' and [service key 1]…"

@@ -1,6 +1,7 @@
 """What is found about a whole set: the numbers and thresholds, its place in reports, the manifest and the gate."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,11 @@ from strategies import samples
 import qwen_sft
 from qwen_sft.census import Census, alike, facts_of, split_of
 from qwen_sft.errors import UsageError
-from qwen_sft.pipeline import Pipeline
+from qwen_sft.gate import Gate, judged
+from qwen_sft.ingest import expand
+from qwen_sft.pipeline import Pipeline, Survey, outcomes
 from qwen_sft.record import Where
-from qwen_sft.reporter import reporters
+from qwen_sft.reporter import Totals, reporters
 from qwen_sft.rule import rules
 from qwen_sft.sample import Sample
 from qwen_sft.settings import Settings, load_settings
@@ -38,14 +41,23 @@ def talk(text: str, *turns: list[str], tools: tuple[str, ...] = (), **more: Any)
     return {"messages": messages, "tools": [tool(name) for name in tools], **more}
 
 
-def see(made: Census, sample: Sample, where: Where) -> None:
-    made.see(facts_of(Transcript(sample, Settings()), where), where)
+def see(made: Census, sample: Sample, where: Where, *, near: bool = False, tokens: tuple[int, int] = (0, 0)) -> None:
+    facts = facts_of(Transcript(sample, Settings()), where, near=near)
+    made.see(replace(facts, longest=tokens[0], n_tokens=tokens[0], n_trained=tokens[1]), where)
 
 
-def census(*given: Sample, file: str = "runs.jsonl", **thresholds: float) -> Census:
+def census(*given: Sample, file: str = "runs.jsonl", near: bool = False, **thresholds: float) -> Census:
     made = Census(thresholds)
     for line, sample in enumerate(given, start=1):
-        see(made, sample, Where(file, line))
+        see(made, sample, Where(file, line), near=near)
+    return made
+
+
+def encoded(*tokens: tuple[int, int], context: int | None = None, **thresholds: float) -> Census:
+    """A census of samples with so many tokens and so many that are trained."""
+    made = Census(thresholds, context)
+    for line, one in enumerate(tokens, start=1):
+        see(made, talk(str(line)), Where("runs.jsonl", line), tokens=one)
     return made
 
 
@@ -150,6 +162,205 @@ def test_single_steps_are_told_where_chains_are_rare():
     assert says("SET006", census(*single)) == []
 
 
+WORDS = (
+    "the old pipes in the cellar are replaced on {} and until noon no water comes out of any tap in the house so "
+    "please fill what you need for washing and cooking before eight and call the caretaker if it does not flow by one"
+)
+
+
+def long_talk(day: str, **more: Any) -> Sample:
+    return talk(WORDS.format(day), **more)
+
+
+def test_near_duplicates_are_counted_besides_those_that_are_alike():
+    given = [long_talk("monday"), long_talk("friday"), long_talk("monday"), long_talk("sunday", id="4"), talk("Hello")]
+    seen = census(*given, near=True)
+    assert says("SET007", seen) == [
+        "2 of 5 (40 %) samples nearly repeat an earlier one, with 0.8 or more of their runs of three words in common; "
+        "runs.jsonl:2 nearly repeats runs.jsonl:1"
+    ]
+    seen.thresholds = {"SET007": 0.4}
+    assert says("SET007", seen) == []
+    seen.thresholds = {"SET007": 0.39}
+    assert len(says("SET007", seen)) == 1
+    assert says("SET007", census(*given)) == []
+
+
+def test_samples_of_one_record_are_no_near_duplicates():
+    seen = Census()
+    for sample in (long_talk("monday"), long_talk("friday")):
+        see(seen, sample, Where("runs.jsonl", 1), near=True)
+    assert says("SET007", seen) == []
+
+
+def split_census(near: bool, **thresholds: float) -> Census:
+    seen = Census(thresholds)
+    for split, sample in (
+        ("train", talk("Hello")),
+        ("train", long_talk("monday")),
+        ("train", talk("Hello")),
+        ("test", {"messages": [{"role": "system", "content": "Be brief."}, *talk("Hello")["messages"]]}),
+        ("test", long_talk("friday")),
+        ("test", talk("Hello there")),
+    ):
+        see(seen, sample, Where(f"{split}.jsonl", seen.n_samples + 1), near=near)
+    see(seen, talk("Hello"), Where("other.jsonl", 1), near=near)
+    return seen
+
+
+def test_conversation_in_two_splits_is_told_whatever_stands_around_it():
+    assert says("SET002", split_census(near=False)) == []
+    assert says("SET008", split_census(near=False)) == [
+        "1 of 6 (16.7 %) samples repeat a conversation of another split: test.jsonl:4 (test) repeats train.jsonl:1 "
+        "(train)"
+    ]
+    assert says("SET008", split_census(near=False, SET008=0.17)) == []
+
+
+def test_nearly_the_same_conversation_in_two_splits_is_told_when_asked():
+    assert says("SET008", split_census(near=True)) == [
+        "2 of 6 (33.3 %) samples repeat a conversation of another split, 1 of them word for word: test.jsonl:4 (test) "
+        "repeats train.jsonl:1 (train)"
+    ]
+    assert says("SET008", split_census(near=True, SET008=0.34)) == []
+    seen = census(long_talk("monday"), file="dev.jsonl", near=True)
+    seen.merge(census(long_talk("friday"), file="train.jsonl", near=True))
+    assert says("SET008", seen) == [
+        "1 of 2 (50 %) samples repeat a conversation of another split, 0 of them word for word: train.jsonl:1 (train) "
+        "nearly repeats dev.jsonl:1 (validation)"
+    ]
+
+
+def test_samples_past_the_context_are_told_with_the_longest():
+    assert says("SET009", encoded((100, 9), (101, 9), (300, 9), (40, 9), context=100)) == [
+        "2 of 4 (50 %) samples have more tokens than the 100 of the model's context, the most 300: runs.jsonl:3; of "
+        "all samples 5 % 40, half 100, 95 % 300, most 300"
+    ]
+    assert says("SET009", encoded((100, 9), (40, 9), context=100)) == []
+    assert says("SET009", encoded((101, 9), (40, 9), context=100, SET009=0.5)) == []
+    assert says("SET009", encoded((101, 9), (40, 9), context=100, SET009=0.49)) != []
+    assert says("SET009", encoded((101, 9))) == []
+
+
+def test_threshold_moves_the_context():
+    seen = encoded((101, 9), context=100)
+    assert len(says("SET009", seen)) == 1
+    seen.thresholds = {"context": 101}
+    assert says("SET009", seen) == []
+    seen.thresholds, seen.model_context = {"context": 100}, None
+    assert len(says("SET009", seen)) == 1
+
+
+def test_share_of_trained_tokens_is_held_to_its_threshold():
+    assert says("SET010", encoded(*[(1000, 19)] * 99, (1000, 0))) == [
+        "1,881 of 100,000 (1.88 %) tokens are trained; less than 0.02; of a sample's tokens 5 % 1.9 %, half 1.9 %, "
+        "95 % 1.9 %, most 1.9 %"
+    ]
+    assert says("SET010", encoded(*[(1000, 20)] * 100)) == []
+    assert says("SET010", encoded(*[(1000, 20)] * 100, SET010=0.021)) != []
+    assert says("SET010", encoded(*[(1000, 1)] * 99)) == []
+    assert says("SET010", encoded(*[(0, 0)] * 100)) == []
+
+
+def test_uneven_lengths_are_told_by_the_longest_twentieth():
+    assert says("SET011", encoded(*[(100, 9)] * 94, *[(1001, 9)] * 6)) == [
+        "the longest 5 % of 100 samples have 10 times the tokens of the median or more; more than 10; of all samples "
+        "5 % 100, half 100, 95 % 1,001, most 1,001"
+    ]
+    assert says("SET011", encoded(*[(100, 9)] * 94, *[(1000, 9)] * 6)) == []
+    assert says("SET011", encoded(*[(100, 9)] * 95, *[(1001, 9)] * 5)) == []
+    assert says("SET011", encoded(*[(100, 9)] * 94, *[(1001, 9)] * 6, SET011=11)) == []
+    assert says("SET011", encoded(*[(100, 9)] * 93, *[(1001, 9)] * 6)) == []
+    assert says("SET011", encoded(*[(0, 0)] * 100)) == []
+
+
+def prompted(prompt: str, n: int) -> list[Sample]:
+    given: list[Sample] = []
+    for number in range(n):
+        messages: list[Any] = [{"role": "system", "content": prompt}] if prompt else []
+        given.append({"messages": [*messages, *talk(f"{prompt} {number}")["messages"]]})
+    return given
+
+
+def test_single_system_prompt_is_told_where_it_stands_nearly_everywhere():
+    assert says("SET012", census(*prompted("a", 100))) == [
+        "100 of 100 (100 %) samples have the same system prompt; more than 0.99"
+    ]
+    assert says("SET012", census(*prompted("a", 99), *prompted("", 1))) == []
+    assert says("SET012", census(*prompted("a", 99), *prompted("b", 1), SET012=0.98)) != []
+    assert says("SET012", census(*prompted("a", 100), SET012=1)) == []
+    assert says("SET012", census(*prompted("a", 99))) == []
+    assert says("SET012", census(*prompted("", 100))) == []
+
+
+def test_sets_that_never_call_in_parallel_are_told():
+    single = [talk(str(n), ["f"], ["g"]) for n in range(99)]
+    assert says("SET013", census(*single, talk("x", ["f"]))) == [
+        "0 of 100 (0 %) samples with calls make several in one turn; less than 0.01"
+    ]
+    assert says("SET013", census(*single, talk("x", ["f", "g"]))) == []
+    assert says("SET013", census(*single, talk("x", ["f", "g"]), SET013=0.02)) != []
+    assert says("SET013", census(*single, talk("x"))) == []
+
+
+def test_tool_that_has_nearly_all_calls_is_named():
+    mostly = [talk(str(n), ["f"]) for n in range(91)]
+    others = [talk(f"x{n}", ["g"], tools=("h",)) for n in range(9)]
+    assert says("SET014", census(*mostly, *others)) == [
+        "91 of 100 (91 %) calls are of 'f', one of 3 tools; more than 0.9"
+    ]
+    assert says("SET014", census(*mostly[1:], *others, talk("x", ["g"]))) == []
+    assert says("SET014", census(*mostly, *others, SET014=0.91)) == []
+    assert says("SET014", census(*mostly[1:], *others)) == []
+    assert says("SET014", census(*mostly, *[talk(f"x{n}", ["g"]) for n in range(9)])) == []
+
+
+def calls(name: str, *arguments: dict[str, Any], parameters: tuple[str, ...] = ()) -> Sample:
+    """A sample with a turn for each call of a tool with these arguments."""
+    messages: list[Any] = [{"role": "user", "content": "Go on."}]
+    for one in arguments:
+        call = {"type": "function", "function": {"name": name, "arguments": one}}
+        messages += [{"role": "assistant", "content": "", "tool_calls": [call]}, {"role": "tool", "content": "ok"}]
+    messages.append({"role": "assistant", "content": "Done."})
+    declared = tool(name)
+    declared["function"]["parameters"]["properties"] = {one: {"type": "string"} for one in parameters}
+    return {"messages": messages, "tools": [declared]}
+
+
+def test_tool_that_is_always_called_alike_is_named():
+    same = [calls("f", {"a": 1}, {"a": 1}) for _ in range(10)]
+    varied = [calls("g", {"a": number}, {"a": 1}) for number in range(10)]
+    assert says("SET015", census(*same, *varied)) == [
+        "1 of 2 (50 %) tools that are called 20 times or more, with arguments, always get the same ones: 'f' (20 calls)"
+    ]
+    assert says("SET015", census(*same[1:], calls("f", {"a": 1}))) == []
+    assert says("SET015", census(*same[1:], calls("f", {"a": 1}), SET015=19)) != []
+    assert says("SET015", census(*same, calls("f", {"a": 2}))) == []
+    assert says("SET015", census(calls("f", {"a": 1, "b": 2}), calls("f", {"b": 2, "a": 1}), SET015=2)) != []
+    assert says("SET015", census(*[calls("f", {}, {}) for _ in range(10)])) == []
+    many = census(*(calls(f"f{number}", {"a": 1}) for number in range(7)), SET015=1)
+    assert says("SET015", many) == [
+        "7 of 7 (100 %) tools that are called 1 times or more, with arguments, always get the same ones: 'f0' "
+        "(1 calls), 'f1' (1 calls), 'f2' (1 calls), 'f3' (1 calls), 'f4' (1 calls) and 2 more"
+    ]
+
+
+def test_parameters_that_no_call_gives_are_named():
+    plain = [calls("f", {"a": number}, parameters=("a", "b")) for number in range(98)]
+    other = [calls("f", {"a": 1, "c": 1}, parameters=("a", "c", "d")), calls("g", {}, parameters=("e",))]
+    seen = census(*plain, *other, calls("f", {}))
+    assert says("SET016", seen) == [
+        "2 of 4 (50 %) parameters of tools that are called often are never given: 'f.b', 'f.d'"
+    ]
+    seen.thresholds = {"SET016": 0.5}
+    assert says("SET016", seen) == []
+    assert says("SET016", census(*plain, *other)) == []
+    assert says("SET016", census(calls("f", {}, parameters=tuple("abcdefg")), samples=1)) == [
+        "7 of 7 (100 %) parameters of tools that are called often are never given: 'f.a', 'f.b', 'f.c', 'f.d', 'f.e' "
+        "and 2 more"
+    ]
+
+
 # -- the census --------------------------------------------------------------------------------------------------------
 
 
@@ -168,8 +379,8 @@ def test_merged_parts_say_what_the_whole_says(given: list[tuple[Sample, str]], d
     thresholds = {"samples": 1.0, "SET005": 1.0}
     whole, first, second = Census(thresholds), Census(thresholds), Census(thresholds)
     for number, (sample, where) in enumerate(seen):
-        see(whole, sample, where)
-        see(first if number < cut else second, sample, where)
+        for one in (whole, first if number < cut else second):
+            see(one, sample, where, near=True, tokens=(number * 40, number))
     first.merge(second)
     assert first == whole
     assert {code: says(code, first) for code in SET} == {code: says(code, whole) for code in SET}
@@ -188,8 +399,74 @@ def test_thresholds_are_numbers_of_rules_that_have_one(tmp_path: Path):
     assert load_settings({}, tmp_path) == Settings(thresholds={"SET001": 0.25, "samples": 5})
     with pytest.raises(UsageError, match=r"^thresholds set 'SET001' to 'a'; it takes a number of 0 or more$"):
         Settings(thresholds={"SET001": "a"})  # pyright: ignore[reportArgumentType]
-    with pytest.raises(UsageError, match=r"^thresholds set 'TOL001'; they can be set for samples, SET001, SET002, "):
+    with pytest.raises(UsageError, match=r"^thresholds set 'TOL001'; they can be set for samples, context, SET001, "):
         Pipeline(Settings(thresholds={"TOL001": 1}))
+
+
+def test_rule_that_needs_a_setting_runs_only_with_it(tmp_path: Path):
+    inputs = expand([str(write(tmp_path / "runs.jsonl", talk("a")))])
+
+    def codes(settings: Settings) -> set[str]:
+        return {code for code in Gate(Pipeline(settings), inputs).running if code.startswith("SET")}
+
+    bare = codes(Settings())
+    assert set(SET) - bare == {"SET007", "SET009", "SET010", "SET011"}
+    assert codes(Settings(near_duplicates=True)) - bare == {"SET007"}
+    assert codes(Settings(model="qwen3")) - bare == {"SET009", "SET010", "SET011"}
+
+
+def test_selecting_a_rule_that_cannot_run_stops_the_run(tmp_path: Path):
+    with pytest.raises(UsageError, match=r"^'SET007' does not run by itself; add --near-duplicates$"):
+        Pipeline(Settings(select=("SET007",)))
+    assert [rule.code for rule in Pipeline(Settings(select=("SET007",), near_duplicates=True)).rules["set"]] == [
+        "SET007"
+    ]
+    assert "SET007" not in {rule.code for rule in Pipeline(Settings(select=("SET",))).rules["set"]}
+    with pytest.raises(UsageError, match=r"^limit 'SET007=0' is about rules that do not run; add --near-duplicates$"):
+        qwen_sft.validate(str(write(tmp_path / "runs.jsonl", talk("a"))), limit=["SET007=0"])
+
+
+def test_baseline_holds_a_run_to_near_duplicates(tmp_path: Path):
+    file, baseline = str(write(tmp_path / "runs.jsonl", talk("a"))), tmp_path / "b.json"
+    pipeline = Pipeline(Settings(near_duplicates=True))
+    gate, totals = Gate(pipeline, expand([file]), baseline=baseline), Totals()
+    assert list(judged(expand([file]), pipeline, gate, totals)) == []
+    gate.close(totals)
+    report = qwen_sft.validate(file, baseline=str(baseline))
+    assert report.totals.failures == [
+        "rules that ran for the baseline do not run now: SET007; add --near-duplicates, or write the baseline anew "
+        "with --write-baseline"
+    ]
+
+
+def test_near_duplicates_are_looked_for_when_a_flag_or_setting_says_so(tmp_path: Path):
+    file = str(write(tmp_path / "runs.jsonl", long_talk("monday"), long_talk("friday")))
+    (tmp_path / "qwen-sft.toml").write_text("near-duplicates = true")
+    assert load_settings({}, tmp_path) == Settings(near_duplicates=True)
+    assert qwen_sft.validate(file).counts == {}
+    assert qwen_sft.validate(file, near_duplicates=True).counts == {"SET007": 1}
+
+
+@pytest.mark.parametrize(
+    ("told", "n_rows"),
+    [({}, 2), ({"rewritten_history": "last"}, 1), ({"max_length": 30, "on_too_long": "split-at-user"}, 2)],
+)
+def test_tokens_are_those_of_all_rows_of_a_sample(told: dict[str, Any], n_rows: int, tmp_path: Path):
+    reasoned: Any = {"role": "assistant", "content": "Hi.", "reasoning_content": "A greeting."}
+    user: Any = {"role": "user", "content": "Hello"}
+    pipeline = Pipeline(Settings(model="qwen3", **told))
+    survey = Survey(pipeline)
+    file = write(tmp_path / "runs.jsonl", {"messages": [user, reasoned, user, reasoned]})
+    (outcome,) = outcomes(expand([str(file)]), pipeline)
+    survey.see(outcome)
+    rows = [row.tokens for row in outcome.rows]
+    lengths = [len(row.input_ids) for row in rows]
+    assert len(rows) == n_rows
+    seen = survey.census
+    assert [*seen.longest, *seen.n_tokens, *seen.n_trained] == [
+        max(lengths), sum(lengths), sum(row.n_trained_tokens for row in rows)
+    ]  # fmt: skip
+    assert seen.context == 32_768
 
 
 def test_finding_about_the_set_is_in_every_report_and_has_no_file(tmp_path: Path):
@@ -216,7 +493,7 @@ def test_rule_about_the_set_can_be_ignored(tmp_path: Path):
 
 
 def test_manifest_tells_what_was_found_about_the_set(tmp_path: Path):
-    from qwen_sft.build import build
+    from qwen_sft.building import build
     from qwen_sft.writer import writers
 
     file = write(tmp_path / "runs.jsonl", talk("a"), talk("a"))

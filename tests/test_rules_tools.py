@@ -461,6 +461,36 @@ def test_a_call_or_a_result_in_an_assistants_text_is_one_error(text: str, code: 
     assert found(USER, said(["Hm.", {"type": "text", "text": text}])) == [(code, "error", in_part, says)]
 
 
+REACT = 'Thought: I look.\nAction: f\nAction Input: {"city": "Oslo"}'
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        (f"{REACT}\nObservation: 4 degrees\nThought: Cold.", "4 degrees"),
+        (f"{REACT}\n\nObservation:\n\n 4 degrees", "4 degrees"),
+        (f"{REACT}\nObservation:\n{REACT}\nObservation: Rain", "Thought: I look."),
+    ],
+)
+def test_an_observation_in_an_assistants_text_is_a_warning(text: str, shown: str) -> None:
+    says = f"a result stands behind its call in the assistant's own text: {shown!r}"
+    assert found(USER, said(text)) == [("TOL014", "warning", ("messages", 1, "content"), says)]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"{REACT}\nObservation:",
+        f"{REACT}\nObservation:  \n ",
+        "Observation: 4 degrees\nAction Input: none",
+        "Action Input: {}\nAction: none\nObservation: 4 degrees",
+        f"<think>{REACT}\nObservation: 4</think>It is cold.",
+    ],
+)
+def test_an_observation_that_says_nothing_or_answers_no_call_is_no_result(text: str) -> None:
+    assert [code for code, *_ in found(USER, said(text)) if code == "TOL014"] == []
+
+
 @pytest.mark.parametrize(
     "messages",
     [

@@ -203,8 +203,18 @@ def test_a_function_is_normalised_with_what_stands_beside_its_parameters(
         ({"exclusiveMinimum": True}, [(("exclusiveMinimum",), "True is not of type 'number'")]),
         ({"items": [{}]}, [(("items",), "[{}] is not of type 'object' or 'boolean'")]),
         ({"type": "List[str]", "items": {}}, [(("type",), "'List[str]' is no type of JSON Schema")]),
-        ({"$ref": "#/$defs/nowhere"}, [((), "Pointer '/$defs/nowhere' does not exist")]),
-        ({"pattern": "("}, [((), '"(" is not a "regex"')]),
+        ({"$ref": "#/$defs/nowhere"}, [(("$ref",), "'#/$defs/nowhere' leads to nothing in the schema")]),
+        (
+            {"properties": {"a": {"$ref": "https://example.org/a.json"}}},
+            [
+                (
+                    ("properties", "a", "$ref"),
+                    "'https://example.org/a.json' leads out of the schema, and nothing is fetched",
+                )
+            ],
+        ),
+        ({"allOf": [{"$ref": "#a"}, {"$ref": "#a"}]}, [((), "Anchor 'a' does not exist")]),
+        ({"pattern": "("}, [(("pattern",), '"(" is not a "regex"')]),
         (nested(100_000), [((), "the schema nests too deep to be read")]),
     ],
 )

@@ -13,7 +13,8 @@ from qwen_sft.settings import Settings, load_settings
 CHOICES = {
     "fail-on": ("error", "warning", "info", "never"),
     "trailing-calls": ("error", "drop-turn", "keep"),
-    "on-too-long": ("reject", "drop-turns"),
+    "on-too-long": ("reject", "drop-turns", "drop-oldest-results", "split-at-user"),
+    "dedup": ("none", "exact", "near"),
     "verify": ("all", "sample", "none"),
     "tokenizer-backend": ("auto", "fastokens", "tokenizers"),
 }

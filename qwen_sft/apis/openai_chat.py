@@ -62,12 +62,26 @@ def asked(body: Any) -> Turns:
     if found is None or found.fault:
         return Turns(refusal=found.fault if found else Finding((), "no list of messages", "write {messages: [...]}"))
     key = find_key(body, _TOOL_KEYS)
+    functions, hosted = _parted(body[key]) if key else (None, [])
     return Turns(
         messages=[message(given) for given in found.turns],
         origins=found.places,
-        tools=body[key] if key else None,
-        metadata=labels(body),
+        tools=functions,
+        metadata=merged(labels(body), {"hosted_tools": hosted}) if hosted else labels(body),
     )
+
+
+def _parted(declared: Any) -> tuple[Any, list[Any]]:
+    """The tools with a function, and those that the provider runs itself: {"type": "openrouter:web_search", ...}."""
+    if not is_list(declared):
+        return declared, []
+    hosted = [tool for tool in declared if _is_hosted(tool)]
+    return [tool for tool in declared if not _is_hosted(tool)] if hosted else declared, hosted
+
+
+def _is_hosted(tool: Any) -> bool:
+    kind: Any = tool.get("type") if is_object(tool) else None
+    return isinstance(kind, str) and kind not in ("function", "custom") and not {"function", "name"} & tool.keys()
 
 
 def labels(body: Any) -> dict[str, Any]:

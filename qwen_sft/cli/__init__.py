@@ -9,15 +9,18 @@ from typing import Annotated
 import typer
 
 from qwen_sft import __version__
+from qwen_sft.cli.audit import audit
 from qwen_sft.cli.build import build
 from qwen_sft.cli.convert import convert
 from qwen_sft.cli.fix import fix
 from qwen_sft.cli.formats import formats
 from qwen_sft.cli.models import models
+from qwen_sft.cli.probe import probe
 from qwen_sft.cli.rule import rule
 from qwen_sft.cli.show import show
 from qwen_sft.cli.template import app as template
 from qwen_sft.cli.validate import validate
+from qwen_sft.cli.verify import verify
 from qwen_sft.errors import QwenSftError
 from qwen_sft.terminal import one_line, printable
 
@@ -33,7 +36,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # rich's boxes cut flags short and swallow [brackets] in help texts
 )
-for command in (validate, convert, fix, build, show, rule, formats, models):
+for command in (validate, convert, fix, build, show, audit, verify, rule, formats, models, probe):
     app.command(short_help=(command.__doc__ or "").partition("\n")[0])(command)
 app.add_typer(template, name="template")
 

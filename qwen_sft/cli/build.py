@@ -16,37 +16,62 @@ Examples:
   qwen-sft build runs.jsonl --model qwen3 --out dataset
   qwen-sft build traces/ --model ./my-model --out dataset --max-length 32768 --on-too-long drop-turns
   qwen-sft build runs.jsonl --model Qwen/Qwen3-8B --out dataset --verify all --force
+  qwen-sft build runs.jsonl --model qwen3 --out dataset --writer llama_factory
+  qwen-sft build runs.jsonl --model qwen3 --out dataset --split train=0.98,eval=0.02 --dedup near
 """
 
 
 @options.takes_settings()
 def build(
-    paths: options.Paths,
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder to write; must be new or empty.")],
     flags: dict[str, Any],
+    paths: options.SomePaths = None,
     shard_size: Annotated[
         str | None,
         typer.Option("--shard-size", metavar="SIZE", help="Row data in a shard, e.g. 500MB [default: 500MB]."),
     ] = None,
+    licence: Annotated[
+        str | None,
+        typer.Option("--license", metavar="ID", help="Licence that the card names: apache-2.0 [default: unknown]."),
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace an earlier build in that folder.")] = False,
+    push_to_hub: Annotated[
+        str | None,
+        typer.Option(
+            "--push-to-hub", metavar="REPO", help="Send the set to a data set of the model hub, if it passes."
+        ),
+    ] = None,
+    private: Annotated[
+        bool, typer.Option("--private", help="Make that data set a private one, if it is not there yet.")
+    ] = False,
 ) -> None:
-    """Write a training set: Parquet shards, rejects.jsonl, manifest.json and a dataset card."""
+    """Write a training set: its files, rejects.jsonl, manifest.json and a dataset card."""
     from qwen_sft.baseline import apart
-    from qwen_sft.build import build as run
+    from qwen_sft.building import build as run
     from qwen_sft.cli.progress import Progress
+    from qwen_sft.curating.mix import with_mix
+    from qwen_sft.errors import UsageError
     from qwen_sft.finding import Diagnostic
     from qwen_sft.gate import Gate
+    from qwen_sft.hub import check_repository, push
     from qwen_sft.ingest import expand
     from qwen_sft.pipeline import Outcome, Pipeline
     from qwen_sft.reporter import failed, gated
-    from qwen_sft.terminal import printable
-    from qwen_sft.writer import writers
+    from qwen_sft.terminal import one_line, printable
+    from qwen_sft.writer import writer_named
 
     size = None if shard_size is None else options.size(shard_size)
-    settings = options.settings(flags, shard_size=size)
-    writer = writers()["parquet"]
+    settings = options.settings(flags, shard_size=size, license=licence)
+    writer = writer_named(settings.writer)
+    if push_to_hub is not None:
+        check_repository(push_to_hub)
+    elif private:
+        raise UsageError("--private is about a data set on the hub; name one with --push-to-hub")
     skipped = Counter[str]()
-    inputs = apart(expand(paths), paths, settings.baseline)
+    named = paths or []
+    if not named and settings.mix is None:
+        raise UsageError("nothing to read is named; name files, directories or globs, or sources with --mix")
+    inputs, _ = with_mix(apart(expand(named), named, settings.baseline), settings.mix)
     pipeline = Pipeline(settings)
     gate = Gate(pipeline, inputs)
 
@@ -58,7 +83,7 @@ def build(
 
     with Progress(inputs) as progress:
         manifest, totals = run(
-            *(paths, settings, out, writer),
+            *(named, settings, out, writer),
             force=force,
             each=each,
             concluded=lambda findings: found.extend(gate.news(findings)),
@@ -67,19 +92,35 @@ def build(
         )
     code = gate.close(totals)
     sys.stderr.writelines(f"{options.said(one)}\n" for one in found)
-    records, rows, verified = manifest["records"], manifest["rows"], manifest["verified"]
+    records, rows, verified, written = (manifest[key] for key in ("records", "rows", "verified", "writer"))
     sys.stderr.write(
         f"{records['read']:,} records read, {records['written']:,} written, {records['rejected']:,} rejected"
         f"{_codes(manifest)}\n"
         f"{rows['n_rows']:,} rows, {rows['n_tokens']:,} tokens, {rows['n_trained_tokens']:,} of them trained; "
         f"{verified['n_samples']:,} samples verified against {verified['against']}\n"
     )
+    sys.stderr.writelines(f"{one_line(remark)}\n" for remark in manifest["curation"]["remarks"])
+    if written["trains"] == "all" and written["n_turns_masked"]:
+        sys.stderr.write(
+            f"{written['n_turns_masked']:,} turns are not to be trained, and {writer.name} has no word for that: "
+            "a trainer may train them; README.md says more\n"
+        )
     sys.stderr.writelines(f"{line}\n" for line in (*gated(totals), *failed(totals)))
     options.tell_skipped(skipped)
     sys.stdout.write(f"{printable(str(out))}\n")
     if not rows["n_rows"]:
         sys.stderr.write("qwen-sft: nothing was written: no record gave a row; rejects.jsonl says why\n")
         code = code or 3
+    if push_to_hub is not None:
+        if code:
+            sys.stderr.write(
+                f"not pushed to {push_to_hub!r}: the run failed; mend it, or allow it with --fail-on never\n"
+            )
+        else:
+            message = (
+                f"{rows['n_rows']:,} rows of {records['written']:,} records, built by qwen-sft {manifest['qwen_sft']}"
+            )
+            sys.stderr.write(f"pushed: {push(out, push_to_hub, private=private, message=message)}\n")
     raise typer.Exit(code)
 
 

@@ -24,7 +24,9 @@ Examples:
 """
 
 
-@options.takes_settings(*options.OF_A_MODEL, *options.OF_A_GATE, "control_tokens", "select", "ignore")
+@options.takes_settings(
+    *options.OF_A_MODEL, *options.OF_A_SET, *options.OF_A_GATE, "near_duplicates", "control_tokens", "select", "ignore"
+)
 def convert(
     paths: options.Paths,
     out: Annotated[str, typer.Option("--out", metavar="FILE", help="File to write, one sample a line; - for stdout.")],

@@ -46,7 +46,7 @@ def _list(wanted: bool) -> None:
     raise typer.Exit
 
 
-@options.takes_settings(*options.OF_A_MODEL, *options.OF_A_GATE)
+@options.takes_settings(*options.OF_A_MODEL, "limit", "baseline", "near_duplicates", *options.OF_A_SET)
 def fix(
     paths: options.Paths,
     out: Annotated[str, typer.Option("--out", metavar="FILE", help="File to write, one sample a line; - for stdout.")],
@@ -73,7 +73,6 @@ def fix(
     from qwen_sft.errors import UsageError
     from qwen_sft.ingest import expand
     from qwen_sft.repair import repair, summary
-    from qwen_sft.reporter import exit_code
 
     for flag, value in (("--out", out), ("--report", report)):
         if value == "":
@@ -82,7 +81,7 @@ def fix(
         raise UsageError("samples, changes and a diff do not go to one stdout; name a file for --out and --report")
     if report is not None and report == out:
         raise UsageError(f"--out and --report are both {out!r}; name two files")
-    settings = options.settings(flags, model=None, overrides=())  # which rules mend is said once
+    settings = options.settings(flags, model=None)
     skipped = Counter[str]()
     inputs = expand(paths, skipped=skipped)
 
@@ -102,8 +101,7 @@ def fix(
     for source in inputs:
         skipped.update(source.skipped)
     options.tell_skipped(skipped)
-    code = exit_code(made.totals, settings.fail_on)
-    raise typer.Exit(code or (0 if made.totals.n_samples else 3))
+    raise typer.Exit(1 if made.n_failing else 0 if made.totals.n_samples else 3)
 
 
 def differences(outcome: "Outcome", one: "Mended") -> Iterator[str]:

@@ -24,6 +24,13 @@ Paths = Annotated[
         show_default=False,
     ),
 ]
+SomePaths = Annotated[
+    list[str] | None,
+    typer.Argument(
+        help="Files, directories, globs, URLs or - for stdin, as for validate; not needed with --mix.",
+        show_default=False,
+    ),
+]
 # One for each setting, in the order of `--help`.
 FLAGS: dict[str, Any] = {
     "model": Annotated[
@@ -154,8 +161,34 @@ FLAGS: dict[str, Any] = {
     "on_too_long": Annotated[
         str | None,
         typer.Option(
-            "--on-too-long", metavar="reject|drop-turns", help="What to do with longer rows [default: reject]."
+            "--on-too-long",
+            metavar="reject|drop-turns|drop-oldest-results|split-at-user",
+            help="What to do with longer rows [default: reject].",
         ),
+    ],
+    "mix": Annotated[
+        str | None,
+        typer.Option("--mix", metavar="FILE", help="Sources with weights, as TOML: [sources.NAME] paths, weight."),
+    ],
+    "dedup": Annotated[
+        str | None,
+        typer.Option(
+            "--dedup", metavar="none|exact|near", help="Leave samples out that repeat an earlier one [default: none]."
+        ),
+    ],
+    "sample": Annotated[
+        str | None,
+        typer.Option("--sample", metavar="N|SHARE", help="Draw so many samples, or such a share [default: all]."),
+    ],
+    "split": Annotated[
+        str | None,
+        typer.Option(
+            "--split", metavar="NAME=SHARE,…", help="Part samples by task: train=0.98,eval=0.02 [default: train]."
+        ),
+    ],
+    "pack": Annotated[
+        int | None,
+        typer.Option("--pack", min=1, metavar="N", help="Put rows together, up to N tokens [default: no]."),
     ],
     "serve": Annotated[
         str | None,
@@ -163,12 +196,17 @@ FLAGS: dict[str, Any] = {
             "--serve", metavar="vllm|sglang[:VERSION][/PARSER]", help="Whose parsers read calls back [default: vllm]."
         ),
     ],
+    "writer": Annotated[
+        str | None,
+        typer.Option("--writer", metavar="NAME", help="Format of the set that is built [default: parquet]."),
+    ],
     "verify": Annotated[
         str | None,
         typer.Option("--verify", metavar="all|sample|none", help="Samples shown to the oracle [default: sample]."),
     ],
     "seed": Annotated[
-        int | None, typer.Option("--seed", metavar="N", help="Chooses the samples that are verified [default: 0].")
+        int | None,
+        typer.Option("--seed", metavar="N", help="Chooses the samples that are verified, drawn, split [default: 0]."),
     ],
     "fail_on": Annotated[
         str | None,
@@ -185,6 +223,13 @@ FLAGS: dict[str, Any] = {
     "ignore": Annotated[
         list[str] | None,
         typer.Option("--ignore", metavar="CODES", help="Do not run these rules (TOL, TOL003, a name)."),
+    ],
+    "near_duplicates": Annotated[
+        bool | None,
+        typer.Option(
+            "--near-duplicates/--no-near-duplicates",
+            help="Look for samples that nearly repeat another (SET007, SET008) [default: no].",
+        ),
     ],
     "inline_ignore": Annotated[
         bool | None,
@@ -232,11 +277,15 @@ OF_A_MODEL = (
     "max_length",
     "on_too_long",
     "serve",
+    "writer",
     "verify",
     "seed",
     "tokenizer_backend",
 )
 """Flags for commands that render; the others leave them out."""
+
+OF_A_SET = ("mix", "dedup", "sample", "split", "pack")
+"""Flags for commands that write a training set; the others leave them out."""
 
 OF_A_GATE = ("inline_ignore", "limit", "baseline")
 """Flags for commands whose exit code is a gate's; the others leave them out."""
@@ -285,6 +334,10 @@ def settings(flags: dict[str, Any], **more: Any) -> Settings:
             given[key] = tuple(code for part in given[key] for each in part.split(",") if (code := each.strip()))
     if given.get("select") == ():
         raise UsageError("--select names no rule; name some, or leave it out to run all, see: qwen-sft rule")
+    if given.get("split") is not None:
+        given["split"] = _shares(given["split"])
+    if given.get("sample") is not None:
+        given["sample"] = _number(given["sample"])
     options = given.get("chat_template_kwargs")
     if options is not None:
         given["chat_template_kwargs"] = _object(options)
@@ -342,6 +395,37 @@ def _object(text: str) -> dict[str, Any]:
     if not isinstance(parsed, dict):
         raise UsageError(f"{said} is no object; write '{{\"enable_thinking\": false}}'")
     return cast("dict[str, Any]", parsed)  # JSON keys are strings
+
+
+def _shares(text: str) -> dict[str, float]:
+    """The value of --split.
+
+    Raises:
+        UsageError: it is none, or names a split twice.
+    """
+    shares: dict[str, float] = {}
+    for one in text.split(","):
+        name, _, share = (part.strip() for part in one.partition("="))
+        try:
+            number = float(share)
+        except ValueError:
+            raise UsageError(f"--split {text!r} gives no share in {one!r}; write train=0.98,eval=0.02") from None
+        if name in shares:
+            raise UsageError(f"--split {text!r} names {name!r} twice; give it one share")
+        shares[name] = number
+    return shares
+
+
+def _number(text: str) -> float:
+    """The value of --sample: a whole number, or another.
+
+    Raises:
+        UsageError: it is none.
+    """
+    try:
+        return int(text) if text.strip().isdecimal() else float(text)
+    except ValueError:
+        raise UsageError(f"--sample {text!r} is no number; write 1000 for so many, or 0.1 for a share") from None
 
 
 def size(text: str) -> int:

@@ -1,11 +1,25 @@
 """`qwen-sft rule`: what the rules check, from their own files."""
 
 import sys
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+if TYPE_CHECKING:
+    from qwen_sft.rule import Rule
+
+SEES = {
+    "record": "the record",
+    "sample": "the sample",
+    "tokens": "its tokens (--model)",
+    "set": "the whole set",
+}
+"""What a rule of each stage looks at."""
+
 EXAMPLES = """
+The list has for each rule its severity, whether it proves what it finds or guesses (heuristic), and what it looks at: a
+record as it stands, a sample, a sample's tokens (with --model), or the whole set.
+
 Examples:
 
 \b
@@ -27,14 +41,15 @@ def rule(
     if code is None:
         for one in shelf.values():
             severity = styled(f"{one.severity.value:<8}", one.severity.value, colour)
-            sys.stdout.write(f"{one.code}  {severity} {one.name:<30} {one.page.summary}\n")
+            tier = f"{_tier(one):<10} {one.stage:<7}"
+            sys.stdout.write(f"{one.code}  {severity} {tier} {one.name:<30} {one.page.summary}\n")
         return
     found = next((r for r in shelf.values() if code.upper() == r.code or code == r.name), None)
     if found is None:
         raise UsageError(f"no rule {code!r}; see: qwen-sft rule")
     page: Page = found.page
     head = styled(f"{found.code} {found.name}", "code", colour)
-    tier = f"{found.severity.value}, heuristic" if found.heuristic else found.severity.value
+    tier = f"{found.severity.value}, {_tier(found)}, sees {SEES[found.stage]}"
     out = [f"{head} ({tier}, since {found.since})", "", page.summary, ""]
     for title, text in (("What it catches", page.catches), ("Why it matters", page.matters), ("Fix", page.fix)):
         out += [styled(title, "code", colour), f"  {text}", ""]
@@ -45,6 +60,10 @@ def rule(
             out += [f"  {line}" for line in example.text.splitlines()] + [""]
     out += [styled("Source", "code", colour), f"  {page.source}"]
     sys.stdout.write("\n".join(out) + "\n")
+
+
+def _tier(one: "Rule") -> str:
+    return "heuristic" if one.heuristic else "provable"
 
 
 rule.__doc__ = (rule.__doc__ or "") + "\n" + EXAMPLES

@@ -28,7 +28,9 @@ Examples:
 _LABEL = 12
 
 
-@options.takes_settings("verify", "seed", "fail_on", "select", "ignore", "inline_ignore", "limit", "baseline")
+@options.takes_settings(
+    "verify", "seed", "fail_on", "select", "ignore", "near_duplicates", *options.OF_A_GATE, *options.OF_A_SET
+)
 def show(
     paths: options.Paths,
     flags: dict[str, Any],

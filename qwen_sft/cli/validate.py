@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
 
@@ -25,6 +25,7 @@ Examples:
   qwen-sft validate runs.jsonl --model ./my-model --locked dataset
   qwen-sft validate traces/ --output-format sarif --output traces.sarif
   qwen-sft validate traces/ --statistics
+  qwen-sft validate traces/ --select TOL --explain
   qwen-sft validate traces/ --limit TOL=0/10000 --limit 'MSG018<0.5%'
   qwen-sft validate traces/ --write-baseline baseline.json
   qwen-sft validate traces/ --baseline baseline.json
@@ -32,7 +33,7 @@ Examples:
 """
 
 
-@options.takes_settings()
+@options.takes_settings(*options.OF_A_SET)
 def validate(
     paths: options.Paths,
     flags: dict[str, Any],
@@ -53,6 +54,10 @@ def validate(
     statistics: Annotated[
         bool,
         typer.Option("--statistics", help="Print how often each rule found something, instead of the findings."),
+    ] = False,
+    explain: Annotated[
+        bool,
+        typer.Option("--explain", help="Say behind the findings why each of their rules matters, and how to mend it."),
     ] = False,
     max_findings: Annotated[
         int | None, typer.Option("--max-findings", min=0, help="Print at most so many findings; all are counted.")
@@ -88,10 +93,12 @@ def validate(
     if statistics and reporter.statistics is None:
         names = ", ".join(name for name, one in shelf.items() if one.statistics)
         raise UsageError(f"{output_format} has no place for --statistics; these have: {names}")
+    if explain and (statistics or output_format != "full"):
+        raise UsageError("--explain is for the findings of --output-format full; `qwen-sft rule CODE` shows a page")
     settings = options.settings(flags)
     skipped = Counter[str]()
     inputs = apart(expand(paths, skipped=skipped), paths, settings.baseline, write_baseline)
-    pipeline = Pipeline(settings)
+    pipeline = Pipeline(settings, excerpts=reporter.excerpts and not statistics)
     if locked is not None:
         _check_lock(locked, pipeline)
     gate = Gate(pipeline, inputs, baseline=write_baseline)
@@ -109,6 +116,9 @@ def validate(
             reporter.statistics(counted(findings()), totals, stream)
         else:
             reporter.report(findings(), totals, stream, max_findings)
+        if explain:
+            found = {code for code, n in totals.by_code.items() if n > totals.known_by_code.get(code, 0)}
+            stream.writelines(_explained(sorted(found), stream))
     if output is not None:
         sys.stderr.write(summary(totals, colour=in_colour(sys.stderr)))
     elif output_format != "full":  # which ends with the summary
@@ -117,6 +127,23 @@ def validate(
         skipped.update(source.skipped)
     options.tell_skipped(skipped)
     raise typer.Exit(code)
+
+
+def _explained(codes: list[str], stream: TextIO) -> Iterator[str]:
+    """What the pages of some rules say, in short."""
+    from textwrap import fill
+
+    from qwen_sft.rule import rules
+    from qwen_sft.terminal import columns, in_colour, styled
+
+    colour, width = in_colour(stream), min(columns(stream), 120)
+    for code in codes:
+        rule = rules()[code]
+        page = rule.page
+        guesses = " (heuristic: it may be no fault)" if rule.heuristic else ""
+        yield f"\n{styled(f'{code} {rule.name}', 'code', colour)}: {page.summary}{guesses}\n"
+        for title, text in (("why", page.matters), ("fix", page.fix)):
+            yield fill(f"{title}: {text}", width, initial_indent="    ", subsequent_indent="    ") + "\n"
 
 
 def _check_lock(file: Path, pipeline: "Pipeline") -> None:

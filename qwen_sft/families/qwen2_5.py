@@ -35,4 +35,5 @@ FAMILY = Family(
     vocabulary="qwen2_5",
     parser="hermes",
     serialize=serialize,
+    context=32_768,
 )

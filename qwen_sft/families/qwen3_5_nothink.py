@@ -25,4 +25,5 @@ FAMILY = Family(
     plan=TEMPLATE.plan,
     reasoning_parser="qwen3",
     options=("enable_thinking",),
+    context=262_144,
 )

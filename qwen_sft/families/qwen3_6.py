@@ -24,4 +24,5 @@ FAMILY = Family(
     plan=TEMPLATE.plan,
     reasoning_parser="qwen3",
     options=("enable_thinking", "preserve_thinking"),
+    context=262_144,
 )

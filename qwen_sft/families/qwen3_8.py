@@ -51,4 +51,5 @@ FAMILY = Family(
     plan=TEMPLATE.plan,
     reasoning_parser="qwen3",
     options=("enable_thinking", "preserve_thinking", "reasoning_effort"),
+    context=262_144,
 )

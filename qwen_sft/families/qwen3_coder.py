@@ -13,4 +13,5 @@ FAMILY = Family(
     vocabulary="qwen3",
     parser="qwen3_coder",
     serialize=TEMPLATE.serialize,
+    context=262_144,
 )

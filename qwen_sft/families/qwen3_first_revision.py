@@ -19,4 +19,5 @@ FAMILY = Family(
     reasoning_parser="qwen3",
     options=("enable_thinking",),
     empty_reasoning=EMPTY_REASONING,
+    context=32_768,
 )

@@ -22,4 +22,5 @@ FAMILY = Family(
     vocabulary="qwen3",
     parser="hermes",
     serialize=serialize,
+    context=262_144,
 )

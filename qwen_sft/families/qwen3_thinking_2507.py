@@ -17,4 +17,5 @@ FAMILY = Family(
     generation_prompt=TEMPLATE.generation_prompt,
     plan=TEMPLATE.plan,
     reasoning_parser="qwen3",
+    context=262_144,
 )

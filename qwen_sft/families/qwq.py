@@ -80,4 +80,5 @@ FAMILY = Family(
     plan=plan,
     reasoning_parser="deepseek_r1",
     inline_reasoning=True,
+    context=32_768,
 )

@@ -8,6 +8,7 @@ from typing import Any
 
 from qwen_sft.api import apis
 from qwen_sft.format import Conversation, Event, Reading
+from qwen_sft.glance import shared
 from qwen_sft.reading import exchange
 from qwen_sft.reading.beside import ANSWERS, SYSTEMS, places_before, places_behind, with_beside
 from qwen_sft.reading.exchange import Exchange, api_format, find
@@ -17,17 +18,27 @@ _BESIDE = frozenset({*SYSTEMS, *ANSWERS})
 _API = apis()["openai_chat"]
 
 
+@shared
+def _found(record: Any) -> Exchange | None:
+    return find(_API, record)
+
+
 def _row(record: Any) -> Exchange | None:
     """The exchange of a record whose own fields are the request's, with any beside its messages; else None."""
     if not is_object(record) or record.keys().isdisjoint(_BESIDE):
         return None
-    found = find(_API, record)
+    found = _found(record)
     return found if found and found.request is record else None
+
+
+def recognises(record: Any) -> bool:
+    """True for what `api_format` says of this API."""
+    return _found(record) is not None
 
 
 def events(record: Any) -> list[Path]:
     """Each message; a system prompt beside them, and the answer."""
-    found, told = _row(record), exchange.events(_API, find(_API, record))
+    found, told = _row(record), exchange.events(_API, _found(record))
     if found is None:
         return told
     return [*places_before(record), *told, *(places_behind(record) if found.answer is None else [])]
@@ -35,7 +46,7 @@ def events(record: Any) -> list[Path]:
 
 def read(record: Any) -> Reading:
     """One sample, or one for each choice of the answer."""
-    found, reading = _row(record), exchange.read(_API, record, find(_API, record))
+    found, reading = _row(record), exchange.read(_API, record, _found(record))
     if found is None or reading.refusal:
         return reading
     own: Any = record.get("metadata")
@@ -60,6 +71,7 @@ FORMAT = replace(
         keeps_fields=True,
         generic=True,
     ),
+    recognises=recognises,
     events=events,
     read=read,
 )

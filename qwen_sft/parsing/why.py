@@ -37,7 +37,6 @@ class Why:
     spelling: bool = False
 
 
-UNTYPED = "declare the argument in the tool's schema with one plain type, such as integer"
 PRINTS_JSON = "leave the argument out if it may be, or choose a model whose template prints JSON"
 OTHER_MODEL = "choose a model that writes its calls as JSON"
 
@@ -70,7 +69,8 @@ def why_value(path: Path, declared: Any, read: Any, *, tools: Tools, name: str, 
     if isinstance(declared, str):
         return _string(declared, read, _schema(path, tools, name))
     if isinstance(read, str) and len(path) == 1:
-        return Why(f"because {_untyped(path[0], tools, name)}, so it stays a string", UNTYPED)
+        fix = f"declare the argument in the tool's schema with one plain type, such as {kind(declared)}"
+        return Why(f"because {_untyped(path[0], tools, name)}, so it stays a string", fix)
     return Why()
 
 

@@ -8,6 +8,7 @@ from qwen_sft.api import Api, Turns, apis
 from qwen_sft.chat import sample
 from qwen_sft.finding import Finding
 from qwen_sft.format import Conversation, Event, Format, Reading
+from qwen_sft.glance import shared
 from qwen_sft.metadata import metadata
 from qwen_sft.normalize import ID_KEYS, sample_id
 from qwen_sft.reading.delta import UNFINISHED, failure
@@ -71,12 +72,13 @@ def api_format(name: str, title: str, *, keeps_fields: bool = False, generic: bo
         keeps_fields, generic: see Format.
     """
     api = apis()[name]
+    found = shared(lambda record: find(api, record))
     return Format(
         name=name,
         title=title,
-        recognises=lambda record: find(api, record) is not None,
-        events=lambda record: events(api, find(api, record)),
-        read=lambda record: read(api, record, find(api, record)),
+        recognises=lambda record: found(record) is not None,
+        events=lambda record: events(api, found(record)),
+        read=lambda record: read(api, record, found(record)),
         keeps_fields=keeps_fields,
         generic=generic,
         joins=lambda gathered, line: joins(api, gathered, line),

@@ -79,4 +79,6 @@ def _tail(text: str, room: int) -> str:
     return "…" + cut
 
 
-REPORTER = Reporter("full", "some lines a finding, with the place in the record, and a summary", report, statistics)
+REPORTER = Reporter(
+    "full", "some lines a finding, with the place in the record, and a summary", report, statistics, excerpts=True
+)

@@ -9,7 +9,7 @@ from qwen_sft.sample import ROLES
 from qwen_sft.transcript import Transcript
 
 
-@rule(code="MSG001", name="unknown-role", severity="error", since="0.1.0", stage="sample")
+@rule(code="MSG001", name="unknown-role", severity="error", since="0.1.0", stage="sample", traits=("odd-role",))
 def check(transcript: Transcript) -> Iterator[Finding]:
     """A message has a role that no Qwen model knows.
 

@@ -7,7 +7,7 @@ from qwen_sft.rule import rule
 from qwen_sft.transcript import Transcript
 
 
-@rule(code="MSG002", name="no-user-turn", severity="warning", since="0.1.0", stage="sample")
+@rule(code="MSG002", name="no-user-turn", severity="warning", since="0.1.0", stage="sample", traits=("no-user",))
 def check(transcript: Transcript) -> Iterator[Finding]:
     """No user asks for anything.
 

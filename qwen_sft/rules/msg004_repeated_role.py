@@ -7,7 +7,7 @@ from qwen_sft.rule import rule
 from qwen_sft.transcript import Transcript
 
 
-@rule(code="MSG004", name="repeated-role", severity="warning", since="0.1.0", stage="sample")
+@rule(code="MSG004", name="repeated-role", severity="warning", since="0.1.0", stage="sample", traits=("repeats",))
 def check(transcript: Transcript) -> Iterator[Finding]:
     """Two turns of the same speaker follow each other.
 
@@ -18,7 +18,7 @@ def check(transcript: Transcript) -> Iterator[Finding]:
     Why it matters: between two turns of one speaker there was often a turn that got lost. Where nothing got lost, the
         template still prints two turns, and no server asks a model for a turn right behind its own.
 
-    Fix: join the two, or restore the turn between them.
+    Fix: join the two, or restore the turn between them. `--merge-user` joins turns of a user.
 
     Bad:
         {"messages": [
@@ -40,7 +40,7 @@ def check(transcript: Transcript) -> Iterator[Finding]:
             yield Finding(
                 ("messages", index, "role"),
                 f"this {role!r} turn follows another one",
-                "join the two, or restore the turn between them",
+                f"join the two{' (--merge-user does)' if role == 'user' else ''}, or restore the turn between them",
             )
         # An assistant turn behind a call stands where the result should be: that is TOL001's.
         before = None if role == "assistant" and message.get("tool_calls") else role

@@ -17,7 +17,8 @@ def check(transcript: Transcript) -> Iterator[Finding]:
     Why it matters: nothing behind the last assistant turn is trained, and it is left out of the rows. If an answer
         stood there, it is lost; if the run was stopped at a limit, the sample does not show how the task ends.
 
-    Fix: restore the answer, or take the messages behind the last assistant turn out.
+    Fix: restore the answer, or take the messages behind the last assistant turn out. Where a run ends in a call, such
+        as one that submits, leave its result: a call without one is TOL002's.
 
     Bad:
         {"messages": [
@@ -39,9 +40,13 @@ def check(transcript: Transcript) -> Iterator[Finding]:
     if not tail:
         return
     results = all(message.get("role") == "tool" for message in tail)
-    what = ("tool result" if results else "message") + ("" if len(tail) == 1 else "s")
+    what, train = ("tool result" if results else "message"), "trains"
+    if len(tail) > 1:
+        what, train = f"{what}s", "train"
     yield Finding(
         ("messages", first),
-        f"{len(tail)} {what} behind the last assistant turn, which train nothing",
-        f"restore the answer, or take the {what} out",
+        f"{len(tail)} {what} behind the last assistant turn, which {train} nothing",
+        f"restore the answer, or leave the {what}, if the run is to end in a call"
+        if tail[0].get("role") == "tool"
+        else f"restore the answer, or take the {what} out",
     )

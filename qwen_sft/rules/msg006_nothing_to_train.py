@@ -7,7 +7,7 @@ from qwen_sft.rule import rule
 from qwen_sft.transcript import Transcript
 
 
-@rule(code="MSG006", name="nothing-to-train", severity="error", since="0.1.0", stage="sample")
+@rule(code="MSG006", name="nothing-to-train", severity="error", since="0.1.0", stage="sample", traits=("no-assistant",))
 def check(transcript: Transcript) -> Iterator[Finding]:
     """No turn is the assistant's.
 

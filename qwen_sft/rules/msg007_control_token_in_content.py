@@ -24,7 +24,14 @@ _TOKEN = re.compile(rf"<(?:\|(?:{'|'.join(_NAMES)})\|>|tts_(?:pad|text_bos|text_
 _encode = msgspec.json.Encoder().encode
 
 
-@rule(code="MSG007", name="control-token-in-content", severity="error", since="0.1.0", stage="sample")
+@rule(
+    code="MSG007",
+    name="control-token-in-content",
+    severity="error",
+    since="0.1.0",
+    stage="sample",
+    marks=(r"<\|", "<tts_"),
+)
 def check(transcript: Transcript) -> Iterator[Finding]:
     r"""A text holds a control token of the Qwen models.
 

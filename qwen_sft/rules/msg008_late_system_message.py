@@ -7,7 +7,14 @@ from qwen_sft.rule import rule
 from qwen_sft.transcript import Transcript
 
 
-@rule(code="MSG008", name="late-system-message", severity="warning", since="0.1.0", stage="sample")
+@rule(
+    code="MSG008",
+    name="late-system-message",
+    severity="warning",
+    since="0.1.0",
+    stage="sample",
+    traits=("late-system",),
+)
 def check(transcript: Transcript) -> Iterator[Finding]:
     """A system message is not the first message.
 

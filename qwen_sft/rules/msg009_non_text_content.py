@@ -11,7 +11,7 @@ from qwen_sft.sample import is_list, is_object
 from qwen_sft.transcript import Transcript
 
 
-@rule(code="MSG009", name="non-text-content", severity="error", since="0.1.0", stage="sample")
+@rule(code="MSG009", name="non-text-content", severity="error", since="0.1.0", stage="sample", traits=("parts",))
 def check(transcript: Transcript) -> Iterator[Finding]:
     """A message holds something that is not text.
 
@@ -23,7 +23,8 @@ def check(transcript: Transcript) -> Iterator[Finding]:
         its text included; those of Qwen2.5 and the Coder models fail or print the list as Python would; Qwen3-VL and
         Qwen3.5 and later print a place for an image that no row brings along.
 
-    Fix: put into words what the model needs to know of the part, or take the record out.
+    Fix: put into words what the model needs to know of the part, or take the record out. `--media placeholder` puts
+        `[image]` in its place and `--media drop` leaves it out, both with the words of a text document or a transcript.
 
     Bad:
         {"messages": [
@@ -55,7 +56,7 @@ def check(transcript: Transcript) -> Iterator[Finding]:
             yield Finding(
                 ("messages", index, "content"),
                 f"content holds {', '.join(kinds)} besides text",
-                "put into words what the model needs of it, or take the record out",
+                "put into words what the model needs of it, read it with --media placeholder, or take the record out",
             )
 
 

@@ -7,7 +7,7 @@ from qwen_sft.rule import rule
 from qwen_sft.transcript import Transcript
 
 
-@rule(code="MSG010", name="unprompted-turn", severity="warning", since="0.1.0", stage="sample")
+@rule(code="MSG010", name="unprompted-turn", severity="warning", since="0.1.0", stage="sample", traits=("unprompted",))
 def check(transcript: Transcript) -> Iterator[Finding]:
     """The first message is the assistant's.
 

@@ -7,7 +7,14 @@ from qwen_sft.rule import rule
 from qwen_sft.transcript import Transcript
 
 
-@rule(code="MSG011", name="call-outside-assistant", severity="error", since="0.1.0", stage="sample")
+@rule(
+    code="MSG011",
+    name="call-outside-assistant",
+    severity="error",
+    since="0.1.0",
+    stage="sample",
+    traits=("misplaced-calls",),
+)
 def check(transcript: Transcript) -> Iterator[Finding]:
     """A message that is not the assistant's holds tool calls.
 

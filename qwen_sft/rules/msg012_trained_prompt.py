@@ -7,7 +7,7 @@ from qwen_sft.rule import rule
 from qwen_sft.transcript import Transcript
 
 
-@rule(code="MSG012", name="trained-prompt", severity="warning", since="0.1.0", stage="sample")
+@rule(code="MSG012", name="trained-prompt", severity="warning", since="0.1.0", stage="sample", traits=("weights",))
 def check(transcript: Transcript) -> Iterator[Finding]:
     """A message that no model writes asks to be trained.
 

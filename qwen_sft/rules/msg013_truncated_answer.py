@@ -9,7 +9,7 @@ from qwen_sft.rule import rule
 from qwen_sft.transcript import Transcript
 
 
-@rule(code="MSG013", name="truncated-answer", severity="error", since="0.1.0", stage="sample")
+@rule(code="MSG013", name="truncated-answer", severity="error", since="0.1.0", stage="sample", traits=("cut-off",))
 def check(transcript: Transcript) -> Iterator[Finding]:
     """An answer was cut off before the model ended it.
 

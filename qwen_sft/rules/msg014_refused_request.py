@@ -46,10 +46,8 @@ def check(transcript: Transcript) -> Iterator[Finding]:
 
     Source: the phrases that filters of public chat data look for, without those that tool agents say in good faith.
     """
-    calling = {exchange.turn for exchange in transcript.exchanges}
     for path, text in transcript.said:
-        refusal = _REFUSAL.match(text)
-        if refusal and path[1] not in calling:
+        if _REFUSAL.match(text) and not transcript.calls(path):
             yield Finding(
                 path, f"the turn refuses: {quoted(text.strip())}", "take the sample out if the refusal is not wanted"
             )

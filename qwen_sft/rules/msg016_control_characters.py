@@ -12,7 +12,14 @@ from qwen_sft.transcript import Transcript
 _MOST = 4
 
 
-@rule(code="MSG016", name="control-characters", severity="warning", since="0.1.0", stage="sample")
+@rule(
+    code="MSG016",
+    name="control-characters",
+    severity="warning",
+    since="0.1.0",
+    stage="sample",
+    marks=(r"\\u00[01]", r"\\[bf]", r"\x7f", r"\xc2[\x80-\x9f]"),
+)
 def check(transcript: Transcript) -> Iterator[Finding]:
     r"""A text holds control characters, such as those that colour a terminal.
 

@@ -11,7 +11,15 @@ from qwen_sft.transcript import Transcript
 _FIX = "read the source as UTF-8"
 
 
-@rule(code="MSG017", name="mojibake", severity="warning", since="0.1.0", stage="sample", heuristic=True)
+@rule(
+    code="MSG017",
+    name="mojibake",
+    severity="warning",
+    since="0.1.0",
+    stage="sample",
+    heuristic=True,
+    marks=(r"\xc3[\x82-\xb4][\xc2\xc5\xc6\xcb\xe2]",),
+)
 def check(transcript: Transcript) -> Iterator[Finding]:
     """UTF-8 was read as another encoding.
 

@@ -8,7 +8,14 @@ from qwen_sft.rule import rule
 from qwen_sft.transcript import Transcript
 
 
-@rule(code="MSG018", name="replacement-character", severity="info", since="0.1.0", stage="sample")
+@rule(
+    code="MSG018",
+    name="replacement-character",
+    severity="info",
+    since="0.1.0",
+    stage="sample",
+    marks=(r"\xef\xbf\xbd",),
+)
 def check(transcript: Transcript) -> Iterator[Finding]:
     """A text holds the character that stands for unreadable bytes.
 

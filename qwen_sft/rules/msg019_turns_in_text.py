@@ -20,7 +20,23 @@ _FENCED = re.compile(r"```.*?(?:```|\Z)", re.DOTALL)
 _FIX = "cut the turn where the next one begins, or split it into messages"
 
 
-@rule(code="MSG019", name="turns-in-text", severity="warning", since="0.1.0", stage="sample", heuristic=True)
+@rule(
+    code="MSG019",
+    name="turns-in-text",
+    severity="warning",
+    since="0.1.0",
+    stage="sample",
+    heuristic=True,
+    marks=(
+        "ssistant:",
+        "ASSISTANT:",
+        r"<\|",
+        "<｜",
+        r"INST\]",
+        "_of_turn>",
+        "### (?:Instruction|Response|Human|Assistant|User)",
+    ),
+)
 def check(transcript: Transcript) -> Iterator[Finding]:
     r"""An assistant's text goes on with turns of its own.
 

@@ -8,7 +8,7 @@ from qwen_sft.secret import times
 from qwen_sft.transcript import Transcript
 
 
-@rule(code="SEC001", name="private-key", severity="error", since="0.1.0", stage="sample")
+@rule(code="SEC001", name="private-key", severity="error", since="0.1.0", stage="sample", traits=("private key",))
 def check(transcript: Transcript) -> Iterator[Finding]:
     r"""A text holds a private key.
 

@@ -8,7 +8,7 @@ from qwen_sft.secret import times
 from qwen_sft.transcript import Transcript
 
 
-@rule(code="SEC002", name="service-key", severity="error", since="0.1.0", stage="sample")
+@rule(code="SEC002", name="service-key", severity="error", since="0.1.0", stage="sample", traits=("service key",))
 def check(transcript: Transcript) -> Iterator[Finding]:
     """A text holds a key for a service, such as those of AWS, GitHub, OpenAI, Anthropic or Hugging Face.
 

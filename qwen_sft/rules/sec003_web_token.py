@@ -8,7 +8,7 @@ from qwen_sft.secret import times
 from qwen_sft.transcript import Transcript
 
 
-@rule(code="SEC003", name="web-token", severity="warning", since="0.1.0", stage="sample")
+@rule(code="SEC003", name="web-token", severity="warning", since="0.1.0", stage="sample", traits=("web token",))
 def check(transcript: Transcript) -> Iterator[Finding]:
     """A text holds a signed JSON Web Token.
 

@@ -8,7 +8,15 @@ from qwen_sft.secret import times
 from qwen_sft.transcript import Transcript
 
 
-@rule(code="SEC004", name="assigned-secret", severity="warning", since="0.1.0", stage="sample", heuristic=True)
+@rule(
+    code="SEC004",
+    name="assigned-secret",
+    severity="warning",
+    since="0.1.0",
+    stage="sample",
+    heuristic=True,
+    traits=("assigned secret",),
+)
 def check(transcript: Transcript) -> Iterator[Finding]:
     """A text gives a password, a secret or a key a value that looks random.
 

@@ -8,7 +8,15 @@ from qwen_sft.secret import times
 from qwen_sft.transcript import Transcript
 
 
-@rule(code="SEC005", name="card-number", severity="warning", since="0.1.0", stage="sample", heuristic=True)
+@rule(
+    code="SEC005",
+    name="card-number",
+    severity="warning",
+    since="0.1.0",
+    stage="sample",
+    heuristic=True,
+    traits=("card number",),
+)
 def check(transcript: Transcript) -> Iterator[Finding]:
     """A text holds the number of a payment card.
 

@@ -7,7 +7,7 @@ from qwen_sft.rule import rule
 from qwen_sft.transcript import Transcript
 
 
-@rule(code="SEC006", name="email-address", severity="info", since="0.1.0", stage="sample")
+@rule(code="SEC006", name="email-address", severity="info", since="0.1.0", stage="sample", traits=("e-mail address",))
 def check(transcript: Transcript) -> Iterator[Finding]:
     """A sample holds e-mail addresses.
 

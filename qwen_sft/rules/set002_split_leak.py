@@ -14,7 +14,7 @@ def check(census: Census) -> Iterator[Finding]:
     What it catches: samples of different splits with one task id (`task_id` or `instance_id` of the trace), or with
         the same messages before the first answer. The split of a sample is what its metadata say, or else what the
         names of its file and folders say: train, test (eval, holdout), validation (dev, val). The threshold is the
-        number of such tasks that there may be: 0.
+        number of such tasks that there may be: 0. Whole conversations are compared by SET008.
 
     Why it matters: who measures on what was trained measures memory.
 

@@ -29,7 +29,7 @@ def check(census: Census) -> Iterator[Finding]:
            "parameters": {"type": "object", "properties": {"city": {"type": "string"}}}}}, {"type": "function",
            "function": {"name": "now", "description": "The time.", "parameters": {"type": "object"}}}]}
 
-    Good (thresholds={"samples":1,"SET006":0}):
+    Good (thresholds={"samples":1,"SET006":0,"SET013":0}):
         {"messages": [{"role": "user", "content": "Weather in Oslo?"}, {"role": "assistant", "content": "",
           "tool_calls": [{"type": "function", "function": {"name": "weather", "arguments": {"city": "Oslo"}}}]},
           {"role": "tool", "content": "4 degrees"}, {"role": "assistant", "content": "4 degrees."}],

@@ -27,7 +27,7 @@ def check(census: Census) -> Iterator[Finding]:
          "tools": [{"type": "function", "function": {"name": "weather", "description": "The weather now.",
            "parameters": {"type": "object", "properties": {"city": {"type": "string"}}}}}]}
 
-    Good (thresholds={"samples":1}):
+    Good (thresholds={"samples":1,"SET013":0}):
         {"messages": [{"role": "user", "content": "Weather in Oslo?"}, {"role": "assistant", "content": "",
           "tool_calls": [{"type": "function", "function": {"name": "weather", "arguments": {"city": "Olso"}}}]},
           {"role": "tool", "content": "no such city"}, {"role": "assistant", "content": "",

@@ -36,5 +36,5 @@ def check(source: Source) -> Iterator[Finding]:
         return
     for event in source.reading.aside:
         if event.fate == "dropped" and event.loses:
-            fix = "put what it holds into a message, or take the record out"
+            fix = "put what it holds into a message where you have its words, or take the record out"
             yield Finding(event.path, f"left out: {event.reason}", fix)

@@ -12,7 +12,8 @@ def check(source: Source) -> Iterator[Finding]:
 
     What it catches: a sample whose metadata does not satisfy `--where`, or a run that failed, with `--skip-failed`. A
         run has failed if the trace says that it had no success, or no reward above 0, as true or false, number or text;
-        if it says nothing, it has not. One that the trace calls both is left out too, with that as the reason.
+        if it says nothing, it has not. One that the trace calls both is left out too, with that as the reason. When a
+        set is built also what `--dedup`, `--sample` and `--mix` leave out; of a duplicate it names the earlier twin.
 
     Why it matters: a filter that keeps too little, or names a field that no trace has, looks like a small data set.
         Each sample that it leaves out is counted, and its record is among the rejects.

@@ -7,7 +7,7 @@ from qwen_sft.rule import rule
 from qwen_sft.transcript import Transcript
 
 
-@rule(code="THK001", name="reasoning-in-content", severity="warning", since="0.1.0", stage="sample")
+@rule(code="THK001", name="reasoning-in-content", severity="warning", since="0.1.0", stage="sample", marks=("think>",))
 def check(transcript: Transcript) -> Iterator[Finding]:
     """The reasoning of a turn stands in its content.
 

@@ -7,7 +7,7 @@ from qwen_sft.rule import rule
 from qwen_sft.transcript import Transcript
 
 
-@rule(code="THK002", name="unclosed-think-block", severity="error", since="0.1.0", stage="sample")
+@rule(code="THK002", name="unclosed-think-block", severity="error", since="0.1.0", stage="sample", marks=("think>",))
 def check(transcript: Transcript) -> Iterator[Finding]:
     """A turn begins a think block and never ends it.
 

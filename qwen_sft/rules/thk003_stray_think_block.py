@@ -7,7 +7,7 @@ from qwen_sft.rule import rule
 from qwen_sft.transcript import Transcript
 
 
-@rule(code="THK003", name="stray-think-block", severity="warning", since="0.1.0", stage="sample")
+@rule(code="THK003", name="stray-think-block", severity="warning", since="0.1.0", stage="sample", marks=("think>",))
 def check(transcript: Transcript) -> Iterator[Finding]:
     """A think block stands where no template looks for reasoning.
 

@@ -7,7 +7,15 @@ from qwen_sft.rule import rule
 from qwen_sft.transcript import Transcript
 
 
-@rule(code="THK004", name="empty-think-block", severity="info", since="0.1.0", stage="sample")
+@rule(
+    code="THK004",
+    name="empty-think-block",
+    severity="info",
+    since="0.1.0",
+    stage="sample",
+    traits=("reasoning",),
+    marks=("think>",),
+)
 def check(transcript: Transcript) -> Iterator[Finding]:
     """A turn has an empty think block.
 

@@ -10,7 +10,7 @@ from qwen_sft.transcript import Transcript
 _TAG = re.compile(r"</?think>")
 
 
-@rule(code="THK005", name="think-tag-in-prompt", severity="info", since="0.1.0", stage="sample")
+@rule(code="THK005", name="think-tag-in-prompt", severity="info", since="0.1.0", stage="sample", marks=("think>",))
 def check(transcript: Transcript) -> Iterator[Finding]:
     """A text that the model reads holds a think tag.
 

@@ -9,7 +9,7 @@ from qwen_sft.rule import rule
 from qwen_sft.transcript import Transcript
 
 
-@rule(code="TOL001", name="call-without-result", severity="error", since="0.1.0", stage="sample")
+@rule(code="TOL001", name="call-without-result", severity="error", since="0.1.0", stage="sample", traits=("unpaired",))
 def check(transcript: Transcript) -> Iterator[Finding]:
     """A call has no result.
 

@@ -14,7 +14,7 @@ _POLICIES = {
 """For each setting of trailing-calls: what becomes of the turn, what to do, how severe it is."""
 
 
-@rule(code="TOL002", name="trailing-call", severity="error", since="0.1.0", stage="sample")
+@rule(code="TOL002", name="trailing-call", severity="error", since="0.1.0", stage="sample", traits=("unpaired",))
 def check(transcript: Transcript) -> Iterator[Finding]:
     """The sample ends with a call that has no result.
 

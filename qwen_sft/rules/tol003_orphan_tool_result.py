@@ -8,7 +8,7 @@ from qwen_sft.rule import rule
 from qwen_sft.transcript import Transcript
 
 
-@rule(code="TOL003", name="orphan-tool-result", severity="error", since="0.1.0", stage="sample")
+@rule(code="TOL003", name="orphan-tool-result", severity="error", since="0.1.0", stage="sample", traits=("unpaired",))
 def check(transcript: Transcript) -> Iterator[Finding]:
     """A tool result answers no call.
 

@@ -7,7 +7,14 @@ from qwen_sft.rule import rule
 from qwen_sft.transcript import Transcript
 
 
-@rule(code="TOL005", name="unlabelled-parallel-results", severity="warning", since="0.1.0", stage="sample")
+@rule(
+    code="TOL005",
+    name="unlabelled-parallel-results",
+    severity="warning",
+    since="0.1.0",
+    stage="sample",
+    traits=("parallel",),
+)
 def check(transcript: Transcript) -> Iterator[Finding]:
     """Which of several results answers which of several calls is not said.
 

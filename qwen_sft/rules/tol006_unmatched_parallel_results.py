@@ -8,7 +8,14 @@ from qwen_sft.rule import rule
 from qwen_sft.transcript import Transcript
 
 
-@rule(code="TOL006", name="unmatched-parallel-results", severity="error", since="0.1.0", stage="sample")
+@rule(
+    code="TOL006",
+    name="unmatched-parallel-results",
+    severity="error",
+    since="0.1.0",
+    stage="sample",
+    traits=("parallel",),
+)
 def check(transcript: Transcript) -> Iterator[Finding]:
     """The results of parallel calls do not match the calls.
 

@@ -8,7 +8,7 @@ from qwen_sft.rule import rule
 from qwen_sft.transcript import Transcript
 
 
-@rule(code="TOL007", name="duplicate-call-id", severity="error", since="0.1.0", stage="sample")
+@rule(code="TOL007", name="duplicate-call-id", severity="error", since="0.1.0", stage="sample", traits=("parallel",))
 def check(transcript: Transcript) -> Iterator[Finding]:
     """Two calls of one turn have the same id.
 

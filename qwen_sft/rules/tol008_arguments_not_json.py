@@ -9,7 +9,7 @@ from qwen_sft.rule import rule
 from qwen_sft.transcript import Transcript
 
 
-@rule(code="TOL008", name="arguments-not-json", severity="error", since="0.1.0", stage="sample")
+@rule(code="TOL008", name="arguments-not-json", severity="error", since="0.1.0", stage="sample", traits=("calls",))
 def check(transcript: Transcript) -> Iterator[Finding]:
     r"""A call's arguments are text that is not a JSON object.
 

@@ -8,7 +8,7 @@ from qwen_sft.rule import rule
 from qwen_sft.transcript import Transcript
 
 
-@rule(code="TOL009", name="arguments-not-object", severity="error", since="0.1.0", stage="sample")
+@rule(code="TOL009", name="arguments-not-object", severity="error", since="0.1.0", stage="sample", traits=("calls",))
 def check(transcript: Transcript) -> Iterator[Finding]:
     """A call's arguments are JSON, but not an object.
 

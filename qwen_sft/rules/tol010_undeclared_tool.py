@@ -14,7 +14,7 @@ _LONGEST = 80
 _MOST = 200
 
 
-@rule(code="TOL010", name="undeclared-tool", severity="error", since="0.1.0", stage="sample")
+@rule(code="TOL010", name="undeclared-tool", severity="error", since="0.1.0", stage="sample", traits=("calls",))
 def check(transcript: Transcript) -> Iterator[Finding]:
     """A call names a tool that is not declared.
 

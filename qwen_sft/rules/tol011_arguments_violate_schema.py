@@ -8,14 +8,16 @@ from qwen_sft.finding import Finding
 from qwen_sft.quote import quoted
 from qwen_sft.rule import rule
 from qwen_sft.sample import Path, json_path
-from qwen_sft.schema import Validator, meant, validator
+from qwen_sft.schema import Validator, meant
 from qwen_sft.transcript import Transcript
 
 _MOST = 10
 _FIX = "correct the arguments, or the schema of the tool"
 
 
-@rule(code="TOL011", name="arguments-violate-schema", severity="error", since="0.1.0", stage="sample")
+@rule(
+    code="TOL011", name="arguments-violate-schema", severity="error", since="0.1.0", stage="sample", traits=("calls",)
+)
 def check(transcript: Transcript) -> Iterator[Finding]:
     """A call's arguments break the schema of its tool.
 
@@ -27,7 +29,8 @@ def check(transcript: Transcript) -> Iterator[Finding]:
         server hands such calls to the tool, which fails.
 
     Fix: correct the arguments, or the schema where the tool takes them as they are. Where the value only has another
-        case or spelling than one of an enum, or is a number or a boolean in quotes, the finding says what to write.
+        case or spelling than one of an enum, is a number or a boolean in quotes, or a number without quotes where a
+        text is declared, the finding says what to write.
 
     Bad:
         {"messages": [
@@ -51,7 +54,9 @@ def check(transcript: Transcript) -> Iterator[Finding]:
 
     Source: JSON Schema draft 2020-12, or the draft that `$schema` names; `format` rejects nothing.
     """
-    validators = _validators(transcript)
+    if not transcript.exchanges:
+        return
+    validators = transcript.declarations.validators
     for exchange in transcript.exchanges:
         for k, call in enumerate(exchange.calls):
             function = call.get("function", {})
@@ -62,19 +67,6 @@ def check(transcript: Transcript) -> Iterator[Finding]:
             if not any(validator is None or validator.accepts(arguments) for validator in declared):
                 place = ("messages", exchange.turn, "tool_calls", k, "function", "arguments")
                 yield from _violations(declared[0], function.get("name", ""), arguments, place)
-
-
-def _validators(transcript: Transcript) -> dict[str, list[Validator | None]]:
-    """For each name the validators of its declarations, None for one that is absent or invalid.
-
-    A name that is declared twice allows what either declaration does: TOL021 says so.
-    """
-    found: dict[str, list[Validator | None]] = {}
-    if transcript.exchanges:
-        for function, _ in transcript.functions:
-            made = validator(function["parameters"]) if "parameters" in function else None
-            found.setdefault(function.get("name", ""), []).append(made)
-    return found
 
 
 def _violations(declared: Validator | None, name: str, arguments: Any, place: Path) -> Iterator[Finding]:

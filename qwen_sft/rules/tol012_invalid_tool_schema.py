@@ -5,14 +5,14 @@ from collections.abc import Iterator
 from qwen_sft.finding import Finding, Severity
 from qwen_sft.rule import rule
 from qwen_sft.sample import Path
-from qwen_sft.schema import faults
 from qwen_sft.transcript import Transcript
 
 _MOST = 5
 _FIX = "spell the parameters as JSON Schema"
+_DONE = "leave it: rows are built with it; qwen-sft fix writes it into the data"
 
 
-@rule(code="TOL012", name="invalid-tool-schema", severity="error", since="0.1.0", stage="sample")
+@rule(code="TOL012", name="invalid-tool-schema", severity="error", since="0.1.0", stage="sample", traits=("tools",))
 def check(transcript: Transcript) -> Iterator[Finding]:
     """A tool's parameters are not valid JSON Schema.
 
@@ -25,7 +25,8 @@ def check(transcript: Transcript) -> Iterator[Finding]:
         Arguments cannot be checked against a schema that nobody can read. Nulls that were filled in teach the model
         parameters that its tool does not have.
 
-    Fix: spell the parameters as JSON Schema: object, array, string, integer, number, boolean, null.
+    Fix: spell the parameters as JSON Schema: object, array, string, integer, number, boolean, null. Where one
+        reading is left, rows are built with it, and `qwen-sft fix` writes it into the data.
 
     Bad:
         {"messages": [
@@ -60,12 +61,14 @@ def check(transcript: Transcript) -> Iterator[Finding]:
     Source: 9,464 "dict" and 1,690 "float" stand in the schemas of one public benchmark; draft 2020-12 knows
         neither.
     """
-    for index, (function, changes) in enumerate(transcript.functions):
+    declarations = transcript.declarations
+    for index, ((_, changes), broken) in enumerate(zip(declarations.functions, declarations.faults, strict=True)):
+        if not changes and not broken:
+            continue
         place: Path = ("tools", index, "function")
-        broken = faults(function["parameters"]) if "parameters" in function else []
         found = [Finding((*place, "parameters", *path), says, _FIX) for path, says in broken]
-        found += [Finding((*place, *path), says, _FIX, Severity.WARNING) for path, says in changes]
+        found += [Finding((*place, *path), says, _DONE, Severity.WARNING) for path, says in changes]
         yield from found[:_MOST]
         if len(found) > _MOST:
             says = f"{len(found) - _MOST} more places of this tool are no JSON Schema"
-            yield Finding(place, says, _FIX, None if len(broken) > _MOST else Severity.WARNING)
+            yield Finding(place, says, _FIX if broken else _DONE, None if len(broken) > _MOST else Severity.WARNING)

@@ -9,7 +9,14 @@ from qwen_sft.rule import rule
 from qwen_sft.transcript import Transcript
 
 
-@rule(code="TOL013", name="result-in-user-turn", severity="error", since="0.1.0", stage="sample")
+@rule(
+    code="TOL013",
+    name="result-in-user-turn",
+    severity="error",
+    since="0.1.0",
+    stage="sample",
+    marks=("</tool_response>",),
+)
 def check(transcript: Transcript) -> Iterator[Finding]:
     r"""A tool's result stands in a user's turn.
 

@@ -2,17 +2,21 @@
 
 from collections.abc import Iterator
 
-from qwen_sft.finding import Finding
+from qwen_sft.finding import Finding, Severity
+from qwen_sft.leak import LEAK_MARKS
 from qwen_sft.rule import rule
 from qwen_sft.transcript import Transcript
 
+_FIX = "split the turn into call, tool result and answer"
 
-@rule(code="TOL014", name="merged-tool-result", severity="error", since="0.1.0", stage="sample")
+
+@rule(code="TOL014", name="merged-tool-result", severity="error", since="0.1.0", stage="sample", marks=LEAK_MARKS)
 def check(transcript: Transcript) -> Iterator[Finding]:
     r"""A tool's result stands in the assistant's own text.
 
     What it catches: a whole `<tool_response>` block in an assistant's content: call, result and answer were merged
-        into one turn. What else the text holds of calls is not reported beside it.
+        into one turn. As a warning, an `Observation:` behind an `Action Input:`, as ReAct writes results. What else the
+        text holds of calls is not reported beside it.
 
     Why it matters: an assistant turn is trained in full: the model learns to make up the answers of its tools.
 
@@ -25,6 +29,12 @@ def check(transcript: Transcript) -> Iterator[Finding]:
          "tools": [{"type": "function", "function": {"name": "weather", "description": "The weather now.",
            "parameters": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}}}]}
 
+    Bad:
+        {"messages": [
+          {"role": "user", "content": "Weather in Oslo?"},
+          {"role": "assistant",
+           "content": "Action: weather\nAction Input: {\"city\": \"Oslo\"}\nObservation: 4 degrees\nIt is 4 degrees."}]}
+
     Good:
         {"messages": [
           {"role": "user", "content": "Weather in Oslo?"},
@@ -36,7 +46,10 @@ def check(transcript: Transcript) -> Iterator[Finding]:
            "parameters": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}}}]}
 
     Source: the Qwen chat templates print `<tool_response>` in turns that are read, never in one that is produced.
+        ReAct's harnesses stop the model before `Observation:`; some log what they add as the model's own words.
     """
     for leak in transcript.leaks:
         if leak.kind == "result":
-            yield Finding(leak.path, leak.says, "split the turn into call, tool result and answer")
+            yield Finding(leak.path, leak.says, _FIX)
+        elif leak.kind == "observation":
+            yield Finding(leak.path, leak.says, _FIX, Severity.WARNING)

@@ -1,6 +1,7 @@
 """TOL015 call-left-as-text."""
 
 from collections.abc import Iterator
+from functools import cache
 
 from qwen_sft.dialect import Dialect, dialects
 from qwen_sft.finding import Finding, Severity
@@ -59,13 +60,16 @@ def check(transcript: Transcript) -> Iterator[Finding]:
         text = message.get("content")
         if message.get("role") == "assistant" and isinstance(text, str) and "tool_calls" not in message:
             for dialect in _others():
-                found = dialect.calls(text, transcript.tools) if any(mark in text for mark in dialect.marks) else None
+                if not any(mark in text for mark in dialect.marks):
+                    continue
+                found = dialect.calls(text, transcript.tools)
                 if found is not None:
                     names = ", ".join(repr(call["function"]["name"]) for call in found[1])
                     says = f"the text reads as a call of {names}, written as {dialect.title}"
                     yield Finding(("messages", index, "content"), says, _FIX, Severity.WARNING)
 
 
+@cache
 def _others() -> list[Dialect]:
     """The dialects without tags that only a call can have; those with them are told by their tags, broken or whole."""
     return [dialect for name, dialect in dialects().items() if name not in ("hermes", "coder_xml")]

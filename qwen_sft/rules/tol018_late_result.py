@@ -7,7 +7,7 @@ from qwen_sft.rule import rule
 from qwen_sft.transcript import Transcript
 
 
-@rule(code="TOL018", name="late-result", severity="error", since="0.1.0", stage="sample")
+@rule(code="TOL018", name="late-result", severity="error", since="0.1.0", stage="sample", traits=("unpaired",))
 def check(transcript: Transcript) -> Iterator[Finding]:
     """A tool result stands behind other turns than its call.
 

@@ -8,7 +8,7 @@ from qwen_sft.rule import rule
 from qwen_sft.transcript import Transcript
 
 
-@rule(code="TOL019", name="results-out-of-order", severity="info", since="0.1.0", stage="sample")
+@rule(code="TOL019", name="results-out-of-order", severity="info", since="0.1.0", stage="sample", traits=("parallel",))
 def check(transcript: Transcript) -> Iterator[Finding]:
     """The results of parallel calls stand in another order than the calls.
 

@@ -7,7 +7,7 @@ from qwen_sft.rule import rule
 from qwen_sft.transcript import Transcript
 
 
-@rule(code="TOL020", name="no-tools-declared", severity="warning", since="0.1.0", stage="sample")
+@rule(code="TOL020", name="no-tools-declared", severity="warning", since="0.1.0", stage="sample", traits=("calls",))
 def check(transcript: Transcript) -> Iterator[Finding]:
     """A sample calls tools and declares none.
 
@@ -16,7 +16,8 @@ def check(transcript: Transcript) -> Iterator[Finding]:
     Why it matters: the prompt would not name the tools that the model calls. It learns to call without being asked
         to, from memory, and neither the names nor the arguments of the calls can be checked.
 
-    Fix: add the tools that the agent was given; many harnesses keep them beside their traces.
+    Fix: add the tools that the agent was given. Many harnesses keep them beside their traces: `--tools FILE` reads them
+        from there. `--infer-tools` derives them from the calls where nobody has them.
 
     Bad:
         {"messages": [
@@ -44,5 +45,5 @@ def check(transcript: Transcript) -> Iterator[Finding]:
     yield Finding(
         ("messages", transcript.exchanges[0].turn, "tool_calls"),
         f"the sample makes {calls} call{'' if calls == 1 else 's'} and declares no tools",
-        "add the tools that the agent was given",
+        "add the tools that the agent was given (--tools FILE), or derive them (--infer-tools)",
     )

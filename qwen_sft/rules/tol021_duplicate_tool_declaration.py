@@ -9,7 +9,9 @@ from qwen_sft.sample import Tool
 from qwen_sft.transcript import Transcript
 
 
-@rule(code="TOL021", name="duplicate-tool-declaration", severity="error", since="0.1.0", stage="sample")
+@rule(
+    code="TOL021", name="duplicate-tool-declaration", severity="error", since="0.1.0", stage="sample", traits=("tools",)
+)
 def check(transcript: Transcript) -> Iterator[Finding]:
     """Two declared tools have one name.
 

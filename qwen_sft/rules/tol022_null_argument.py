@@ -19,7 +19,7 @@ _SAID = {
 _MOST = 5
 
 
-@rule(code="TOL022", name="null-argument", severity="warning", since="0.1.0", stage="sample")
+@rule(code="TOL022", name="null-argument", severity="warning", since="0.1.0", stage="sample", marks=(r"[:\[,]null",))
 def check(transcript: Transcript) -> Iterator[Finding]:
     """A call gives null for an argument that no one may have written.
 

@@ -11,7 +11,7 @@ from qwen_sft.transcript import Transcript
 _PREFIX = re.compile(r"__|[.:/]")
 
 
-@rule(code="TOL023", name="misnamed-result", severity="warning", since="0.1.0", stage="sample")
+@rule(code="TOL023", name="misnamed-result", severity="warning", since="0.1.0", stage="sample", traits=("calls",))
 def check(transcript: Transcript) -> Iterator[Finding]:
     """A result names another tool than the call that it answers.
 

@@ -10,7 +10,7 @@ from qwen_sft.sample import ToolCall, is_list, is_object, is_same
 from qwen_sft.transcript import Transcript
 
 
-@rule(code="TOL024", name="spelled-out-default", severity="info", since="0.1.0", stage="sample")
+@rule(code="TOL024", name="spelled-out-default", severity="info", since="0.1.0", stage="sample", marks=("default",))
 def check(transcript: Transcript) -> Iterator[Finding]:
     """Calls give arguments the value that they have by default.
 

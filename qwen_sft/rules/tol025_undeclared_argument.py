@@ -18,7 +18,7 @@ _SAYS_MORE = frozenset(
 )
 
 
-@rule(code="TOL025", name="undeclared-argument", severity="warning", since="0.1.0", stage="sample")
+@rule(code="TOL025", name="undeclared-argument", severity="warning", since="0.1.0", stage="sample", traits=("calls",))
 def check(transcript: Transcript) -> Iterator[Finding]:
     """A call gives an argument that its tool does not declare.
 

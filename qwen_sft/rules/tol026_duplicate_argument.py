@@ -9,9 +9,11 @@ from typing import Any
 from qwen_sft.finding import Finding
 from qwen_sft.quote import quoted
 from qwen_sft.rule import Source, rule
-from qwen_sft.sample import Path, is_list, is_object
+from qwen_sft.sample import Path, is_list, is_object, value_at
 
-_ARGUMENTS = re.compile(r'"arguments"\s*:\s*')
+_ARGUMENTS = re.compile(r'"(?:arguments|(input|args))"\s*:\s*')
+_KEYS = ("arguments", "input", "args")
+_MARKS = tuple(f'"{key}"'.encode() for key in _KEYS)
 
 
 @rule(code="TOL026", name="duplicate-argument", severity="warning", since="0.1.0", stage="record")
@@ -19,7 +21,8 @@ def check(source: Source) -> Iterator[Finding]:
     r"""The arguments of a call hold a key twice.
 
     What it catches: in the record as it stands in its file, `arguments` in which an object has one key twice, as JSON
-        or as a string of JSON. Calls that stand as text, and arguments under another name, are not seen.
+        or as a string of JSON; `input` (Anthropic) and `args` (Gemini) beside a `name` likewise, as JSON. Calls that
+        stand as text, and arguments under another name, are not seen.
 
     Why it matters: readers keep the last value and say nothing. What is trained is then not what the model wrote, and
         what the tool took may have been the other value.
@@ -51,23 +54,28 @@ def check(source: Source) -> Iterator[Finding]:
     Source: RFC 8259, section 4: the behaviour of software that receives names that are not unique is unpredictable.
     """
     record = source.record
-    if record.fault is not None or record.cut or b'"arguments"' not in record.raw:
+    if record.fault is not None or record.cut or not any(mark in record.raw for mark in _MARKS):
         return
     text = record.raw.decode("utf-8", "replace")
     keys: list[str] = []
     decoder = json.JSONDecoder(object_pairs_hook=partial(_pairs, keys), strict=False)
-    twice: list[tuple[int, str]] = []
+    twice: list[tuple[int, str, bool]] = []
     for n, match in enumerate(_ARGUMENTS.finditer(text)):
-        _read(decoder, text, match.end())
+        elsewhere = match[1] is not None
+        if not elsewhere or text.startswith("{", match.end()):
+            _read(decoder, text, match.end())
         if keys:
-            twice.append((n, keys[0]))
+            twice.append((n, keys[0], elsewhere))
             keys.clear()
     if not twice:
         return
     places = list(_places(record.data))
-    for n, key in twice:
+    for n, key, elsewhere in twice:
+        place = places[n] if n < len(places) else ()
+        if elsewhere and not isinstance(value_at(record.data, (*place[:-1], "name")), str):
+            continue  # the body of a request, say
         says = f"the arguments of a call hold the key {quoted(key)} twice"
-        yield Finding(places[n] if n < len(places) else (), says, "take the value out that was not meant")
+        yield Finding(place, says, "take the value out that was not meant")
 
 
 def _pairs(keys: list[str], items: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -90,11 +98,11 @@ def _read(decoder: json.JSONDecoder, text: str, start: int) -> None:
 
 
 def _places(value: Any) -> Iterator[Path]:
-    """The place of every `arguments` in a record, in the order of its text."""
+    """The place of everything in a record under a key that arguments may have, in the order of its text."""
     rest: list[tuple[Path, Any]] = [((), value)]
     while rest:
         place, item = rest.pop()
-        if place[-1:] == ("arguments",):
+        if place and place[-1] in _KEYS:
             yield place
         if is_object(item):
             rest += [((*place, key), item[key]) for key in reversed(item)]

@@ -10,7 +10,7 @@ from qwen_sft.transcript import Transcript
 _LIMIT = 2**53
 
 
-@rule(code="TOL027", name="unsafe-integer", severity="info", since="0.1.0", stage="sample")
+@rule(code="TOL027", name="unsafe-integer", severity="info", since="0.1.0", stage="sample", marks=("[0-9]{16}",))
 def check(transcript: Transcript) -> Iterator[Finding]:
     """An argument is an integer that many readers would round.
 

@@ -12,7 +12,15 @@ from qwen_sft.transcript import Transcript
 _LEAST = 3
 
 
-@rule(code="TOL028", name="repeated-call", severity="warning", since="0.1.0", stage="sample", heuristic=True)
+@rule(
+    code="TOL028",
+    name="repeated-call",
+    severity="warning",
+    since="0.1.0",
+    stage="sample",
+    heuristic=True,
+    traits=("calls",),
+)
 def check(transcript: Transcript) -> Iterator[Finding]:
     """The same call is made three times in a row, with the same result.
 

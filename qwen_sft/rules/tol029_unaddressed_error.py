@@ -24,7 +24,15 @@ _ADDRESSED = re.compile(
 )
 
 
-@rule(code="TOL029", name="unaddressed-error", severity="info", since="0.1.0", stage="sample", heuristic=True)
+@rule(
+    code="TOL029",
+    name="unaddressed-error",
+    severity="info",
+    since="0.1.0",
+    stage="sample",
+    heuristic=True,
+    traits=("calls",),
+)
 def check(transcript: Transcript) -> Iterator[Finding]:
     """The last calls failed, and the answer does not say so.
 

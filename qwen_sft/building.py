@@ -3,12 +3,11 @@
 import hashlib
 import platform
 import re
-import shutil
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import version
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -17,22 +16,30 @@ import orjson
 from qwen_sft import __version__
 from qwen_sft.baseline import apart
 from qwen_sft.card import card
+from qwen_sft.curating.curation import Curation
+from qwen_sft.curating.mix import with_mix
+from qwen_sft.curating.pack import Packer
 from qwen_sft.errors import OutputError, UsageError
 from qwen_sft.finding import Diagnostic
-from qwen_sft.ingest import Input, expand
-from qwen_sft.pipeline import Outcome, Pipeline, Survey, outcomes, tally
+from qwen_sft.ingest import STDIN, Input, expand, records
+from qwen_sft.inmemory import Held, reader
+from qwen_sft.pipeline import FILTERED, Outcome, Pipeline, Survey, outcomes, tally
 from qwen_sft.proving.lock import LOCK_FILE, lock_of, write_lock
 from qwen_sft.rejects import rejected
 from qwen_sft.reporter import Totals, finding_json
-from qwen_sft.sample import is_object
+from qwen_sft.sample import is_list, is_object
 from qwen_sft.settings import Settings
 from qwen_sft.tokens import Kind
-from qwen_sft.writer import Row, Writer
+from qwen_sft.writer import Part, Row, Writer, talks, writers
 
 DATA, REJECTS, MANIFEST, CARD = "data", "rejects.jsonl", "manifest.json", "README.md"
-_NAMES = (REJECTS, LOCK_FILE, CARD, MANIFEST)
+UNFINISHED = "unfinished.json"
+"""Stands in the folder while a build is at work, and names the files that it is about to name: what is left of one that
+was killed is known by it."""
+
+_NAMES = (REJECTS, LOCK_FILE, CARD, MANIFEST, UNFINISHED)
 _PENDING_ROWS, _PENDING_TOKENS = 512, 4_000_000  # what a row group holds at most, give or take a record
-_SHARD = re.compile(rf"{DATA}/(train-\d{{5}}-of-\d{{5}}\.parquet|\.train-\d{{5}}\.part)")
+_PART = re.compile(rf"{DATA}/\.[^/]+\.part")
 _VERSIONED = ("numpy", "pyarrow", "jinja2", "tokenizers", "fastokens", "msgspec", "jsonschema-rs")
 
 
@@ -52,6 +59,7 @@ class Counts:
     n_tokens_added: int = 0
     n_reasoning_tokens_saved: int = 0
     n_straddling_rows: int = 0
+    n_turns_masked: int = 0
     requests: dict[str, int] = field(default_factory=dict[str, int])
     rejected_by_code: dict[str, int] = field(default_factory=dict[str, int])
     tokens_by_kind: Any = field(default_factory=lambda: np.zeros(len(Kind), dtype=np.int64))
@@ -68,6 +76,7 @@ def build(
     concluded: Callable[[Sequence[Diagnostic]], None] = lambda _: None,
     skipped: Counter[str] | None = None,
     pipeline: Pipeline | None = None,
+    given: Held | None = None,
 ) -> tuple[dict[str, Any], Totals]:
     """Writes a training set and returns its manifest, and the counts of its findings.
 
@@ -78,6 +87,7 @@ def build(
         concluded: is told what was found about the whole set.
         skipped: counts the files of directories and archives that hold no records, by suffix.
         pipeline: of these settings, where there is one already.
+        given: records that a program holds, in place of paths.
 
     Raises:
         OutputError: the folder holds something else, an input, or an earlier build and no `force`.
@@ -86,46 +96,87 @@ def build(
     if settings.model is None:
         raise UsageError("no model is named; name one with --model, see: qwen-sft models")
     skipped = Counter[str]() if skipped is None else skipped
+    writer = _packing(writer) if settings.pack is not None else writer
     inputs = apart(expand(paths, hashed=True, skipped=skipped), paths, settings.baseline)
+    inputs, sources = with_mix(inputs, settings.mix, hashed=True, skipped=skipped)
+    inputs += [Input(name, None) for name in given or {}]
     pipeline = pipeline or Pipeline(settings)
+    curation = Curation(pipeline, sources)
+    packer = None if settings.pack is None else Packer(settings.pack)
     _keep_apart(inputs, out)
     clear(out, force=force)
     _make(out)
+    _begin(out)
     totals, counts, survey = Totals(n_files=len(inputs)), Counts(), Survey(pipeline)
     opened = writer.open(out / DATA, settings.shard_size)
     try:
+        if curation.sees_twice:
+            for outcome in outcomes(_again(inputs, given), pipeline):
+                curation.survey(outcome)
+            curation.begin()
         with (out / REJECTS).open("wb") as rejects:
             pending: list[Row] = []
             n_tokens = 0
-            for outcome in outcomes(inputs, pipeline):
+            for outcome in outcomes(inputs, pipeline, read=reader(given) if given else records):
+                curation.apply(outcome)
                 tally(totals, outcome)
                 survey.see(outcome)
                 _count(counts, outcome)
+                if writer.trains != "tokens":
+                    counts.n_turns_masked += _masked(outcome)
                 if not outcome.rows:
                     rejects.write(rejected(outcome))
-                pending += outcome.rows
+                pending += outcome.rows if packer is None else packer.add(outcome.rows)
                 n_tokens += sum(len(row.tokens.input_ids) for row in outcome.rows)
                 if len(pending) >= _PENDING_ROWS or n_tokens >= _PENDING_TOKENS:
                     opened.write(pending)
                     pending, n_tokens = [], 0
                 each(outcome)
+            pending += [] if packer is None else packer.close()
             opened.write(pending)
         for source in inputs:
             skipped.update(source.skipped)
-        files = opened.close()
+        parts = opened.finish()
+        _name(parts, out)
         findings = survey.conclude(totals)
         concluded(findings)
-        manifest = _manifest(settings, pipeline, inputs, totals, counts, files, out, findings)
+        curated = curation.account(None if packer is None else packer.account())
+        manifest = _manifest(settings, pipeline, inputs, totals, counts, parts, out, findings, writer, curated)
         _check(manifest)
-        (out / CARD).write_text(card(manifest), encoding="utf-8")
+        (out / CARD).write_text(card(manifest, writer), encoding="utf-8")
         write_lock(lock_of(pipeline.encoder.model, settings), out)
         # The manifest comes last: a folder that has one is whole.
         (out / MANIFEST).write_bytes(orjson.dumps(manifest, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+        (out / UNFINISHED).unlink()
     except BaseException:
         opened.abort()
         clear(out, force=True)
         raise
     return manifest, totals
+
+
+def _packing(writer: Writer) -> Writer:
+    if writer.packing is None:
+        able = ", ".join(name for name, one in writers().items() if one.packing is not None)
+        raise UsageError(
+            f"the writer {writer.name!r} cannot write packed rows; leave --pack out, or name one of {able}"
+        )
+    return replace(writer, open=writer.packing.open, columns=writer.packing.columns)
+
+
+def _again(inputs: Sequence[Input], given: Held | None) -> list[Input]:
+    """The inputs, to be read once more.
+
+    Raises:
+        UsageError: one of them can be read only once.
+    """
+    once = next((one.name for one in inputs if one.name == STDIN), None) or next(iter(given or ()), None)
+    if once is not None:
+        raise UsageError(
+            f"a number of samples is drawn by reading all of them twice, and {once} can be read once; name a file, or "
+            "draw a share with --sample 0.1"
+        )
+    return [Input(one.name, one.path, one.url) for one in inputs]
 
 
 def _keep_apart(inputs: Sequence[Input], out: Path) -> None:
@@ -161,34 +212,100 @@ def clear(out: Path, *, force: bool) -> None:
     strange = _strange(out)
     if strange:
         raise OutputError(f"{str(out)!r} {strange}, so it is no earlier build; --force does not touch it")
-    shutil.rmtree(out / DATA, ignore_errors=True)
-    for name in _NAMES:
+    _take_away(out)
+
+
+def _take_away(out: Path) -> None:
+    """Removes what a build has written, and folders that are empty then."""
+    found = [*_files(out), *_NAMES[:-1], UNFINISHED]  # what says what is ours goes last
+    for name in found:
         (out / name).unlink(missing_ok=True)
+    folders = {parent for name in found for parent in PurePosixPath(name).parents} | {PurePosixPath(DATA)}
+    for folder in sorted(folders - {PurePosixPath(".")}, reverse=True):
+        if (out / folder).is_dir() and not any((out / folder).iterdir()):
+            (out / folder).rmdir()
 
 
 def _strange(out: Path) -> str:
     """What a folder holds that no build writes; "" if nothing. A build that was killed left no manifest."""
     names = {path.name for path in out.iterdir()}
-    names |= {f"{DATA}/{path.name}" for path in (out / DATA).glob("*")}
-    ours = {DATA, *_NAMES}
-    others = sorted(name for name in names - ours if not _SHARD.fullmatch(name))
-    if others:
-        return f"holds {others[0]!r}"
-    if MANIFEST in names:
+    if (out / DATA).is_symlink():
+        return f"has a link for {DATA!r}"
+    told = _told(out)
+    if told is None:
+        if MANIFEST in names:
+            return f"holds a {MANIFEST} of another program"
+        others = sorted(names - {DATA, *_NAMES})
+        return f"holds {others[0]!r}" if others else f"has no {MANIFEST}"
+    ours = {DATA, *_NAMES, *_files(out)}
+    ours |= {str(parent) for name in ours for parent in PurePosixPath(name).parents}
+    others = sorted((names | {path.relative_to(out).as_posix() for path in (out / DATA).rglob("*")}) - ours)
+    return f"holds {others[0]!r}" if others else ""
+
+
+def _told(out: Path) -> list[str] | None:
+    """The files of a build, as its manifest or what stands for it names them; None where nothing of ours does."""
+    for name in (MANIFEST, UNFINISHED):
+        if not (out / name).is_file():
+            continue
         try:
-            manifest: Any = orjson.loads((out / MANIFEST).read_bytes())
+            told: Any = orjson.loads((out / name).read_bytes())
         except ValueError:
-            manifest = None
-        return "" if is_object(manifest) and "qwen_sft" in manifest else f"holds a {MANIFEST} of another program"
-    return "" if DATA in names and REJECTS in names else f"has no {MANIFEST}"
+            return None
+        if not is_object(told) or "qwen_sft" not in told:
+            return None
+        listed: Any = told.get("files")
+        files: list[Any] = listed if is_list(listed) else []
+        return [one["file"] for one in files if is_object(one) and isinstance(one.get("file"), str)]
+    return None
+
+
+def _files(out: Path) -> list[str]:
+    """The files in `data` that a build has written: those that it names, and those that have no name yet."""
+    named = [name for name in _told(out) or () if _is_within(name)]
+    unnamed = [path.relative_to(out).as_posix() for path in (out / DATA).glob(".*.part")]
+    return [*named, *(name for name in unnamed if _PART.fullmatch(name))]
+
+
+def _is_within(name: str) -> bool:
+    """True for a name below `data`: a manifest may say anything."""
+    path = PurePosixPath(name)
+    return len(path.parts) > 1 and path.parts[0] == DATA and ".." not in path.parts
+
+
+def _begin(out: Path, files: Sequence[str] = ()) -> None:
+    """Says that a build is at work here, and what it is about to name."""
+    told = {"qwen_sft": __version__, "files": [{"file": name} for name in files]}
+    (out / UNFINISHED).write_bytes(orjson.dumps(told, option=orjson.OPT_APPEND_NEWLINE))
+
+
+def _name(parts: Sequence[Part], out: Path) -> None:
+    """Gives the files of a writer their names."""
+    _begin(out, [f"{DATA}/{part.name}" for part in parts])
+    for part in parts:
+        path = out / DATA / part.name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part.path.rename(path)
+
+
+def _masked(outcome: Outcome) -> int:
+    """Turns of the assistant that a conversation shows and no row of it trains."""
+    masked = 0
+    for talk in talks(outcome.rows):
+        messages = talk.shown.get("messages", [])
+        spoken = sum(message.get("role") == "assistant" for message in messages)
+        masked += spoken - len(talk.trained)
+    return masked
 
 
 def _count(counts: Counts, outcome: Outcome) -> None:
     counts.n_samples_verified += outcome.n_verified
     if not outcome.rows:
         counts.n_rejected += 1
-        by_severity = ({d.code for d in outcome.diagnostics if d.severity == s} for s in ("error", "warning", "info"))
-        for code in next(filter(None, by_severity), set[str]()):
+        found = outcome.diagnostics
+        errors, *others = ({d.code for d in found if d.severity == s} for s in ("error", "warning", "info"))
+        left_out = {FILTERED} & set[str]().union(*others)  # whatever else was found, that is why
+        for code in next(filter(None, (errors, left_out, *others)), set[str]()):
             counts.rejected_by_code[code] = counts.rejected_by_code.get(code, 0) + 1
         return
     counts.n_written += 1
@@ -215,11 +332,17 @@ def _manifest(
     inputs: Sequence[Input],
     totals: Totals,
     counts: Counts,
-    files: Sequence[Path],
+    parts: Sequence[Part],
     out: Path,
     findings: Sequence[Diagnostic],
+    writer: Writer,
+    curated: dict[str, Any],
 ) -> dict[str, Any]:
     model = pipeline.encoder.model
+    splits = Counter[str]()
+    for part in parts:
+        if part.split is not None:
+            splits[part.split] += part.n_rows
     return {
         "qwen_sft": __version__,
         "inputs": [
@@ -253,6 +376,7 @@ def _manifest(
             "n_reasoning_tokens_saved": counts.n_reasoning_tokens_saved,
         },
         "requests": dict(sorted(counts.requests.items())),
+        "curation": curated,
         "model": {
             "name": model.name,
             "family": model.family.name,
@@ -267,13 +391,25 @@ def _manifest(
             "n_samples": counts.n_samples_verified,
             "n_disagreements": totals.by_code.get("TOK005", 0),
         },
-        "files": [
-            {"file": path.relative_to(out).as_posix(), "n_bytes": path.stat().st_size, "sha256": _sha256(path)}
-            for path in files
-        ],
+        "writer": {
+            "name": writer.name,
+            "writes": writer.writes,
+            "columns": [asdict(column) for column in writer.columns],
+            "n_rows": splits.total(),
+            "n_rows_by_split": dict(splits),
+            "trains": writer.trains,
+            "n_turns_masked": None if writer.trains == "tokens" else counts.n_turns_masked,
+        },
+        "license": settings.license,
+        "files": [_file(out / DATA / part.name, part, out) for part in parts],
         "settings": asdict(settings),
         "versions": {"python": platform.python_version(), **{name: _version(name) for name in _VERSIONED}},
     }
+
+
+def _file(path: Path, part: Part, out: Path) -> dict[str, Any]:
+    place = {"file": path.relative_to(out).as_posix(), "split": part.split, "n_rows": part.n_rows}
+    return {**place, "n_bytes": path.stat().st_size, "sha256": _sha256(path)}
 
 
 def _set_finding(found: Diagnostic) -> dict[str, Any]:

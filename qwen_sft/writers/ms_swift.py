@@ -1,0 +1,74 @@
+"""Conversations for ms-swift: calls and results as messages of their own, and its flag for turns that are trained."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from qwen_sft.sample import Message, Sample
+from qwen_sft.writer import Column, Talk, Writer
+from qwen_sft.writing.chat import call_object, thoughts, tools_text, trained_flags, untellable
+from qwen_sft.writing.lines import PROVENANCE, LinesSink, provenance, read_lines, talk_bytes
+from qwen_sft.writing.shards import Shards, as_talks, shard_name
+from qwen_sft.writing.spelling import json_text
+
+
+def _line(talk: Talk) -> dict[str, Any]:
+    pairs = zip(talk.shown.get("messages", []), trained_flags(talk), strict=True)
+    told = [made for message, trained in pairs for made in _messages(message, trained)]
+    return {"messages": told, "tools": tools_text(talk.shown), **provenance(talk.rows[0])}
+
+
+def _messages(message: Message, trained: bool) -> Iterator[dict[str, Any]]:
+    """A message as ms-swift has it; text and calls of one turn are messages of their own, which it joins again."""
+    if message.get("role") != "assistant":
+        yield {"role": message.get("role"), "content": message.get("content")}
+        return
+    text = thoughts(message) + str(message.get("content", ""))
+    calls = message.get("tool_calls", [])
+    if text or not calls:
+        yield {"role": "assistant", "content": text, "loss": trained}
+    for call in calls:
+        yield {"role": "tool_call", "content": json_text(call_object(call)), "loss": trained}
+
+
+def _open(folder: Path, shard_size: int) -> Shards:
+    return Shards(
+        folder,
+        shard_size,
+        items=as_talks,
+        size=talk_bytes,
+        open_sink=lambda path: LinesSink(path, _line),
+        name=shard_name("jsonl"),
+    )
+
+
+def _refuses(sample: Sample) -> str | None:
+    return untellable(sample)
+
+
+WRITER = Writer(
+    name="ms_swift",
+    title="JSON Lines for ms-swift: roles tool_call and tool, and a loss flag on each turn",
+    writes="conversations",
+    open=_open,
+    read=read_lines,
+    columns=(
+        Column(
+            "messages",
+            "list",
+            "role, content and, on the assistant's, `loss`: whether it is trained; calls as JSON text",
+        ),
+        Column("tools", "string", "the tools as JSON text"),
+        PROVENANCE,
+    ),
+    trains="turns",
+    masks="ms-swift renders by its own templates and masks anew: the flag `loss` keeps which turns are trained. "
+    "Weights and kinds of token are lost, and so are the ids of calls, which no Qwen template prints.",
+    load="""# swift sft --model MODEL --dataset FOLDER/data/train-00000-of-00001.jsonl
+from datasets import load_dataset
+
+rows = load_dataset("FOLDER", split="train")
+""",
+    data_files="data/{split}-*.jsonl",
+    refuses=_refuses,
+)

@@ -1,0 +1,138 @@
+"""Files of rows, by split, in shards of about one size, under temporary names until the build is done."""
+
+from collections.abc import Callable, Iterable, Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import Any, Protocol
+
+from qwen_sft.writer import TRAIN, Part, Row, Talk, talks
+
+EXTRA = "~extra"
+"""Under this name further files wait; no split has it."""
+
+
+class Sink(Protocol):
+    """One file at work."""
+
+    def write(self, rows: Sequence[Any]) -> None:
+        """Appends rows."""
+        ...
+
+    def close(self) -> None:
+        """Ends the file."""
+        ...
+
+
+class Shards:
+    """A writer at work: sorts rows by their split, and starts a new file behind the row that passes the size.
+
+    Args:
+        folder: where the files go.
+        shard_size: bytes of row data after which a new shard starts; 0 for files that are never parted.
+        items: what is written of some rows, such as their conversations: pairs of split and item.
+        size: bytes of row data of an item.
+        open_sink: begins a file.
+        name: of a shard, from split, number and count.
+        extras: further files by name, from the shards as they will be called.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        shard_size: int,
+        *,
+        items: Callable[[Sequence[Row]], Iterable[tuple[str, Any]]],
+        size: Callable[[Any], int],
+        open_sink: Callable[[Path], Sink],
+        name: Callable[[str, int, int], str],
+        extras: Callable[[Sequence[Part]], dict[str, bytes]] = lambda _: {},
+    ) -> None:
+        self._folder = folder
+        self._shard_size = shard_size
+        self._items, self._size_of, self._open_sink = items, size, open_sink
+        self._name, self._extras = name, extras
+        self._shards: dict[str, list[_Shard]] = {}
+        self._others: list[Path] = []
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def write(self, rows: Sequence[Row]) -> None:
+        """Appends rows, each to its split."""
+        for split, group in groupby(sorted(self._items(rows), key=lambda pair: pair[0]), key=lambda pair: pair[0]):
+            self._append(split, [item for _, item in group])
+
+    def _append(self, split: str, items: Sequence[Any]) -> None:
+        shards = self._shards.setdefault(split, [])
+        group: list[Any] = []
+        for item in items:
+            shard = shards[-1] if shards else self._start(split)
+            if self._shard_size and shard.size >= self._shard_size:
+                shard.write(group)
+                shard.close()
+                shard, group = self._start(split), []
+            group.append(item)
+            shard.size += self._size_of(item)
+        shards[-1].write(group)
+
+    def _start(self, split: str) -> "_Shard":
+        shards = self._shards.setdefault(split, [])
+        path = self._folder / f".{split}-{len(shards):05d}.part"
+        shards.append(_Shard(path, self._open_sink(path)))
+        return shards[-1]
+
+    def finish(self) -> list[Part]:
+        """The files; without any row there is one, empty, so that readers find the columns."""
+        if not self._shards:
+            self._start(TRAIN)
+        parts: list[Part] = []
+        for split, shards in self._shards.items():
+            for number, shard in enumerate(shards):
+                shard.close()
+                parts.append(Part(shard.path, self._name(split, number, len(shards)), split, shard.n_rows))
+        for number, (name, content) in enumerate(self._extras(parts).items()):
+            path = self._folder / f".{EXTRA}-{number:05d}.part"
+            self._others.append(path)
+            path.write_bytes(content)
+            parts.append(Part(path, name, None, 0))
+        return parts
+
+    def abort(self) -> None:
+        """Takes the files away, finished or not."""
+        for shard in (one for shards in self._shards.values() for one in shards):
+            shard.close()
+            shard.path.unlink(missing_ok=True)
+        for path in self._others:
+            path.unlink(missing_ok=True)
+
+
+class _Shard:
+    """A file, with what is in it."""
+
+    def __init__(self, path: Path, sink: Sink) -> None:
+        self.path, self._sink = path, sink
+        self.n_rows = self.size = 0
+        self._open = True
+
+    def write(self, items: Sequence[Any]) -> None:
+        if items:
+            self._sink.write(items)
+            self.n_rows += len(items)
+
+    def close(self) -> None:
+        if self._open:
+            self._open = False
+            self._sink.close()
+
+
+def as_rows(rows: Sequence[Row]) -> Iterable[tuple[str, Row]]:
+    """Each training row, for a writer of tokens."""
+    return ((row.split, row) for row in rows)
+
+
+def as_talks(rows: Sequence[Row]) -> Iterable[tuple[str, Talk]]:
+    """Each conversation, for a writer of conversations."""
+    return ((talk.rows[0].split, talk) for talk in talks(rows))
+
+
+def shard_name(suffix: str) -> Callable[[str, int, int], str]:
+    """The names that `datasets` gives shards, in one folder: `train-00000-of-00003.parquet`."""
+    return lambda split, number, count: f"{split}-{number:05d}-of-{count:05d}.{suffix}"
