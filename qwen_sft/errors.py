@@ -6,6 +6,7 @@
     ├── ModelError      no tokenizer, no template, or a template that we cannot prove
     ├── TemplateError   a chat template rejects one sample (the pipeline turns it into a finding)
     ├── RejectedError   a program's own record gives no row, and it asked to be stopped then
+    ├── WorkerError     a process of ours was ended by somebody else
     ├── ServerError     a server cannot be reached, lets us not in, or is none
     └── OutputError     the output folder is not ours to write, or a written file differs from what went in
 
@@ -39,6 +40,10 @@ class OutputError(QwenSftError):
 
 class RejectedError(QwenSftError):
     """A record that a program handed over gives no training row."""
+
+
+class WorkerError(QwenSftError):
+    """A process that works for us was ended by somebody else."""
 
 
 class ServerError(QwenSftError):

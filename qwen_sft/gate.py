@@ -6,11 +6,13 @@ checks did not run that ran for the baseline: a gate that quietly checks less is
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
 from qwen_sft.baseline import Baseline, Known, read_baseline, writable, write_baseline
+from qwen_sft.census import Census
 from qwen_sft.errors import UsageError
 from qwen_sft.finding import Diagnostic, Severity
 from qwen_sft.ingest import Input, records
@@ -20,6 +22,7 @@ from qwen_sft.record import Record, Where
 from qwen_sft.reporter import Totals, in_checkout
 from qwen_sft.rule import Rule, is_named, rules
 from qwen_sft.settings import FailOn
+from qwen_sft.workers import Plan, worked
 
 _MOST_NAMED = 8  # rules in a sentence
 
@@ -103,6 +106,13 @@ class Gate:
         if self._baseline is not None:
             self._files.add(_named(outcome.record.where.file))
         return self.news(outcome.diagnostics)
+
+    def judge_all(self, fold: "Fold") -> list[Diagnostic]:
+        """The same for many outcomes."""
+        self._n_without_tools += fold.n_without_tools
+        if self._baseline is not None:
+            self._files.update(_named(file) for file in fold.files)
+        return self.news(fold.findings)
 
     def news(self, findings: Sequence[Diagnostic]) -> list[Diagnostic]:
         """Those of some findings that the baseline does not hold; all are judged."""
@@ -228,28 +238,84 @@ def _named(file: str) -> str:
 
 
 def judged(
-    inputs: Iterable[Input],
+    inputs: Sequence[Input],
     pipeline: Pipeline,
     gate: Gate,
     totals: Totals,
     *,
     each: Callable[[Outcome], None] = lambda _: None,
     read: Callable[[Input], Iterator[Record]] = records,
+    jobs: int = 1,
+    many: Callable[[int, int, int], None] = lambda *_: None,
 ) -> Iterator[Diagnostic]:
     """The findings of a whole run that are news to the gate: those of each record, in order, then those of the set.
 
     Args:
         totals: counts everything; complete when the findings have been used up; then `gate.close` says the exit code.
-        each: is told of every record, in order.
+        each: is told of every record, in order, where one process does it all.
         read: gives the records of an input.
+        jobs: how many processes work.
+        many: is told of records, rejected ones and bytes, where several do.
 
     Raises:
         InputError: an input cannot be opened.
+        WorkerError: a process was ended by somebody else.
     """
     survey = Survey(pipeline)
-    for outcome in outcomes(inputs, pipeline, read=read):
-        tally(totals, outcome)
-        survey.see(outcome)
-        each(outcome)
-        yield from gate.judge(outcome)
+    if jobs > 1:
+        for fold in folds(inputs, pipeline, jobs, read):
+            totals.add(fold.totals)
+            survey.census.merge(fold.census)
+            many(fold.totals.n_records, fold.totals.n_rejected, fold.n_bytes)
+            yield from gate.judge_all(fold)
+    else:
+        for outcome in outcomes(inputs, pipeline, read=read):
+            tally(totals, outcome)
+            survey.see(outcome)
+            each(outcome)
+            yield from gate.judge(outcome)
     yield from gate.news(survey.conclude(totals))
+
+
+@dataclass(slots=True)
+class Fold:
+    """What many outcomes come to, for a gate: what is left of them on the way from another process.
+
+    Attributes:
+        findings: of all of them, in order.
+        files: where their records stand.
+        n_bytes: of their records.
+        n_without_tools: see `Outcome`.
+    """
+
+    totals: Totals
+    census: Census
+    findings: list[Diagnostic] = field(default_factory=list[Diagnostic])
+    files: list[str] = field(default_factory=list[str])
+    n_bytes: int = 0
+    n_without_tools: int = 0
+
+
+def folded(pipeline: Pipeline, batch: Sequence[Outcome]) -> Fold:
+    """The fold of some outcomes."""
+    survey = Survey(pipeline)
+    fold = Fold(Totals(), survey.census)
+    for outcome in batch:
+        tally(fold.totals, outcome)
+        survey.see(outcome)
+        fold.findings += outcome.diagnostics
+        fold.n_bytes += len(outcome.record.raw) + 1
+        fold.n_without_tools += outcome.n_without_tools
+    fold.files = list(dict.fromkeys(outcome.record.where.file for outcome in batch))
+    return fold
+
+
+def folds(
+    inputs: Sequence[Input], pipeline: Pipeline, jobs: int, read: Callable[[Input], Iterator[Record]]
+) -> Iterator[Fold]:
+    """The folds of all outcomes of some inputs, in order, made by several processes."""
+    for stretch, fold, end in worked(Plan(inputs, pipeline, read=read), pipeline, jobs, folded):
+        if end is not None:
+            inputs[stretch.number].n_records += end.n_records
+        else:
+            yield fold

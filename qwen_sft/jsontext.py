@@ -47,10 +47,17 @@ def _is_record(line: bytes) -> bool:
         return False
 
 
-def lines(name: str, stream: io.BufferedReader, byte: int = 0, most: int = MOST_RECORD_BYTES) -> Iterator[Record]:
-    """The records of JSON Lines; blank lines are none. `byte` is where the stream stands in its file."""
+def lines(
+    name: str, stream: io.BufferedReader, byte: int = 0, most: int = MOST_RECORD_BYTES, *, line_number: int = 0
+) -> Iterator[Record]:
+    """The records of JSON Lines; blank lines are none.
+
+    Args:
+        byte: where the stream stands in its file.
+        line_number: how many lines stand before that.
+    """
     piece = _piece(most)
-    number = 0
+    number = line_number
     while line := stream.readline(piece):
         number += 1
         n_bytes = len(line)

@@ -21,7 +21,7 @@ from qwen_sft.dedup import marked
 from qwen_sft.errors import UsageError
 from qwen_sft.excerpt import excerpt
 from qwen_sft.finding import Diagnostic, Finding, Severity
-from qwen_sft.format import Candidates, Conversation, Event, Reading, formats, recognising, unbalanced
+from qwen_sft.format import Candidates, Conversation, Event, Format, Reading, formats, recognising, unbalanced
 from qwen_sft.gather import gathered
 from qwen_sft.glance import ONE_RECORD
 from qwen_sft.ingest import Input, records
@@ -237,10 +237,14 @@ class Pipeline:
         imbalance = () if reading.refusal else tuple(unbalanced(events, reading))
         return Source(record, self.settings, names, reading, imbalance)
 
+    @cached_property
+    def joining(self) -> list[Format]:
+        """The formats that put lines together which may be here."""
+        return [one for one in self.formats.values() if one.joins and self.settings.format in (None, one.name)]
+
     def whole(self, lines: Iterator[Record]) -> Iterator[Record]:
         """The records of one input: pieces of one put together, those marked that a later one repeats."""
-        joining = [one for one in self.formats.values() if one.joins and self.settings.format in (None, one.name)]
-        found = gathered(lines, joining)
+        found = gathered(lines, self.joining)
         return marked(found, self.conversations, self.staying) if self.settings.dedup_prefixes else found
 
     def conversations(self, record: Record) -> list[Conversation]:

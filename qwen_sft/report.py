@@ -17,6 +17,7 @@ from qwen_sft.inmemory import held, reader
 from qwen_sft.pipeline import Pipeline
 from qwen_sft.reporter import Totals, reporters
 from qwen_sft.settings import Settings, settings_of
+from qwen_sft.workers import jobs_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +125,8 @@ def validate(
         _hold_to(Path(locked), pipeline)
     gate = Gate(pipeline, inputs, baseline=target)
     totals = Totals(n_files=len(inputs))
-    findings = tuple(judged(inputs, pipeline, gate, totals, read=reader(given) if given else records))
+    read = reader(given) if given else records
+    findings = tuple(judged(inputs, pipeline, gate, totals, read=read, jobs=jobs_of(told, inputs)))
     for source in inputs:
         skipped.update(source.skipped)
     return Report(findings, totals, gate.close(totals), told, dict(skipped))

@@ -49,6 +49,19 @@ class Totals:
     not_checked: dict[str, int] = field(default_factory=dict[str, int])
     failures: list[str] = field(default_factory=list[str])
 
+    def add(self, other: "Totals") -> None:
+        """Adds the counts of records that stand behind those of this one; files are no records."""
+        for name in _COUNTED:
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        for name in _COUNTED_BY:
+            counts: dict[str, int] = getattr(self, name)
+            for key, n in getattr(other, name).items():
+                counts[key] = counts.get(key, 0) + n
+
+
+_COUNTED = ("n_records", "n_clean", "n_rejected", "n_samples", "n_events", "n_kept", "n_merged", "n_dropped")
+_COUNTED_BY = ("by_code", "by_severity", "by_format", "dropped_reasons", "silenced_by_code")
+
 
 NOT_CHECKED = {
     "no_model": "template, tokens and mask of {n} (no --model)",

@@ -32,6 +32,7 @@ ControlTokens = Literal["error", "as-text", "keep"]
 Media = Literal["error", "placeholder", "drop"]
 LiftCalls = Literal["auto", "never"]
 Dedup = Literal["none", "exact", "near"]
+Jobs = int | Literal["auto"]
 
 _CHOICES: dict[str, tuple[str, ...]] = {
     "fail_on": get_args(FailOn),
@@ -135,6 +136,8 @@ class Settings:
             text that it is, or let it become the control token.
         serve: the server whose parsers read the calls back: `vllm` or `sglang`, with a version behind a colon if it is
             not the newest known.
+        jobs: processes that read and check at the same time; `auto`: one for each core where there is much to read.
+            What comes out is the same, so no manifest names it.
     """
 
     format: str | None = None
@@ -181,6 +184,7 @@ class Settings:
     train_newline: bool = False
     control_tokens: ControlTokens = "error"
     serve: str = "vllm"
+    jobs: Jobs = "auto"
 
     def __post_init__(self) -> None:
         for name, choices in _CHOICES.items():
@@ -191,6 +195,8 @@ class Settings:
         self._check_curation()
         if self.shard_size < 1:
             raise UsageError(f"shard-size is {self.shard_size}; it counts bytes and must be 1 or more")
+        if self.jobs != "auto" and (isinstance(self.jobs, str | bool) or self.jobs < 1):
+            raise UsageError(f"jobs is {quoted(self.jobs)}; it is a number of processes, 1 or more, or 'auto'")
         if not _LICENCE.fullmatch(self.license):
             raise UsageError(f"license is {quoted(self.license)}; name an identifier such as 'apache-2.0' or 'unknown'")
         if self.model == "":
@@ -406,6 +412,7 @@ def _override(table: Mapping[str, Any], path: object) -> Override:
 _TYPES: dict[str, tuple[type | tuple[type, ...], str]] = {
     **dict.fromkeys(("max_length", "seed", "shard_size", "pack"), (int, "a whole number")),
     "sample": ((int, float), "a number"),
+    "jobs": ((int, str), "a whole number or 'auto'"),
     "split": (dict, "a table such as {train = 0.98, eval = 0.02}"),
     **dict.fromkeys(
         (

@@ -33,6 +33,7 @@ class Row:
         split: which split it belongs to.
         copy: which of several that a weight makes of it, from 0.
         pieces: the rows that were packed into this one, in order; empty for the row of one sample.
+        counted: what `calls` says, where the conversation was left behind in another process; else None.
     """
 
     tokens: "Tokens"
@@ -44,6 +45,7 @@ class Row:
     split: str = TRAIN
     copy: int = 0
     pieces: tuple["Row", ...] = ()
+    counted: tuple[int, int] | None = None
 
     @property
     def calls(self) -> tuple[int, int]:
@@ -51,6 +53,8 @@ class Row:
 
         Of a packed row, all calls and the deepest chain.
         """
+        if self.counted is not None:
+            return self.counted
         if self.pieces:
             each = [piece.calls for piece in self.pieces]
             return sum(n_calls for n_calls, _ in each), max(depth for _, depth in each)

@@ -254,6 +254,10 @@ FLAGS: dict[str, Any] = {
         str | None,
         typer.Option("--tokenizer-backend", metavar="auto|fastokens|tokenizers", help="Who encodes [default: auto]."),
     ],
+    "jobs": Annotated[
+        str | None,
+        typer.Option("--jobs", metavar="N|auto", help="Processes that work at the same time [default: auto]."),
+    ],
     "config": Annotated[
         Path | None,
         typer.Option(
@@ -338,6 +342,8 @@ def settings(flags: dict[str, Any], **more: Any) -> Settings:
         given["split"] = _shares(given["split"])
     if given.get("sample") is not None:
         given["sample"] = _number(given["sample"])
+    if given.get("jobs") is not None:
+        given["jobs"] = int(given["jobs"]) if given["jobs"].isdecimal() else given["jobs"]
     options = given.get("chat_template_kwargs")
     if options is not None:
         given["chat_template_kwargs"] = _object(options)

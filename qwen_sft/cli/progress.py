@@ -47,8 +47,12 @@ class Progress:
 
     def advance(self, outcome: Outcome) -> None:
         """Counts one record."""
-        self._n_records += 1
-        self._n_rejected += outcome.rejected
+        self.count(1, int(outcome.rejected), len(outcome.record.raw) + 1)
+
+    def count(self, n_records: int, n_rejected: int, n_bytes: int) -> None:
+        """Counts many records."""
+        self._n_records += n_records
+        self._n_rejected += n_rejected
         if self._bar is not None:
             says = f"{self._n_records:,} records, {self._n_rejected:,} rejected"
-            self._bar.update(self._task, advance=len(outcome.record.raw) + 1, description=says)
+            self._bar.update(self._task, advance=n_bytes, description=says)

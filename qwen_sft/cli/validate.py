@@ -85,6 +85,7 @@ def validate(
     from qwen_sft.pipeline import Pipeline
     from qwen_sft.reporter import Totals, counted, reporters, summary
     from qwen_sft.terminal import in_colour, one_line
+    from qwen_sft.workers import jobs_of
 
     shelf = reporters()
     if output_format not in shelf:
@@ -108,7 +109,10 @@ def validate(
     def findings() -> Iterator[Diagnostic]:
         nonlocal code
         with Progress(inputs) as progress:
-            yield from judged(inputs, pipeline, gate, totals, each=progress.advance)
+            jobs = jobs_of(settings, inputs)
+            yield from judged(
+                inputs, pipeline, gate, totals, each=progress.advance, jobs=jobs, many=progress.count
+            )
         code = gate.close(totals)
 
     with opened(output, inputs) if output is not None else nullcontext(sys.stdout) as stream:
