@@ -11,7 +11,7 @@ from qwen_sft.building import build as written
 from qwen_sft.curating.mix import with_mix
 from qwen_sft.errors import UsageError
 from qwen_sft.finding import Diagnostic
-from qwen_sft.gate import Gate
+from qwen_sft.gate import Fold, Gate
 from qwen_sft.ingest import Input, expand
 from qwen_sft.inmemory import held
 from qwen_sft.pipeline import Outcome, Pipeline
@@ -86,6 +86,9 @@ def build(
     def each(outcome: Outcome) -> None:
         gate.judge(outcome)
 
+    def again(fold: Fold) -> None:
+        gate.judge_all(fold)
+
     def concluded(findings: Sequence[Diagnostic]) -> None:
         gate.news(findings)
 
@@ -97,6 +100,7 @@ def build(
         skipped=skipped,
         pipeline=pipeline,
         given=given,
+        again=again,
     )
     code = gate.close(totals)
     return Built(folder, manifest, totals, code if manifest["rows"]["n_rows"] else code or 3)

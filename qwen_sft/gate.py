@@ -7,7 +7,7 @@ checks did not run that ran for the baseline: a gate that quietly checks less is
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -308,6 +308,19 @@ def folded(pipeline: Pipeline, batch: Sequence[Outcome]) -> Fold:
         fold.n_without_tools += outcome.n_without_tools
     fold.files = list(dict.fromkeys(outcome.record.where.file for outcome in batch))
     return fold
+
+
+def see_again(fold: Fold, outcome: Outcome) -> None:
+    """Adds what a gate, and people who wait, are to be told of an outcome when a run goes on behind it."""
+    fold.totals.n_records += 1
+    fold.totals.n_rejected += outcome.rejected
+    fold.n_bytes += len(outcome.record.raw) + 1
+    fold.n_without_tools += outcome.n_without_tools
+    for found in outcome.diagnostics:
+        fold.findings.append(replace(found, path=(), sample_path=(), says="", fix="", excerpt=None))
+    file = outcome.record.where.file
+    if not fold.files or fold.files[-1] != file:
+        fold.files.append(file)
 
 
 def folds(

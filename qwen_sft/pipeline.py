@@ -34,7 +34,6 @@ from qwen_sft.pathglob import is_matched
 from qwen_sft.record import Record, Where
 from qwen_sft.redact import Hushed, hushed
 from qwen_sft.reporter import Totals, in_checkout
-from qwen_sft.request import NO_OPTIONS
 from qwen_sft.rule import Encoded, Rule, Source, Stage, is_named, rules
 from qwen_sft.sample import Path, is_object, json_path, value_at
 from qwen_sft.secret import MARKS, kinds_of
@@ -482,7 +481,7 @@ def _rows(one: Encoded, where: Where, name: str, index: int) -> Iterator[Row]:
     end = 0
     for tokens in one.rows:
         end += len(tokens.turns)
-        options = json.loads(one.requests[end - 1]) if one.requests else NO_OPTIONS
+        options = json.loads(one.requests[end - 1]) if one.requests else {}
         yield Row(tokens, where, name, index, one.conversation.sample, options)
 
 

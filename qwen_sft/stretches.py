@@ -34,7 +34,6 @@ class Stretch:
         line: how many lines stand before it in the file.
         is_last: True if no stretch of the input follows.
         skip: records that come out first, and were worked on before.
-        digest: sha256 of the bytes before it, hex; "" where the input is not hashed, or read whole.
     """
 
     number: int
@@ -47,7 +46,6 @@ class Stretch:
     line: int = 0
     is_last: bool = True
     skip: int = 0
-    digest: str = ""
 
     @property
     def source(self) -> Input:
@@ -93,7 +91,6 @@ def cut(
         with _opened(source) as file:
             reached = _passed(file, digest, start) if source.hashed else file.seek(start)
             while wanted():
-                before = digest.hexdigest() if source.hashed else ""
                 n_lines, end = line, reached
                 while data := file.read(min(CHUNK, left)) if (left := reached + LENGTH - end) > 0 else file.readline(CHUNK):
                     end += len(data)
@@ -106,7 +103,7 @@ def cut(
                 if end == reached and reached > start:
                     break
                 told = (source.name, source.path, None, source.hashed)
-                yield Stretch(number, *told, reached, end, line, not following, skip, before)
+                yield Stretch(number, *told, reached, end, line, not following, skip)
                 reached, line, skip = end, n_lines, 0
                 if not following:
                     break
@@ -117,8 +114,8 @@ def cut(
         raise InputError(f"cannot read {source.name!r}: {error.strerror or error}") from error
 
 
-def hash_of(source: Input, n_bytes: int | None = None) -> str:
-    """sha256 of the first bytes of a file, hex; of all of them where no number is given.
+def hash_of(source: Input) -> str:
+    """sha256 of a file, hex.
 
     Raises:
         InputError: it cannot be read.
@@ -126,7 +123,7 @@ def hash_of(source: Input, n_bytes: int | None = None) -> str:
     digest: Any = hashlib.sha256()
     try:
         with _opened(source) as file:
-            _passed(file, digest, n_bytes)
+            _passed(file, digest)
     except OSError as error:
         raise InputError(f"cannot read {source.name!r}: {error.strerror or error}") from error
     return digest.hexdigest()

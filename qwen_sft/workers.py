@@ -135,7 +135,7 @@ class Plan:
         source = self.inputs[stretch.number]
         end = stretch.end if source.path is None else source.path.stat().st_size
         told = (stretch.number, stretch.name, stretch.path, stretch.url, stretch.hashed)
-        return Stretch(*told, stretch.start, end, stretch.line, True, n_done, stretch.digest)
+        return Stretch(*told, stretch.start, end, stretch.line, True, n_done)
 
 
 @dataclass(slots=True)

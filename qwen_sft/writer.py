@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from qwen_sft.errors import UsageError
 from qwen_sft.record import Where
-from qwen_sft.request import NO_OPTIONS, Options
+from qwen_sft.request import Options
 from qwen_sft.sample import Sample
 from qwen_sft.shelf import shelf
 
@@ -41,7 +41,7 @@ class Row:
     sample_id: str
     sample: int
     conversation: Sample | None = None
-    options: Options = field(default_factory=lambda: NO_OPTIONS)
+    options: Options = field(default_factory=dict[str, Any])
     split: str = TRAIN
     copy: int = 0
     pieces: tuple["Row", ...] = ()
@@ -128,7 +128,25 @@ class Part:
 
 
 class OpenWriter(Protocol):
-    """A writer at work."""
+    """A writer at work.
+
+    Attributes:
+        has_rolled: whether the last `write` has made shards whole: then there is a `state`.
+    """
+
+    has_rolled: bool
+
+    def state(self) -> dict[str, list[Any]]:
+        """The files that are whole, and what was written behind them, for a writer that goes on with `restore`."""
+        ...
+
+    def restore(self, state: Mapping[str, Sequence[Any]]) -> None:
+        """Goes on behind what another one had written, in the same folder; comes before the first `write`."""
+        ...
+
+    def leave(self) -> None:
+        """Stops, and leaves the files as they are."""
+        ...
 
     def write(self, rows: Sequence[Row]) -> None:
         """Appends rows, in order; all rows of one sample in one call."""

@@ -23,7 +23,7 @@ Examples:
 
 @options.takes_settings()
 def build(
-    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder to write; must be new or empty.")],
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder to write: new, empty, or that of a build that was stopped.")],
     flags: dict[str, Any],
     paths: options.SomePaths = None,
     shard_size: Annotated[
@@ -52,7 +52,7 @@ def build(
     from qwen_sft.curating.mix import with_mix
     from qwen_sft.errors import UsageError
     from qwen_sft.finding import Diagnostic
-    from qwen_sft.gate import Gate
+    from qwen_sft.gate import Fold, Gate
     from qwen_sft.hub import check_repository, push
     from qwen_sft.ingest import expand
     from qwen_sft.pipeline import Outcome, Pipeline
@@ -79,6 +79,10 @@ def build(
         progress.advance(outcome)
         gate.judge(outcome)
 
+    def again(fold: Fold) -> None:
+        progress.count(fold.totals.n_records, fold.totals.n_rejected, fold.n_bytes)
+        gate.judge_all(fold)
+
     found: list[Diagnostic] = []
 
     with Progress(inputs) as progress:
@@ -89,6 +93,8 @@ def build(
             concluded=lambda findings: found.extend(gate.news(findings)),
             skipped=skipped,
             pipeline=pipeline,
+            again=again,
+            left=lambda says: print(f"qwen-sft: {one_line(says)}", file=sys.stderr),
         )
     code = gate.close(totals)
     sys.stderr.writelines(f"{options.said(one)}\n" for one in found)

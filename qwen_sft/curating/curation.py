@@ -1,7 +1,7 @@
 """What settings make of the samples that passed, record by record: left out, put into a split, repeated, counted."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -76,6 +76,30 @@ class Curation:
         self._twins = self._no_twins()
         if self._draw is not None:
             self._draw.rewind()
+
+    # -- to go on later -----------------------------------------------------------------------------------------------
+
+    def news(self) -> list[tuple[bytes, bytes, Where]]:
+        """The samples that were kept for their later twins since this was last asked."""
+        return [] if self._twins is None else self._twins.news()
+
+    def state(self) -> dict[str, Any]:
+        """All else that it knows, for `restore`."""
+        books = {name: getattr(self, name) for name in _BOOKS}
+        return {**books, "draw": None if self._draw is None else self._draw.state()}
+
+    def restore(self, news: Iterable[tuple[bytes, bytes, Where]], state: Mapping[str, Any]) -> None:
+        """Goes on where another one was.
+
+        Args:
+            news: all that it had told, one behind the other.
+        """
+        if self._twins is not None:
+            self._twins.learn(news)
+        for name in _BOOKS:
+            setattr(self, name, state[name])
+        if self._draw is not None:
+            self._draw.restore(state["draw"])
 
     # -- record by record ---------------------------------------------------------------------------------------------
 
@@ -211,6 +235,9 @@ class Curation:
             yield f"{turns} of samples that are too long left out: no row has room (--on-too-long {policy})"
         if self._settings.pack is not None:
             yield PACKED
+
+
+_BOOKS = ("_left", "_of_splits", "_of_sources", "_too_long", "_calls", "_depths")
 
 
 PACKED = (

@@ -27,6 +27,14 @@ class Draw:
         """True if a number is wanted: then `see` comes before `takes`, for the same samples in the same order."""
         return isinstance(self._wanted, int)
 
+    def state(self) -> tuple[list[tuple[float, int]], int, int]:
+        """All that it knows, for `restore`."""
+        return self._lowest, self._n_seen, self.n_taken
+
+    def restore(self, state: tuple[list[tuple[float, int]], int, int]) -> None:
+        """Goes on where another one was."""
+        self._lowest, self._n_seen, self.n_taken = state
+
     def see(self, content: bytes) -> None:
         """Looks at one sample."""
         one = (-chance("sample", self._seed, content), -self._n_seen)

@@ -4,7 +4,7 @@ Best fit: a row goes into the fullest of the open packs that has room for it. So
 more, so memory does not grow with the set; the fullest is closed when one too many is open.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from qwen_sft.writer import Row
@@ -43,6 +43,20 @@ class Packer:
         self._length, self._most_open = length, most_open
         self.n_packs = self.n_rows = self.n_tokens = 0
         self._open: dict[str, list[_Pack]] = {}
+
+    def state(self) -> tuple[tuple[int, int, int], dict[str, list[list[Row]]]]:
+        """All that it holds, for `restore`: its counts, and the rows of the packs that are open, by split."""
+        held = {split: [pack.rows for pack in packs] for split, packs in self._open.items()}
+        return (self.n_packs, self.n_rows, self.n_tokens), held
+
+    def restore(self, state: tuple[tuple[int, int, int], Mapping[str, Sequence[Sequence[Row]]]]) -> None:
+        """Goes on where another one was."""
+        (self.n_packs, self.n_rows, self.n_tokens), held = state
+        for split, packs in held.items():
+            self._open[split] = [_Pack(rows[0]) for rows in packs]
+            for pack, rows in zip(self._open[split], packs, strict=True):
+                for row in rows[1:]:
+                    pack.add(row)
 
     def add(self, rows: Sequence[Row]) -> list[Row]:
         """Takes rows, and gives the packs that they close, in the order in which these were closed.

@@ -1,6 +1,7 @@
 """`--dedup exact|near`: of samples that are alike the first one stays."""
 
 from array import array
+from collections.abc import Iterable
 
 from qwen_sft.keys import Keys
 from qwen_sft.near import Index
@@ -21,6 +22,7 @@ class Twins:
         self._places = _Places()
         self._exact: dict[bytes, int] = {}
         self._near: Index[int] | None = None if threshold is None else Index(threshold)
+        self._news: list[tuple[bytes, bytes, Where]] = []
 
     def earlier(self, keys: Keys, where: Where) -> str | None:
         """The place of the earlier twin of a sample; where there is none, it is kept itself."""
@@ -30,7 +32,19 @@ class Twins:
         if number is not None:
             return self._places[number]
         self._exact[keys.content] = self._places.add(where)
+        self._news.append((keys.content, keys.near, where))
         return None
+
+    def news(self) -> list[tuple[bytes, bytes, Where]]:
+        """The samples that were kept since this was last asked, for `learn`."""
+        news, self._news = self._news, []
+        return news
+
+    def learn(self, news: Iterable[tuple[bytes, bytes, Where]]) -> None:
+        """Keeps samples as another one has kept them."""
+        for content, near, where in news:
+            self.earlier(Keys(content, b"", is_task=False, near=near), where)
+        self._news = []
 
 
 class _Places:

@@ -1,6 +1,8 @@
 """Files of rows, by split, in shards of about one size, under temporary names until the build is done."""
 
-from collections.abc import Callable, Iterable, Sequence
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from itertools import groupby
 from pathlib import Path
 from typing import Any, Protocol
@@ -9,6 +11,9 @@ from qwen_sft.writer import TRAIN, Part, Row, Talk, talks
 
 EXTRA = "~extra"
 """Under this name further files wait; no split has it."""
+
+GROUP_BYTES = 1 << 27
+"""Bytes of row data that are written at once, give or take an item: what a reader of a row group has to hold."""
 
 
 class Sink(Protocol):
@@ -25,6 +30,9 @@ class Sink(Protocol):
 
 class Shards:
     """A writer at work: sorts rows by their split, and starts a new file behind the row that passes the size.
+
+    Where one split starts a new file, all others do with their next rows: then whatever was written is in files that
+    are whole, but for what was written behind that row, which is remembered until more is written (see `state`).
 
     Args:
         folder: where the files go.
@@ -53,25 +61,70 @@ class Shards:
         self._name, self._extras = name, extras
         self._shards: dict[str, list[_Shard]] = {}
         self._others: list[Path] = []
+        self._tails: dict[str, list[Any]] = {}
+        self.has_rolled = False
         folder.mkdir(parents=True, exist_ok=True)
 
     def write(self, rows: Sequence[Row]) -> None:
         """Appends rows, each to its split."""
+        self._tails, self.has_rolled = {}, False
         for split, group in groupby(sorted(self._items(rows), key=lambda pair: pair[0]), key=lambda pair: pair[0]):
             self._append(split, [item for _, item in group])
+        if self.has_rolled:
+            for split, shards in self._shards.items():
+                if split not in self._tails:
+                    shards[-1].close()
 
     def _append(self, split: str, items: Sequence[Any]) -> None:
         shards = self._shards.setdefault(split, [])
         group: list[Any] = []
+        n_bytes = 0
         for item in items:
-            shard = shards[-1] if shards else self._start(split)
+            shard = shards[-1] if shards and shards[-1].is_open else self._start(split)
             if self._shard_size and shard.size >= self._shard_size:
                 shard.write(group)
                 shard.close()
-                shard, group = self._start(split), []
+                shard, group, n_bytes = self._start(split), [], 0
+                self.has_rolled = True
+                self._tails[split] = []
+            elif n_bytes >= GROUP_BYTES:
+                shard.write(group)
+                group, n_bytes = [], 0
             group.append(item)
-            shard.size += self._size_of(item)
+            if split in self._tails:
+                self._tails[split].append(item)
+            size = self._size_of(item)
+            shard.size += size
+            n_bytes += size
         shards[-1].write(group)
+
+    def state(self) -> dict[str, list[Any]]:
+        """All that is written, right behind a `write` after which `has_rolled`; see `restore`.
+
+        Returns:
+            by split, in their order: the names of its whole files and their rows, then what the next one begins with.
+        """
+        return {
+            split: [
+                [(shard.path.name, shard.n_rows) for shard in shards[: -1 if split in self._tails else None]],
+                self._tails.get(split, []),
+            ]
+            for split, shards in self._shards.items()
+        }
+
+    def restore(self, state: Mapping[str, Sequence[Any]]) -> None:
+        """Goes on behind what another one had written, in the same folder."""
+        for split, (whole, _) in state.items():
+            self._shards[split] = [_Shard(self._folder / name, None, n_rows) for name, n_rows in whole]
+        for split, (_, tail) in state.items():
+            if tail:
+                self._append(split, tail)
+
+    def leave(self) -> None:
+        """Stops, and leaves the files as they are."""
+        for shard in (one for shards in self._shards.values() for one in shards):
+            with suppress(OSError):  # a disk that is full
+                shard.close()
 
     def _start(self, split: str) -> "_Shard":
         shards = self._shards.setdefault(split, [])
@@ -97,30 +150,36 @@ class Shards:
 
     def abort(self) -> None:
         """Takes the files away, finished or not."""
+        self.leave()
         for shard in (one for shards in self._shards.values() for one in shards):
-            shard.close()
             shard.path.unlink(missing_ok=True)
         for path in self._others:
             path.unlink(missing_ok=True)
 
 
 class _Shard:
-    """A file, with what is in it."""
+    """A file, with what is in it; one without a sink was whole before."""
 
-    def __init__(self, path: Path, sink: Sink) -> None:
+    def __init__(self, path: Path, sink: Sink | None, n_rows: int = 0) -> None:
         self.path, self._sink = path, sink
-        self.n_rows = self.size = 0
-        self._open = True
+        self.n_rows, self.size = n_rows, 0
+
+    @property
+    def is_open(self) -> bool:
+        return self._sink is not None
 
     def write(self, items: Sequence[Any]) -> None:
-        if items:
+        if items and self._sink is not None:
             self._sink.write(items)
             self.n_rows += len(items)
 
     def close(self) -> None:
-        if self._open:
-            self._open = False
-            self._sink.close()
+        """Ends the file, and brings it to the disk."""
+        if self._sink is not None:
+            sink, self._sink = self._sink, None
+            sink.close()
+            with self.path.open("r+b") as file:
+                os.fsync(file.fileno())
 
 
 def as_rows(rows: Sequence[Row]) -> Iterable[tuple[str, Row]]:
