@@ -253,7 +253,7 @@ class _Made:
 
         def timeless(told: dict[str, Any]) -> dict[str, Any]:
             inputs = {name: {"n_bytes": one["n_bytes"]} for name, one in told["inputs"].items()}
-            return {**told, "inputs": inputs, "order": [*inputs]}
+            return {**told, "inputs": inputs, "order of inputs": [*inputs]}
 
         found = differences(timeless(before), timeless(asked))
         if found:
