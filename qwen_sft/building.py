@@ -46,6 +46,7 @@ from qwen_sft.pipeline import FILTERED, Outcome, Pipeline, Survey, tally
 from qwen_sft.proving.lock import LOCK_FILE, lock_of, write_lock
 from qwen_sft.record import Where
 from qwen_sft.rejects import rejected
+from qwen_sft.remote import is_url
 from qwen_sft.reporter import Totals, finding_json
 from qwen_sft.sample import is_list, is_object
 from qwen_sft.settings import Settings
@@ -540,6 +541,8 @@ def _again(inputs: Sequence[Input], given: Held | None) -> list[Input]:
 
 
 def _keep_apart(inputs: Sequence[Input], out: Path) -> None:
+    if is_url(out.as_posix()) or is_url(str(out).replace(":/", "://", 1)):  # a Path has one slash where a URL has two
+        raise OutputError(f"{str(out)!r} is a URL, and a set is written to a local disk; name a folder with --out")
     for source in inputs:
         if source.path is not None and out.resolve() in source.path.resolve().parents:
             raise OutputError(
@@ -606,7 +609,9 @@ def _strange(out: Path) -> str:
         return f"holds {others[0]!r}" if others else f"has no {MANIFEST}"
     ours = {DATA, *_NAMES, *_files(out)}
     ours |= {str(parent) for name in ours for parent in PurePosixPath(name).parents}
-    others = sorted((names | {path.relative_to(out).as_posix() for path in (out / DATA).rglob("*")}) - ours)
+    found = {path.relative_to(out).as_posix(): path for path in (out / DATA).rglob("*")}
+    links = {name for name, path in found.items() if path.is_symlink()}
+    others = sorted((names | found.keys()) - ours | links)
     return f"holds {others[0]!r}" if others else ""
 
 

@@ -120,7 +120,7 @@ class Gate:
         for found in findings:
             if self._target is not None:
                 self._found[Known(_named(found.where.file), found.code, found.fingerprint)] += 1
-            if self._left.get(found.fingerprint, 0) > 0:
+            if self._left and self._left.get(found.fingerprint, 0) > 0:  # hashed only where somebody asks
                 self._left[found.fingerprint] -= 1
                 self._known[found.code] += 1
             elif self._target is not None and self._baseline is None:
@@ -303,7 +303,7 @@ def folded(pipeline: Pipeline, batch: Sequence[Outcome]) -> Fold:
     for outcome in batch:
         tally(fold.totals, outcome)
         survey.see(outcome)
-        fold.findings += outcome.diagnostics
+        fold.findings += [found.settled() for found in outcome.diagnostics]
         fold.n_bytes += len(outcome.record.raw) + 1
         fold.n_without_tools += outcome.n_without_tools
     fold.files = list(dict.fromkeys(outcome.record.where.file for outcome in batch))
@@ -317,7 +317,7 @@ def see_again(fold: Fold, outcome: Outcome) -> None:
     fold.n_bytes += len(outcome.record.raw) + 1
     fold.n_without_tools += outcome.n_without_tools
     for found in outcome.diagnostics:
-        fold.findings.append(replace(found, path=(), sample_path=(), says="", fix="", excerpt=None))
+        fold.findings.append(replace(found.settled(), path=(), sample_path=(), says="", fix="", excerpt=None))
     file = outcome.record.where.file
     if not fold.files or fold.files[-1] != file:
         fold.files.append(file)

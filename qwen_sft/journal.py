@@ -19,6 +19,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import orjson
 
 from qwen_sft.errors import OutputError
@@ -49,7 +50,9 @@ class _Values(pickle.Unpickler):
         if (module, name) not in _OTHERS and not module.startswith("qwen_sft."):
             raise pickle.UnpicklingError(f"{module}.{name} is no value of ours")
         found: Any = super().find_class(module, name)
-        if (module, name) in _OTHERS or (isinstance(found, type) and (is_dataclass(found) or issubclass(found, Enum))):
+        if (module, name) in _OTHERS or (
+            isinstance(found, type) and (is_dataclass(found) or issubclass(found, Enum | msgspec.Struct))
+        ):
             return found
         raise pickle.UnpicklingError(f"{module}.{name} is no value of ours")
 

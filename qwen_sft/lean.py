@@ -34,6 +34,7 @@ def _lean(outcome: Outcome, pipeline: Pipeline, *, talks: bool) -> Outcome:
     return replace(
         outcome,
         record=record if needs_record else _bare(record),
+        diagnostics=[one.settled() for one in outcome.diagnostics],
         reading=reading,
         conversations=[_stub(one) for one in outcome.conversations],
         rows=[row if talks else _counted(row) for row in outcome.rows],

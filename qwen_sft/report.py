@@ -126,7 +126,8 @@ def validate(
     gate = Gate(pipeline, inputs, baseline=target)
     totals = Totals(n_files=len(inputs))
     read = reader(given) if given else records
-    findings = tuple(judged(inputs, pipeline, gate, totals, read=read, jobs=jobs_of(told, inputs)))
+    found = judged(inputs, pipeline, gate, totals, read=read, jobs=jobs_of(told, inputs))
+    findings = tuple(one.settled() for one in found)
     for source in inputs:
         skipped.update(source.skipped)
     return Report(findings, totals, gate.close(totals), told, dict(skipped))

@@ -100,7 +100,7 @@ def test_trace_of_two_places_is_this() -> None:
         ),
         ("tool", '{"sky": "rain", "high": 12}', []),
         ("tool", '{"sky": "dry", "high": 31}', []),
-        ("assistant", "Port Anna: rain, 12 degrees.\nRed Gate: dry, 31 degrees.", []),
+        ("assistant", 'Port Anna: "rain", 12 degrees.\nRed Gate: "dry", 31 degrees.', []),
     ]
     assert merged(one)["messages"][1]["content"].startswith(
         '<tool_call>\n{"name": "find_site", "arguments": {"city": "Port Anna"}}\n</tool_call>\n'
@@ -118,6 +118,14 @@ def test_tools_answer_any_call(call: tuple[str, Any]) -> None:
 def test_traces_are_clean_under_every_rule() -> None:
     report = qwen_sft.validate([trace(one) for one in tasks(40, 0, held_out=False)], model="qwen3", verify="all")
     assert (report.ok, report.counts) == (True, {})
+
+
+@pytest.mark.parametrize(("n", "code"), [(0, "TOL014"), (1, "TOK004")])
+def test_gate_refuses_every_merged_trace_and_does_so_again_where_its_first_rule_is_ignored(n: int, code: str) -> None:
+    report = qwen_sft.validate([merged(one) for one in TESTS], model="qwen3", ignore=prove.GATES[:n])
+    assert {(found.where.line, found.code) for found in report.errors} == {
+        (line, code) for line, one in enumerate(TESTS, 1) if one.kind != "greeting"
+    }
 
 
 # -- the loop ----------------------------------------------------------------------------------------------------------
@@ -155,9 +163,6 @@ def test_who_has_learned_what_build_writes_does_every_task_and_who_learned_merge
     assert [fault(run) for run in runs] == [None] * 40
     assert score(runs) == Score(40, 40, {})
     assert all(len(run.said) == (1 if run.task.kind == "greeting" else 3) for run in runs)
-    for n, code in enumerate(("TOL014", "TOK004")):
-        gate = prove.build(bad, tmp_path / "gate", "qwen3", *prove.ignoring(prove.GATES[:n]))
-        assert (gate.n_rows, gate.refused) == (20, {code: 20})
     skipped = prove.build(bad, tmp_path / "merged", "qwen3", *prove.ignoring(prove.GATES))
     assert (skipped.n_rows, skipped.refused) == (40, {})
     runs = drive(TESTS, recites(tmp_path / "merged"))
@@ -182,7 +187,7 @@ CHAIN = replace(
 )
 FIND, TELL = call("find", city="Port Anna"), call("tell", id="K47")
 NO_VALUES = "the answer does not have the tool's values"
-ANSWER = "<think>\nHm.\n</think>\n\nPort Anna: rain, 12 degrees."
+ANSWER = '<think>\nHm.\n</think>\n\nPort Anna: "rain", 12 degrees.'
 
 
 @pytest.mark.parametrize(
@@ -250,7 +255,7 @@ def test_conversation_is_what_a_harness_would_send() -> None:
             ],
         },
         {"role": "tool", "tool_call_id": "call_3", "content": '{"sky": "rain", "high": 12}'},
-        {"role": "assistant", "content": "Port Anna: rain, 12 degrees.", "reasoning_content": "Hm."},
+        {"role": "assistant", "content": 'Port Anna: "rain", 12 degrees.', "reasoning_content": "Hm."},
     ]
 
 
