@@ -397,7 +397,12 @@ class _Made:
         path = self._out / DATA / name
         if name not in self._hashes:
             self._hashes[name] = _sha256(path)
-        return {"file": f"{DATA}/{name}", "n_rows": n_rows, "n_bytes": path.stat().st_size, "sha256": self._hashes[name]}
+        return {
+            "file": f"{DATA}/{name}",
+            "n_rows": n_rows,
+            "n_bytes": path.stat().st_size,
+            "sha256": self._hashes[name],
+        }
 
     # -- the end ------------------------------------------------------------------------------------------------------
 
@@ -434,8 +439,8 @@ class _Made:
             with suppress(OSError):
                 self._rejects.close()
             return (
-                f"stopped; {self._n_committed:,} records are done and stay in {str(self._out)!r}: the same command goes on "
-                "there, with --force it starts anew"
+                f"stopped; {self._n_committed:,} records are done and stay in {str(self._out)!r}: the same command goes "
+                "on there, with --force it starts anew"
             )
         try:
             if self._opened is not None:
@@ -500,8 +505,10 @@ def _take_back(out: Path, commit: dict[str, Any]) -> None:
     for folder in sorted((path for path in (out / DATA).rglob("*") if path.is_dir()), reverse=True):
         folder.rmdir()
     for name, one in whole.items():
-        if not (out / name).is_file() or (out / name).stat().st_size != one["n_bytes"] or (
-            _sha256(out / name) != one["sha256"]
+        if (
+            not (out / name).is_file()
+            or (out / name).stat().st_size != one["n_bytes"]
+            or (_sha256(out / name) != one["sha256"])
         ):
             raise OutputError(f"{str(out / name)!r} is not what was written there; start anew with --force")
 

@@ -246,7 +246,7 @@ def judged(
     each: Callable[[Outcome], None] = lambda _: None,
     read: Callable[[Input], Iterator[Record]] = records,
     jobs: int = 1,
-    many: Callable[[int, int, int], None] = lambda *_: None,
+    many: Callable[[int, int, int], None] = lambda _n_records, _n_rejected, _n_bytes: None,
 ) -> Iterator[Diagnostic]:
     """The findings of a whole run that are news to the gate: those of each record, in order, then those of the set.
 

@@ -73,7 +73,13 @@ def whole(source: Input, number: int, *, skip: int = 0) -> Stretch:
 
 
 def cut(
-    source: Input, number: int, *, start: int = 0, line: int = 0, skip: int = 0, wanted: Callable[[], bool] = lambda: True
+    source: Input,
+    number: int,
+    *,
+    start: int = 0,
+    line: int = 0,
+    skip: int = 0,
+    wanted: Callable[[], bool] = lambda: True,
 ) -> Iterator[Stretch]:
     """The stretches of an input that can be parted, from a byte on; afterwards its size and hash are known.
 
@@ -92,7 +98,11 @@ def cut(
             reached = _passed(file, digest, start) if source.hashed else file.seek(start)
             while wanted():
                 n_lines, end = line, reached
-                while data := file.read(min(CHUNK, left)) if (left := reached + LENGTH - end) > 0 else file.readline(CHUNK):
+                while (
+                    data := file.read(min(CHUNK, left))
+                    if (left := reached + LENGTH - end) > 0
+                    else file.readline(CHUNK)
+                ):
                     end += len(data)
                     n_lines += data.count(b"\n")
                     if source.hashed:

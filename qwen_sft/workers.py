@@ -171,7 +171,7 @@ def work(
     return End(reading.n_records, reading.is_open, reading.source if stretch.end is None else None)
 
 
-def worked(plan: Plan, pipeline: Pipeline, jobs: int, answer: Answer) -> Iterator[tuple[Stretch, Any, End | None]]:
+def worked(plan: Plan, pipeline: Pipeline, jobs: int, answer: Answer) -> Generator[tuple[Stretch, Any, End | None]]:
     """What is made of all stretches, in order: for each its batches, then its End with None for a batch.
 
     Raises:
@@ -328,7 +328,7 @@ class Crew:
                 yield one
                 return
             n_outcomes, data = one
-            yield n_outcomes, pickle.loads(data)  # noqa: S301  # what our own process has made
+            yield n_outcomes, pickle.loads(data)  # what our own process has made
 
     # -- in the thread of each process
 
@@ -350,7 +350,7 @@ class Crew:
         except (EOFError, OSError):
             if not self._stopped.is_set():
                 self._fail(task, _gone(process, task))
-        except BaseException as error:  # noqa: BLE001  # it is raised where the answers are asked for
+        except BaseException as error:  # it is raised where the answers are asked for
             self._fail(task, error)
 
     def _next(self, stretches: Iterator[Stretch], plan: Plan) -> _Task | None:
@@ -371,7 +371,7 @@ class Crew:
 
     def _took(self, task: _Task, answer: bytes) -> bool:
         """Hands an answer on; True if it was the last one to its stretch."""
-        kind, told, data = pickle.loads(answer)  # noqa: S301  # what our own process has made
+        kind, told, data = pickle.loads(answer)  # what our own process has made
         if kind == "batch":
             self._put(task, (told, data))
             return False
@@ -443,16 +443,16 @@ def serve() -> None:
         os._exit(0)  # it has gone, or has what it wants
     except QwenSftError as error:
         _send(answers, pickle.dumps((type(error).__name__, str(error), ())))
-    except BaseException as error:  # noqa: BLE001  # a panic of a Rust library is no Exception
+    except BaseException as error:  # a panic of a Rust library is no Exception
         notes = list(getattr(error, "__notes__", ()))
         _send(answers, pickle.dumps(("crash", "".join(traceback.format_exception(error)), notes)))
 
 
 def _serve(told: IO[bytes], answers: IO[bytes]) -> None:
-    pipeline, answer, thresholds = pickle.loads(_receive(told))  # noqa: S301  # what our own process has made
+    pipeline, answer, thresholds = pickle.loads(_receive(told))  # what our own process has made
     gc.set_threshold(*thresholds)
     while True:
-        stretch: Stretch = pickle.loads(_receive(told))  # noqa: S301  # the same
+        stretch: Stretch = pickle.loads(_receive(told))  # the same
         batches = work(pipeline, stretch)
         while True:
             try:

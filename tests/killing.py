@@ -32,7 +32,9 @@ BASE = Settings(model="qwen3", fail_on="never", shard_size=6_000)
 VARIANTS = {
     "parquet": BASE,
     "hf in splits": replace(BASE, writer="hf", split={"train": 0.7, "eval": 0.3}, dedup="near"),
-    "packed and drawn": replace(BASE, pack=1024, sample=60, max_length=1024, on_too_long="drop-turns", shard_size=12_000),
+    "packed and drawn": replace(
+        BASE, pack=1024, sample=60, max_length=1024, on_too_long="drop-turns", shard_size=12_000
+    ),
     "json lines": replace(BASE, writer="ms_swift", rewritten_history="last", shard_size=3_000, redact=True),
     "one file": replace(BASE, writer="llama_factory", rewritten_history="last"),
     "gathered": replace(BASE, near_duplicates=True, verify="all"),
@@ -113,7 +115,7 @@ def built(paths: list[str], settings: Settings, out: Path, point: int) -> int:
         writer = writers()[settings.writer]
         building.build(paths, settings, out, writer, each=lambda _: step())
         os.write(tell, str(n_steps).encode())
-    except BaseException as error:  # noqa: BLE001
+    except BaseException as error:
         os.write(tell, f"{type(error).__name__}: {error}".encode())
         os._exit(1)
     os._exit(0)
@@ -150,7 +152,9 @@ def main() -> None:
             if killed == -1:
                 left.pop(name, None)
         if left != whole:
-            wrong.append(f"step {point}: {sorted(name for name in left.keys() | whole if left.get(name) != whole.get(name))}")
+            wrong.append(
+                f"step {point}: {sorted(name for name in left.keys() | whole if left.get(name) != whole.get(name))}"
+            )
     n_shards = len(json.loads(whole["manifest.json"])["files"])
     print(json.dumps({"wrong": wrong, "n_steps": n_steps, "n_gone_on": n_gone_on, "n_shards": n_shards}))
 

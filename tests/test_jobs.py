@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from killing import BASE, VARIANTS, content, corpus
+from real import TRACES
 
 import qwen_sft
 import qwen_sft.building as building
@@ -30,8 +32,6 @@ from qwen_sft.stretches import Reading, closed, cut
 from qwen_sft.tokenizer import load_tokenizer
 from qwen_sft.workers import Plan, jobs_of, worked
 from qwen_sft.writer import writers
-from killing import BASE, VARIANTS, content, corpus
-from real import TRACES
 
 ROOT = Path(__file__).parents[1]
 load_once = cache(load_tokenizer)
@@ -220,7 +220,9 @@ def left_alive() -> list[int]:
 
 def test_a_process_that_is_killed_is_told_with_the_place_where_it_was(tmp_path: Path):
     pipeline, inputs = Pipeline(Settings()), expand(corpus(tmp_path)[:1])
-    says = r"was killed by signal 9, as a system does that is out of memory at .*a.jsonl:1, bytes 0 to 3,\d+ left its work"
+    says = (
+        r"was killed by signal 9, as a system does that is out of memory at .*a.jsonl:1, bytes 0 to 3,\d+ left its work"
+    )
     with pytest.raises(WorkerError, match=says):
         list(worked(Plan(inputs, pipeline), pipeline, 2, fails))
     assert left_alive() == []
@@ -228,7 +230,9 @@ def test_a_process_that_is_killed_is_told_with_the_place_where_it_was(tmp_path: 
 
 def test_a_crash_in_a_process_is_told_with_its_record(tmp_path: Path):
     pipeline, inputs = Pipeline(Settings()), expand(corpus(tmp_path)[:1])
-    with pytest.raises(RuntimeError, match="(?s)a process crashed at .*a.jsonl:1, bytes .*KeyError: 'of ours'") as caught:
+    with pytest.raises(
+        RuntimeError, match="(?s)a process crashed at .*a.jsonl:1, bytes .*KeyError: 'of ours'"
+    ) as caught:
         list(worked(Plan(inputs, pipeline), pipeline, 2, crashes))
     assert caught.value.__notes__ == [f"at {inputs[0].name}:1"]
     assert left_alive() == []
@@ -256,7 +260,17 @@ def test_ctrl_c_ends_all_processes_and_leaves_what_can_be_gone_on_with(tmp_path:
     path, out = tmp_path / "many.jsonl", tmp_path / "out"
     line = (ROOT / "examples/clean.jsonl").read_bytes()
     path.write_bytes(line * 4000)
-    command = [sys.executable, "-c", "from qwen_sft.cli import main; main()", "build", str(path), "--model", "qwen3", "--jobs", "2"]
+    command = [
+        sys.executable,
+        "-c",
+        "from qwen_sft.cli import main; main()",
+        "build",
+        str(path),
+        "--model",
+        "qwen3",
+        "--jobs",
+        "2",
+    ]
     command += ["--out", str(out), "--shard-size", "1MB"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as ran:
         for _ in range(600):

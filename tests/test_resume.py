@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from killing import BASE, VARIANTS, content, corpus
 
 import qwen_sft.building as building
 import qwen_sft.stretches as stretches
@@ -25,7 +26,6 @@ from qwen_sft.pipeline import Outcome, Pipeline
 from qwen_sft.settings import Settings
 from qwen_sft.tokenizer import load_tokenizer
 from qwen_sft.writer import writers
-from killing import BASE, VARIANTS, content, corpus
 
 N_POINTS = int(os.environ.get("QWEN_SFT_KILLS", "0"))
 KILLING = Path(__file__).with_name("killing.py")
@@ -107,7 +107,14 @@ def test_ctrl_c_leaves_shards_from_which_the_same_build_goes_on(begun: tuple[lis
     assert {name: len(before[name]) for name in whole} == whole
     seen: list[int] = []
     again: list[int] = []
-    run(paths, out, each=lambda o: seen.append(o.record.where.line), again=lambda f: again.append(f.totals.n_records))
+
+    def each(outcome: Outcome) -> None:
+        seen.append(outcome.record.where.line)
+
+    def told(fold: Fold) -> None:
+        again.append(fold.totals.n_records)
+
+    run(paths, out, each=each, again=told)
     manifest = run(paths, tmp_path / "other")
     assert content(out) == content(tmp_path / "other")
     assert sum(again) == left.commits[-1]["n_records"] > 20

@@ -23,7 +23,10 @@ Examples:
 
 @options.takes_settings()
 def build(
-    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder to write: new, empty, or that of a build that was stopped.")],
+    out: Annotated[
+        Path,
+        typer.Option("--out", metavar="DIR", help="Folder to write: new, empty, or that of a build that was stopped."),
+    ],
     flags: dict[str, Any],
     paths: options.SomePaths = None,
     shard_size: Annotated[

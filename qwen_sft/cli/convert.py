@@ -25,7 +25,14 @@ Examples:
 
 
 @options.takes_settings(
-    *options.OF_A_MODEL, *options.OF_A_SET, *options.OF_A_GATE, "near_duplicates", "jobs", "control_tokens", "select", "ignore"
+    *options.OF_A_MODEL,
+    *options.OF_A_SET,
+    *options.OF_A_GATE,
+    "near_duplicates",
+    "jobs",
+    "control_tokens",
+    "select",
+    "ignore",
 )
 def convert(
     paths: options.Paths,

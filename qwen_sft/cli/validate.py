@@ -110,9 +110,7 @@ def validate(
         nonlocal code
         with Progress(inputs) as progress:
             jobs = jobs_of(settings, inputs)
-            yield from judged(
-                inputs, pipeline, gate, totals, each=progress.advance, jobs=jobs, many=progress.count
-            )
+            yield from judged(inputs, pipeline, gate, totals, each=progress.advance, jobs=jobs, many=progress.count)
         code = gate.close(totals)
 
     with opened(output, inputs) if output is not None else nullcontext(sys.stdout) as stream:
