@@ -15,7 +15,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable, Generator, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import IO, Any
 
@@ -30,8 +30,11 @@ from qwen_sft.stretches import Reading, Stretch, closed, cut, is_cut, total_byte
 MOST_JOBS = 8
 """Processes that `auto` starts at most: more wait for the one that writes."""
 
-_MUCH = {False: 64_000_000, True: 8_000_000}  # bytes from which `auto` starts some, without a model and with one
+MUCH = 64_000_000
+"""Bytes from which `auto` starts more than one."""
+
 _AHEAD = 2  # stretches for each process that may be done before their turn
+_JOINED = 4  # stretches that are read together where a record does not end; then the rest of the input is
 _HELD = 4  # batches of a stretch that wait for their turn
 _BATCH = (512, 1_000_000)  # records and bytes
 _ERRORS = {one.__name__: one for one in (InputError, ModelError, OutputError, UsageError)}
@@ -43,11 +46,11 @@ Answer = Callable[[Pipeline, Sequence[Outcome]], Any]
 def jobs_of(settings: Settings, inputs: Sequence[Input]) -> int:
     """How many processes are to work. `auto`: one for each core, where it takes longer than starting them.
 
-    A process needs half a second and some hundred megabytes to start, most of it for the tokenizer.
+    A process needs two seconds and some hundred megabytes to start, most of it for the tokenizer.
     """
     if settings.jobs != "auto":
         return settings.jobs
-    is_much = total_bytes(inputs) >= _MUCH[settings.model is not None]
+    is_much = total_bytes(inputs) >= MUCH
     return max(1, min(MOST_JOBS, n_cores(), _n_pieces(inputs))) if is_much else 1
 
 
@@ -179,55 +182,61 @@ def worked(plan: Plan, pipeline: Pipeline, jobs: int, answer: Answer) -> Generat
         WorkerError: a process was ended by somebody else.
     """
     if jobs == 1:
-        yield from _alone(plan, pipeline, answer)
+        yield from _joined(plan, pipeline, answer, _alone(plan, pipeline, answer))
         return
     with Crew(pipeline, answer, jobs) as crew:
-        left = set[int]()
-        for stretch, batches in crew.results(plan):
-            if stretch.number in left:
-                continue
-            n_done = stretch.skip
-            for batch in batches:
-                if isinstance(batch, End):
-                    if batch.is_open:
-                        left.add(stretch.number)
-                        yield from _piece(plan, pipeline, plan.uncut(stretch, n_done), answer)
-                    else:
-                        yield stretch, None, _told(plan, stretch, batch)
-                else:
-                    n_outcomes, made = batch
-                    n_done += n_outcomes
-                    yield stretch, made, None
+        yield from _joined(plan, pipeline, answer, crew.results(plan))
 
 
-def _alone(plan: Plan, pipeline: Pipeline, answer: Answer) -> Iterator[tuple[Stretch, Any, End | None]]:
-    left = set[int]()
+def _alone(plan: Plan, pipeline: Pipeline, answer: Answer) -> Iterator[tuple[Stretch, Iterator[Any]]]:
+    """Each stretch in order, and what is made of it here, when it is asked for."""
     for stretch in plan.stretches():
-        if stretch.number not in left:
-            for piece, made, end in _piece(plan, pipeline, stretch, answer):
-                if end is not None and end.is_open:
-                    left.add(stretch.number)
-                else:
-                    yield piece, made, end
+        yield stretch, _batches(plan, pipeline, answer, stretch)
 
 
-def _piece(
-    plan: Plan, pipeline: Pipeline, stretch: Stretch, answer: Answer
-) -> Iterator[tuple[Stretch, Any, End | None]]:
-    """A stretch that is worked on here; where its last record goes on behind it, with the rest of its input."""
+def _batches(plan: Plan, pipeline: Pipeline, answer: Answer, stretch: Stretch) -> Iterator[Any]:
+    """Pairs of a number of outcomes and what is made of them, then the End."""
     batches = work(pipeline, stretch, plan.read)
-    n_done = stretch.skip
     while True:
         try:
             outcomes = next(batches)
         except StopIteration as stop:
-            end: End = stop.value
-            break
-        n_done += len(outcomes)
-        yield stretch, answer(pipeline, outcomes), None
-    yield stretch, None, _told(plan, stretch, end)
-    if end.is_open:
-        yield from _piece(plan, pipeline, plan.uncut(stretch, n_done), answer)
+            yield stop.value
+            return
+        yield len(outcomes), answer(pipeline, outcomes)
+
+
+def _joined(
+    plan: Plan, pipeline: Pipeline, answer: Answer, results: Iterator[tuple[Stretch, Iterator[Any]]]
+) -> Generator[tuple[Stretch, Any, End | None]]:
+    """The results in order. A stretch whose last record goes on behind it is read once more, from there, with the next
+    one; after some that do not end, with all that is left of its input."""
+    left = set[int]()
+    for first, batches in results:
+        if first.number in left:
+            continue
+        stretch, n_joined = first, 0
+        while True:
+            n_done, end = stretch.skip, None
+            for batch in batches:
+                if isinstance(batch, End):
+                    end = batch
+                else:
+                    n_outcomes, made = batch
+                    n_done += n_outcomes
+                    yield stretch, made, None
+            assert end is not None
+            if not end.is_open:
+                yield stretch, None, _told(plan, stretch, end)
+                break
+            n_joined += 1
+            if n_joined < _JOINED:
+                following, _ = next(results)
+                stretch = replace(stretch, end=following.end, is_last=following.is_last, skip=n_done)
+            else:
+                stretch = plan.uncut(stretch, n_done)
+                left.add(stretch.number)
+            batches = _batches(plan, pipeline, answer, stretch)
 
 
 def _told(plan: Plan, stretch: Stretch, end: End) -> End:
@@ -303,21 +312,12 @@ class Crew:
         while (task := self._order.get()) is not None:
             if isinstance(task, BaseException):
                 raise task
-            answers = self._here(task, plan) if task.is_here else self._answers(task)
+            here = task.is_here
+            answers = _batches(plan, self._pipeline, self._answer, task.stretch) if here else self._answers(task)
             yield task.stretch, answers
             for _ in answers:  # what nobody asked for must not wait for ever
                 pass
             self._room.release()
-
-    def _here(self, task: _Task, plan: Plan) -> Iterator[Any]:
-        batches = work(self._pipeline, task.stretch, plan.read)
-        while True:
-            try:
-                outcomes = next(batches)
-            except StopIteration as stop:
-                yield stop.value
-                return
-            yield len(outcomes), self._answer(self._pipeline, outcomes)
 
     def _answers(self, task: _Task) -> Iterator[Any]:
         while True:
