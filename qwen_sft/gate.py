@@ -314,7 +314,7 @@ def see_again(fold: Fold, outcome: Outcome) -> None:
     """Adds what a gate, and people who wait, are to be told of an outcome when a run goes on behind it."""
     fold.totals.n_records += 1
     fold.totals.n_rejected += outcome.rejected
-    fold.n_bytes += len(outcome.record.raw) + 1
+    fold.n_bytes += (len(outcome.record.raw) if outcome.n_bytes is None else outcome.n_bytes) + 1
     fold.n_without_tools += outcome.n_without_tools
     for found in outcome.diagnostics:
         fold.findings.append(replace(found.settled(), path=(), sample_path=(), says="", fix="", excerpt=None))

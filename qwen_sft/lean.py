@@ -1,7 +1,6 @@
 """What a build needs of an outcome, and no more: what is left of it on the way from another process."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from qwen_sft.format import Conversation, Reading
 from qwen_sft.pipeline import Outcome, Pipeline
@@ -14,7 +13,7 @@ from qwen_sft.writer import Row
 def lean(pipeline: Pipeline, batch: Sequence[Outcome]) -> list[Outcome]:
     """Some outcomes without what no build asks for, if its writer writes tokens: the words of the samples.
 
-    A record that may yet be kept as rejected stays as it is: that is one without rows, and where samples are curated,
+    The outcomes are changed in place: nobody else has them. A record that may yet be kept as rejected stays as it is: that is one without rows, and where samples are curated,
     each.
     """
     return [_lean(one, pipeline, talks=False) for one in batch]
@@ -26,27 +25,22 @@ def lean_talks(pipeline: Pipeline, batch: Sequence[Outcome]) -> list[Outcome]:
 
 
 def _lean(outcome: Outcome, pipeline: Pipeline, *, talks: bool) -> Outcome:
-    needs_record = pipeline.settings.is_curated or not outcome.rows
-    record = outcome.record
-    reading = None
-    if not outcome.conversations and outcome.reading is not None:
-        reading = Reading([_stub(one) for one in outcome.reading.conversations])
-    return replace(
-        outcome,
-        record=record if needs_record else _bare(record),
-        diagnostics=[one.settled() for one in outcome.diagnostics],
-        reading=reading,
-        conversations=[_stub(one) for one in outcome.conversations],
-        rows=[row if talks else _counted(row) for row in outcome.rows],
-        events=[()] * len(outcome.events),
-        encoded=None if outcome.encoded is None else [_of_rows(one) for one in outcome.encoded],
-        hushed=outcome.hushed if needs_record else None,
-    )
+    settings = pipeline.settings
+    needs_record = settings.is_curated or not outcome.rows
+    outcome.reading = None if outcome.conversations or outcome.reading is None else _places(outcome.reading)
+    outcome.n_bytes = len(outcome.record.raw)
+    if not needs_record:
+        outcome.record, outcome.hushed = Record(outcome.record.where, None, b""), None
+    outcome.diagnostics = [one.settled() for one in outcome.diagnostics]
+    outcome.conversations = [_stub(one) for one in outcome.conversations]
+    outcome.rows = outcome.rows if talks else [_counted(row) for row in outcome.rows]
+    outcome.events = [()] * len(outcome.events)
+    outcome.encoded = None if outcome.encoded is None else [_of_rows(one) for one in outcome.encoded]
+    return outcome
 
 
-def _bare(record: Record) -> Record:
-    """A record of which only its place is wanted, and how long it is."""
-    return Record(record.where, None, record.raw)
+def _places(reading: Reading) -> Reading:
+    return Reading([_stub(one) for one in reading.conversations])
 
 
 def _stub(conversation: Conversation) -> Conversation:
@@ -56,7 +50,8 @@ def _stub(conversation: Conversation) -> Conversation:
 
 
 def _counted(row: Row) -> Row:
-    return replace(row, conversation=None, counted=row.calls)
+    told = (row.tokens, row.where, row.sample_id, row.sample)
+    return Row(*told, options=row.options, split=row.split, copy=row.copy, counted=row.calls)
 
 
 def _of_rows(one: Encoded) -> Encoded:

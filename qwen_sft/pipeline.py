@@ -84,6 +84,7 @@ class Outcome:
         facts: what a census asks of each of its samples; empty where no rule looks at the whole set.
         n_without_tools: how many of its samples make calls whose arguments no declared tool can be held to.
         hushed: the record without its secrets, where settings replace them: what reports and rejects may show of it.
+        n_bytes: of the record, where it was left behind in another process; else None.
     """
 
     record: Record
@@ -104,6 +105,7 @@ class Outcome:
     facts: list[Facts] = field(default_factory=list[Facts])
     n_without_tools: int = 0
     hushed: Hushed | None = None
+    n_bytes: int | None = None
 
     @property
     def n_events(self) -> int:

@@ -7,6 +7,7 @@ memory does not grow with the input.
 
 import contextlib
 import gc
+import io
 import os
 import pickle
 import queue
@@ -15,8 +16,9 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable, Generator, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from itertools import islice
+from operator import attrgetter
 from typing import IO, Any
 
 from qwen_sft.errors import InputError, ModelError, OutputError, QwenSftError, UsageError, WorkerError
@@ -342,7 +344,7 @@ class Crew:
             while (task := self._next(stretches, plan)) is not None:
                 with contextlib.suppress(BrokenPipeError):
                     _send(process.stdin, pickle.dumps(task.stretch, protocol=5))
-                while not self._took(task, _receive(process.stdout)):
+                while not self._took(task, process.stdout):
                     pass
                 task = None
         except _Stopped:
@@ -369,16 +371,16 @@ class Crew:
             if task is None or not task.is_here:
                 return task
 
-    def _took(self, task: _Task, answer: bytes) -> bool:
+    def _took(self, task: _Task, answers: IO[bytes]) -> bool:
         """Hands an answer on; True if it was the last one to its stretch."""
-        kind, told, data = pickle.loads(answer)  # what our own process has made
+        kind, told, notes = pickle.loads(_receive(answers))  # what our own process has made
         if kind == "batch":
-            self._put(task, (told, data))
+            self._put(task, (told, _receive(answers)))
             return False
         if kind == "end":
             self._put(task, told)
             return True
-        self._put(task, _raised(kind, told, data, task.stretch))
+        self._put(task, _raised(kind, told, notes, task.stretch))
         raise _Stopped
 
     def _put(self, task: _Task, one: Any) -> None:
@@ -460,8 +462,35 @@ def _serve(told: IO[bytes], answers: IO[bytes]) -> None:
             except StopIteration as stop:
                 _send(answers, pickle.dumps(("end", stop.value, ()), protocol=5))
                 break
-            data = pickle.dumps(answer(pipeline, outcomes), protocol=5)
-            _send(answers, pickle.dumps(("batch", len(outcomes), data), protocol=5))
+            data = _dumped(answer(pipeline, outcomes))
+            _send(answers, pickle.dumps(("batch", len(outcomes), ()), protocol=5))
+            _send(answers, data)
+
+
+class _Reducers(dict[type, Callable[[Any], Any]]):
+    """For each dataclass what tells pickle how to make one again: by its fields, at a third of the time."""
+
+    def __missing__(self, kind: type) -> Callable[[Any], Any]:
+        if not is_dataclass(kind) or not all(one.init for one in fields(kind)):
+            raise KeyError(kind)
+        names = [one.name for one in fields(kind)]
+        values: Callable[[Any], Any] = attrgetter(*names)
+        several = len(names) > 1
+        made: Callable[[Any], Any] = lambda one: (kind, values(one) if several else (values(one),))  # noqa: E731
+        self[kind] = made
+        return made
+
+
+_REDUCERS = _Reducers()
+
+
+def _dumped(value: Any) -> bytes:
+    """A value as bytes that `pickle.loads` reads."""
+    told = io.BytesIO()
+    pickler = pickle.Pickler(told, protocol=5)
+    pickler.dispatch_table = _REDUCERS
+    pickler.dump(value)
+    return told.getvalue()
 
 
 def _send(pipe: IO[bytes], data: bytes) -> None:

@@ -47,7 +47,8 @@ class Progress:
 
     def advance(self, outcome: Outcome) -> None:
         """Counts one record."""
-        self.count(1, int(outcome.rejected), len(outcome.record.raw) + 1)
+        n_bytes = len(outcome.record.raw) if outcome.n_bytes is None else outcome.n_bytes
+        self.count(1, int(outcome.rejected), n_bytes + 1)
 
     def count(self, n_records: int, n_rejected: int, n_bytes: int) -> None:
         """Counts many records."""
