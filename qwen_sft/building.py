@@ -439,8 +439,8 @@ class _Made:
             with suppress(OSError):
                 self._rejects.close()
             return (
-                f"stopped; {self._n_committed:,} records are done and stay in {str(self._out)!r}: the same command goes "
-                "on there, with --force it starts anew"
+                f"stopped; {self._n_committed:,} records are done and stay in {str(self._out)!r}: the same command "
+                "goes on there, with --force it starts anew"
             )
         try:
             if self._opened is not None:

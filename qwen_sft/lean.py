@@ -13,8 +13,8 @@ from qwen_sft.writer import Row
 def lean(pipeline: Pipeline, batch: Sequence[Outcome]) -> list[Outcome]:
     """Some outcomes without what no build asks for, if its writer writes tokens: the words of the samples.
 
-    The outcomes are changed in place: nobody else has them. A record that may yet be kept as rejected stays as it is: that is one without rows, and where samples are curated,
-    each.
+    The outcomes are changed in place: nobody else has them. A record that may yet be kept as rejected stays as it is:
+    that is one without rows, and where samples are curated, each.
     """
     return [_lean(one, pipeline, talks=False) for one in batch]
 

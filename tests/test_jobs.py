@@ -1,4 +1,4 @@
-"""Several processes give what one gives, byte for byte, and say which records they were at when something stops them."""
+"""Several processes give what one gives, byte for byte, and say what they were at when something stops them."""
 
 import json
 import os
@@ -231,7 +231,7 @@ def test_a_process_that_is_killed_is_told_with_the_place_where_it_was(tmp_path: 
 def test_a_crash_in_a_process_is_told_with_its_record(tmp_path: Path):
     pipeline, inputs = Pipeline(Settings()), expand(corpus(tmp_path)[:1])
     with pytest.raises(
-        RuntimeError, match="(?s)a process crashed at .*a.jsonl:1, bytes .*KeyError: 'of ours'"
+        RuntimeError, match=r"(?s)a process crashed at .*a.jsonl:1, bytes .*KeyError: 'of ours'"
     ) as caught:
         list(worked(Plan(inputs, pipeline), pipeline, 2, crashes))
     assert caught.value.__notes__ == [f"at {inputs[0].name}:1"]
@@ -243,7 +243,7 @@ def test_an_input_that_cannot_be_read_stops_all(tmp_path: Path):
     torn = tmp_path / "no.parquet"
     torn.write_bytes(b"nothing")
     pipeline = Pipeline(Settings())
-    with pytest.raises(InputError, match="no.parquet"):
+    with pytest.raises(InputError, match=r"no\.parquet"):
         list(worked(Plan(expand([str(torn), *paths[1:]]), pipeline), pipeline, 2, folded))
     assert left_alive() == []
 

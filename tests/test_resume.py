@@ -1,4 +1,4 @@
-"""A build that is stopped, however it is, goes on to the same bytes; what differs is refused, with the difference named."""
+"""A build that is stopped goes on to the same bytes; what differs is refused, with the difference named."""
 
 import errno
 import json
@@ -247,7 +247,15 @@ def test_a_second_build_in_the_folder_is_refused_and_a_dead_one_is_not_in_the_wa
 
     with pytest.raises(Stop):
         run(paths, out, each=second)
-    held = f"import time; from pathlib import Path; from qwen_sft.journal import alone_in\nwith alone_in(Path({str(out)!r})): print('in', flush=True); time.sleep(60)"
+    held = "; ".join(
+        [
+            "import sys, time, pathlib, contextlib, qwen_sft.journal as journal",
+            "stack = contextlib.ExitStack()",
+            f"stack.enter_context(journal.alone_in(pathlib.Path({str(out)!r})))",
+            "print('in', flush=True)",
+            "time.sleep(60)",
+        ]
+    )
     with subprocess.Popen([sys.executable, "-c", held], stdout=subprocess.PIPE) as other:
         assert other.stdout is not None
         assert other.stdout.readline() == b"in\n"
