@@ -3,8 +3,8 @@
     python tests/killing.py FOLDER VARIANT SEED POINTS JOBS
 
 It builds once undisturbed; then for each point once more, where the process is killed by SIGKILL before its n-th step,
-is started again, now and then killed once more, and runs to its end. Steps are files that are opened, written to the disk,
-renamed and removed, and records that are done. It prints what differed, as JSON.
+is started again, now and then killed once more, and runs to its end. Steps are files that are opened, written to the
+disk, renamed and removed, and records that are done. It prints what differed, as JSON.
 """
 
 import gzip

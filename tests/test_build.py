@@ -431,7 +431,7 @@ def test_build_that_fails_while_naming_its_shards_takes_them_away(tmp_path: Path
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(build_module, "card", full)
-    with pytest.raises(OutputError, match="cannot write to '.*out': No space left on device"):
+    with pytest.raises(OutputError, match=r"cannot write to '.*out': No space left on device"):
         run(corpus(tmp_path), tmp_path / "out")
     assert content(tmp_path / "out") == {}
 
