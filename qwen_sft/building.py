@@ -130,7 +130,7 @@ def build(
     inputs = apart(expand(paths, hashed=True, skipped=skipped), paths, settings.baseline)
     inputs, sources = with_mix(inputs, settings.mix, hashed=True, skipped=skipped)
     inputs += [Input(name, None) for name in given or {}]
-    pipeline = pipeline or Pipeline(settings)
+    pipeline = pipeline or Pipeline(settings, excerpts=False)
     curation = Curation(pipeline, sources)
     packer = None if settings.pack is None else Packer(settings.pack)
     _keep_apart(inputs, out)
@@ -360,7 +360,7 @@ class _Made:
         self._pending += outcome.rows if self._packer is None else self._packer.add(outcome.rows)
         self._n_tokens += sum(len(row.tokens.input_ids) for row in outcome.rows)
         if self._journal is not None:
-            see_again(self._fold, outcome)
+            see_again(self._fold, outcome, has_baseline=self._settings.baseline is not None)
 
     def _commit(self) -> None:
         """Writes down what is done."""

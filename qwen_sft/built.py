@@ -78,7 +78,7 @@ def build(
         raise UsageError("build() needs a model; name a family, a folder or a hub id")
     paths, given = held(data)
     skipped = Counter[str]()
-    pipeline = Pipeline(told)
+    pipeline = Pipeline(told, excerpts=False)
     inputs, _ = with_mix([*expand(paths), *(Input(name, None) for name in given)], told.mix)
     gate = Gate(pipeline, inputs)
     folder = Path(fspath(out))

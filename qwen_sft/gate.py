@@ -7,7 +7,7 @@ checks did not run that ran for the baseline: a gate that quietly checks less is
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -310,14 +310,19 @@ def folded(pipeline: Pipeline, batch: Sequence[Outcome]) -> Fold:
     return fold
 
 
-def see_again(fold: Fold, outcome: Outcome) -> None:
-    """Adds what a gate, and people who wait, are to be told of an outcome when a run goes on behind it."""
+def see_again(fold: Fold, outcome: Outcome, *, has_baseline: bool) -> None:
+    """Adds what a gate, and people who wait, are to be told of an outcome when a run goes on behind it.
+
+    Args:
+        has_baseline: whether the gate asks for fingerprints.
+    """
     fold.totals.n_records += 1
     fold.totals.n_rejected += outcome.rejected
     fold.n_bytes += (len(outcome.record.raw) if outcome.n_bytes is None else outcome.n_bytes) + 1
     fold.n_without_tools += outcome.n_without_tools
     for found in outcome.diagnostics:
-        fold.findings.append(replace(found.settled(), path=(), sample_path=(), says="", fix="", excerpt=None))
+        mark = found.fingerprint if has_baseline else ""
+        fold.findings.append(Diagnostic(found.code, found.name, found.severity, found.where, (), (), "", "", mark))
     file = outcome.record.where.file
     if not fold.files or fold.files[-1] != file:
         fold.files.append(file)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from qwen_sft.finding import Diagnostic
 from qwen_sft.format import Conversation, Reading
 from qwen_sft.pipeline import Outcome, Pipeline
 from qwen_sft.record import Record
@@ -31,12 +32,20 @@ def _lean(outcome: Outcome, pipeline: Pipeline, *, talks: bool) -> Outcome:
     outcome.n_bytes = len(outcome.record.raw)
     if not needs_record:
         outcome.record, outcome.hushed = Record(outcome.record.where, None, b""), None
-    outcome.diagnostics = [one.settled() for one in outcome.diagnostics]
+    if needs_record or settings.baseline is not None:
+        outcome.diagnostics = [one.settled() for one in outcome.diagnostics]
+    else:
+        outcome.diagnostics = [counted(one) for one in outcome.diagnostics]
     outcome.conversations = [_stub(one) for one in outcome.conversations]
     outcome.rows = outcome.rows if talks else [_counted(row) for row in outcome.rows]
     outcome.events = [()] * len(outcome.events)
     outcome.encoded = None if outcome.encoded is None else [_of_rows(one) for one in outcome.encoded]
     return outcome
+
+
+def counted(found: Diagnostic) -> Diagnostic:
+    """A finding that is counted and no more: without its words, and without its fingerprint."""
+    return Diagnostic(found.code, found.name, found.severity, found.where, (), (), "", "", "")
 
 
 def _places(reading: Reading) -> Reading:

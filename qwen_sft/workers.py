@@ -471,7 +471,8 @@ class _Reducers(dict[type, Callable[[Any], Any]]):
     """For each dataclass what tells pickle how to make one again: by its fields, at a third of the time."""
 
     def __missing__(self, kind: type) -> Callable[[Any], Any]:
-        if not is_dataclass(kind) or not all(one.init for one in fields(kind)):
+        if kind in _LEFT_TO_PICKLE or not is_dataclass(kind) or not all(one.init for one in fields(kind)):
+            _LEFT_TO_PICKLE.add(kind)
             raise KeyError(kind)
         names = [one.name for one in fields(kind)]
         values: Callable[[Any], Any] = attrgetter(*names)
@@ -481,6 +482,7 @@ class _Reducers(dict[type, Callable[[Any], Any]]):
         return made
 
 
+_LEFT_TO_PICKLE = set[type]()
 _REDUCERS = _Reducers()
 
 
@@ -489,8 +491,18 @@ def _dumped(value: Any) -> bytes:
     told = io.BytesIO()
     pickler = pickle.Pickler(told, protocol=5)
     pickler.dispatch_table = _REDUCERS
+    numpy = sys.modules.get("numpy")
+    if numpy is not None and numpy.ndarray not in _REDUCERS:
+        _REDUCERS[numpy.ndarray] = _flat
     pickler.dump(value)
     return told.getvalue()
+
+
+def _flat(array: Any) -> Any:
+    """An array of one dimension by its bytes."""
+    import numpy as np
+
+    return np.frombuffer, (array.tobytes(), array.dtype.char)
 
 
 def _send(pipe: IO[bytes], data: bytes) -> None:

@@ -75,7 +75,7 @@ def build(
     if not named and settings.mix is None:
         raise UsageError("nothing to read is named; name files, directories or globs, or sources with --mix")
     inputs, _ = with_mix(apart(expand(named), named, settings.baseline), settings.mix)
-    pipeline = Pipeline(settings)
+    pipeline = Pipeline(settings, excerpts=False)  # nothing that a build writes shows one
     gate = Gate(pipeline, inputs)
 
     def each(outcome: Outcome) -> None:
