@@ -496,7 +496,7 @@ def _rows(one: Encoded, where: Where, name: str, index: int) -> Iterator[Row]:
     end = 0
     for tokens in one.rows:
         end += len(tokens.turns)
-        options = json.loads(one.requests[end - 1]) if one.requests else {}
+        options: dict[str, Any] = json.loads(one.requests[end - 1]) if one.requests else {}
         yield Row(tokens, where, name, index, one.conversation.sample, options)
 
 

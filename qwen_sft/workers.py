@@ -17,6 +17,7 @@ import threading
 import traceback
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass, replace
+from functools import cache
 from itertools import islice
 from operator import attrgetter
 from typing import IO, Any
@@ -471,10 +472,9 @@ class _Reducers(dict[type, Callable[[Any], Any]]):
     """For each dataclass what tells pickle how to make one again: by its fields, at a third of the time."""
 
     def __missing__(self, kind: type) -> Callable[[Any], Any]:
-        if kind in _LEFT_TO_PICKLE or not is_dataclass(kind) or not all(one.init for one in fields(kind)):
-            _LEFT_TO_PICKLE.add(kind)
+        names = _names(kind)
+        if not names:
             raise KeyError(kind)
-        names = [one.name for one in fields(kind)]
         values: Callable[[Any], Any] = attrgetter(*names)
         several = len(names) > 1
         made: Callable[[Any], Any] = lambda one: (kind, values(one) if several else (values(one),))  # noqa: E731
@@ -482,7 +482,13 @@ class _Reducers(dict[type, Callable[[Any], Any]]):
         return made
 
 
-_LEFT_TO_PICKLE = set[type]()
+@cache
+def _names(kind: type) -> list[str]:
+    """The fields that make a dataclass; none for what is left to pickle."""
+    made = fields(kind) if is_dataclass(kind) else ()
+    return [one.name for one in made] if all(one.init for one in made) else []
+
+
 _REDUCERS = _Reducers()
 
 
