@@ -476,9 +476,19 @@ def _versions() -> dict[str, str | None]:
 
 def _was_killed(out: Path) -> bool:
     """True if a folder holds what is left of a build of which nothing can be gone on with."""
-    if {path.name for path in out.iterdir()} <= set(_TEMPORARY):
+    if _is_bare(out):
         return True
     return (out / UNFINISHED).is_file() and not (out / MANIFEST).is_file() and not _strange(out)
+
+
+def _is_bare(out: Path) -> bool:
+    """True for a folder in which a build was killed before it wrote anything, or behind taking everything away."""
+    for path in out.rglob("*"):
+        place = path.relative_to(out)
+        is_folder = path.is_dir() and not path.is_symlink()
+        if place.parts[0] != DATA if is_folder else place.as_posix() not in _TEMPORARY:
+            return False
+    return True
 
 
 def _is_whole(out: Path) -> bool:
@@ -597,6 +607,7 @@ def _take_away(out: Path) -> None:
     for name in found:
         (out / name).unlink(missing_ok=True)
     folders = {parent for name in found for parent in PurePosixPath(name).parents} | {PurePosixPath(DATA)}
+    folders |= {PurePosixPath(path.relative_to(out).as_posix()) for path in (out / DATA).rglob("*") if path.is_dir()}
     for folder in sorted(folders - {PurePosixPath(".")}, reverse=True):
         if (out / folder).is_dir() and not any((out / folder).iterdir()):
             (out / folder).rmdir()
@@ -605,7 +616,7 @@ def _take_away(out: Path) -> None:
 def _strange(out: Path) -> str:
     """What a folder holds that no build writes; "" if nothing. A build that was killed left no manifest."""
     names = {path.name for path in out.iterdir()}
-    if names <= set(_TEMPORARY):
+    if _is_bare(out):
         return ""
     if (out / DATA).is_symlink():
         return f"has a link for {DATA!r}"

@@ -329,6 +329,20 @@ def test_a_finished_build_that_was_killed_while_it_tidied_up_is_finished(tmp_pat
     assert content(out) == before
 
 
+@pytest.mark.parametrize("left", [["data"], [".unfinished.json.part"], ["data", "data/train"]])
+def test_a_folder_that_was_being_cleared_is_as_good_as_empty(tmp_path: Path, left: list[str]):
+    paths, out = corpus(tmp_path)[:1], tmp_path / "out"
+    out.mkdir()
+    for name in left:
+        if name.startswith("data"):
+            (out / name).mkdir()
+        else:
+            (out / name).write_text("")
+    run(paths, out)
+    run(paths, tmp_path / "other")
+    assert content(out) == content(tmp_path / "other")
+
+
 def test_what_stands_in_the_folder_by_chance_is_left_alone(begun: tuple[list[str], Path]):
     paths, out = begun
     (out / "data" / "mine.txt").write_text("mine")
