@@ -2,8 +2,8 @@
 
 Vega-Lite comes with vl-convert, an extra of this package, and runs here, not in the reader's browser: a page holds what
 it drew (4 to 30 kB each) and no script. Measured beside it: plotly.js is 4.5 MB in each page and needs a script;
-matplotlib's SVG draws letters as shapes, which no screen reader reads, with fixed colours; pygal's has a style sheet and
-a script inside.
+matplotlib's SVG draws letters as shapes, which no screen reader reads, with fixed colours; pygal's has a style sheet
+and a script inside.
 """
 
 import xml.etree.ElementTree as ET

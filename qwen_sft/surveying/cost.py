@@ -44,9 +44,7 @@ def costs(n_tokens: int, assumed: Assumed) -> list[Cost]:
     not counted, nor are padding and recomputation.
     """
     sizes = SIZES if assumed.parameters is None else (assumed.parameters,)
-    return [
-        Cost(n, 6 * n * n_tokens * assumed.epochs / (assumed.peak * assumed.utilisation) / 3600) for n in sizes
-    ]
+    return [Cost(n, 6 * n * n_tokens * assumed.epochs / (assumed.peak * assumed.utilisation) / 3600) for n in sizes]
 
 
 def parameters(text: str) -> float:

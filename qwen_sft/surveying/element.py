@@ -27,7 +27,7 @@ def safe(text: str) -> Html:
     return text if isinstance(text, Html) else Html(html.escape(plain(text)))
 
 
-def el(name: str, *children: str, **attributes: str | bool) -> Html:
+def el(name: str, /, *children: str, **attributes: str | bool) -> Html:
     """An element. Attributes are named as in HTML, with `class_` for `class` and `_` for `-`; True has no value."""
     given: list[str] = []
     for key, value in attributes.items():
@@ -59,8 +59,6 @@ def table(caption: str, head: "list[str]", rows: "list[list[str]]", numeric: "se
         first, *others = row
         made = [el("td", cell, class_="n" if i in right else False) for i, cell in enumerate(others, start=1)]
         body.append(el("tr", el("th", first, scope="row"), *made))
-    inner = el(
-        "table", el("caption", caption), el("thead", *lines), Html("\n"), el("tbody", joined(body))
-    )
+    inner = el("table", el("caption", caption), el("thead", *lines), Html("\n"), el("tbody", joined(body)))
     # A wide table scrolls in its own box, which the keyboard must reach.
     return el("div", inner, class_="scroll", tabindex="0", role="region", aria_label=caption)

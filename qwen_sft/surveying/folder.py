@@ -43,7 +43,9 @@ def survey_folder(folder: Path, assumed: Assumed) -> Numbers:
     try:
         numbers = _told(folder, manifest, assumed)
     except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise InputError(f"{str(folder / 'manifest.json')!r} is no manifest of a build: {error!r}; build again") from error
+        raise InputError(
+            f"{str(folder / 'manifest.json')!r} is no manifest of a build: {error!r}; build again"
+        ) from error
     listed: list[Any] = manifest["files"]
     split_of = {str(folder / str(one.get("file"))): str(one.get("split") or "") for one in listed if is_object(one)}
     rows = _Rows()
@@ -135,7 +137,9 @@ class _Rows:
         split.n_samples += batch.num_rows
         split.n_tokens += len(ids)
         split.n_trained += int(trained.sum())
-        for file, size in zip(columns["source_file"].to_pylist() if "source_file" in columns else (), sizes.tolist()):
+        if "source_file" not in columns:
+            return
+        for file, size in zip(columns["source_file"].to_pylist(), sizes.tolist(), strict=True):
             origin = self.files.setdefault(file, Origin(file))
             origin.n_rows += 1
             origin.n_tokens += size
@@ -207,7 +211,9 @@ def _told(folder: Path, manifest: dict[str, Any], assumed: Assumed) -> Numbers:
         f"which tokens are trained, by a second computation ({verified['against']}), of "
         f"{samples_named(int(verified['n_samples']))}, with {int(verified['n_disagreements']):,} disagreements",
     ]
-    numbers.not_checked = ["whether the files still are what was written, and what a trainer makes of them (qwen-sft audit)"]
+    numbers.not_checked = [
+        "whether the files still are what was written, and what a trainer makes of them (qwen-sft audit)"
+    ]
     if verified["policy"] != "all":
         numbers.not_checked.append(f"the second computation of the other samples (--verify {verified['policy']})")
     if manifest["silenced_by_code"]:
@@ -272,9 +278,12 @@ def _verdict(numbers: Numbers, manifest: dict[str, Any]) -> None:
     numbers.verdict = "This set can be trained on" if not numbers.code else "This set should not be trained on"
     if numbers.n_rows != manifest["rows"]["n_rows"]:
         numbers.sense.append(
-            f"Its files hold {numbers.n_rows:,} rows, and its manifest tells of {manifest['rows']['n_rows']:,}; build again."
+            f"Its files hold {numbers.n_rows:,} rows, and its manifest tells of {manifest['rows']['n_rows']:,}; "
+            "build again."
         )
     out = f", {numbers.n_rejected:,} were kept out" if numbers.n_rejected else ""
     numbers.sense.append(f"{numbers.n_written:,} of {numbers.n_records:,} records are in it{out}.")
     if disagreed:
-        numbers.sense.append(f"The second computation disagreed on {disagreed:,} turns; their records are not in the set.")
+        numbers.sense.append(
+            f"The second computation disagreed on {disagreed:,} turns; their records are not in the set."
+        )

@@ -154,7 +154,7 @@ def _reach(numbers: Numbers, pipeline: Pipeline, gate: Gate, totals: Totals, n_v
     n_running = len(gate.running)
     if numbers.n_records:
         numbers.checked.append(
-            f"structure of {numbers.n_records:,} {'record' if numbers.n_records == 1 else 'records'}: turns, tool calls, "
+            f"structure of {numbers.n_records:,} {'record' if numbers.n_records == 1 else 'records'}: turns, calls, "
             f"results, schemas, secrets ({n_running} of {len(shelf)} rules ran)"
         )
     if settings.model is not None and numbers.n_rows is not None:
@@ -164,7 +164,8 @@ def _reach(numbers: Numbers, pipeline: Pipeline, gate: Gate, totals: Totals, n_v
             f"{numbers.n_rows:,} training rows"
         )
         numbers.checked.append(
-            f"which tokens are trained, by a second computation ({encoder.model.oracle}), of {samples_named(n_verified)}"
+            f"which tokens are trained, by a second computation ({encoder.model.oracle}), of "
+            f"{samples_named(n_verified)}"
         )
         left = (numbers.n_samples or 0) - n_verified
         if settings.verify != "all" and left > 0:

@@ -65,7 +65,7 @@ class Spread:
         return 0
 
     def bins(self, most: int) -> list[Bin]:
-        """At most so many bins of one round width (1, 2 or 5 times a power of ten), from the first that is not empty."""
+        """At most so many bins of one round width (1, 2 or 5 times a power of ten), from the first that holds any."""
         if not self.counts:
             return []
         least = min(self.counts)
