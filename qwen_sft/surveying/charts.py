@@ -108,6 +108,7 @@ class Charts:
         return self._drawn(
             {
                 "width": 430,
+                "padding": {"left": 24, "top": 5, "right": 24, "bottom": 5},  # letters may be wider where they are read
                 "height": {"step": 24},
                 "data": {"values": values},
                 "encoding": {"y": place},
@@ -120,11 +121,15 @@ class Charts:
     def histogram(self, title: str, says: str, spread: Spread, unit: str, limit: int | None = None) -> Html:
         """How numbers are spread; a limit that lies near them is drawn in."""
         bins: list[Bin] = spread.bins(40)
-        values = [one._asdict() for one in bins]
-        end = bins[-1].end if bins else 1
+        shift = 0.5 if all(one.end - one.start == 1 for one in bins) else 0.0  # a number stands below its bar's middle
+        values = [{"start": one.start - shift, "end": one.end - shift, "n": one.n} for one in bins]
+        start, end = (bins[0].start, bins[-1].end) if bins else (0, 1)
         near = limit is not None and limit <= 2 * end
-        domain = [min(bins[0].start if bins else 0, 0 if near else 10**18), max(end, limit or 0) if near else end]
-        axis = {"format": ",d", "tickMinStep": 1, "grid": False}
+        domain = [0 if near else start - shift, max(end - shift, limit or 0) if near else end - shift]
+        axis: dict[str, Any] = {"format": ",d", "tickCount": 8, "grid": False, "labelOverlap": True}
+        if shift:
+            axis["values"] = list(range(start, end, 1 + (end - start) // 20))
+        highest = max((one.n for one in bins), default=1)
         layers: list[Any] = [
             {
                 "mark": {"type": "bar", "color": "var(--c1)", "binSpacing": 1},
@@ -142,7 +147,7 @@ class Charts:
                         "field": "n",
                         "type": "quantitative",
                         "title": None,
-                        "axis": {"format": ",d", "tickMinStep": 1, "tickCount": 5},
+                        "axis": {"format": ",d", "tickCount": min(5, highest)},
                     },
                 },
             }

@@ -14,9 +14,11 @@ from qwen_sft.baseline import read_baseline
 from qwen_sft.census import Census, alike, facts_of
 from qwen_sft.excerpt import Excerpt
 from qwen_sft.finding import Diagnostic, Severity
+from qwen_sft.format import Conversation
 from qwen_sft.gate import Gate, judged
 from qwen_sft.ingest import Input
 from qwen_sft.pipeline import ALWAYS, Outcome, Pipeline
+from qwen_sft.redact import redacted
 from qwen_sft.reporter import NOT_CHECKED, Totals
 from qwen_sft.rule import rules
 from qwen_sft.sample import Sample, is_list, is_object
@@ -225,7 +227,7 @@ class _Seen:
         self.beyond = set[str]()
         self.by_kind: Any = None
         self.trained_by_kind: Any = None
-        self.shown: list[tuple[bytes, str, Sample]] = []
+        self.shown: list[tuple[bytes, str, Conversation]] = []
         self.n_verified = self.n_trained = self.n_samples = self.n_tool_names_beyond = 0
 
     def see(self, outcome: Outcome) -> None:
@@ -262,7 +264,7 @@ class _Seen:
         key = hashlib.blake2b(record.raw, digest_size=8).digest()
         place = f"{record.where.file}:{record.where.line}"
         if len(self.shown) < N_SAMPLES or (key, place) < self.shown[-1][:2]:
-            self.shown.append((key, place, outcome.conversations[0].sample))
+            self.shown.append((key, place, outcome.conversations[0]))
             self.shown.sort(key=lambda one: one[:2])
             del self.shown[N_SAMPLES:]
 
@@ -367,7 +369,7 @@ class _Seen:
             why = "No model was named: --model counts tokens."
             numbers.untold |= {"lengths": why, "kinds": why, "cost": why}
         numbers.facts = self._model() if self.has_model else [("model", "none named (--model)")]
-        numbers.samples = [_shown(place, sample) for _, place, sample in self.shown]
+        numbers.samples = [_shown(place, redacted(one).sample) for _, place, one in self.shown]  # pages are sent around
         return numbers
 
     def _add_tokens(self, numbers: Numbers) -> None:

@@ -410,12 +410,15 @@ def _tools(numbers: Numbers, charts: Charts) -> Html:
     says = f"{numbers.n_tools:,} tools: {len(called):,} are called, {len(never):,} are offered and never called."
     if numbers.n_tools_more:
         says += f" {numbers.n_tools_more:,} more came when so many were known, and are not counted one by one."
-    bars = [
-        Bar(one.name, one.n_called, f"{one.n_called:,} calls, offered in {one.n_offered:,} samples")
-        for one in called[:15]
-    ]
+    bars = [Bar(one.name, one.n_called, f"{one.n_called:,}, offered in {one.n_offered:,}") for one in called[:15]]
     chart = (
-        charts.bars("The most called tools", "; ".join(f"{b.label} {b.says}" for b in bars), bars) if bars else Html("")
+        charts.bars(
+            "Calls of the most called tools, and how many samples offer each",
+            "; ".join(f"{b.label} {b.says}" for b in bars),
+            bars,
+        )
+        if bars
+        else Html("")
     )
     rows = [[el("code", one.name), f"{one.n_called:,}", f"{one.n_offered:,}"] for one in called[:MOST_TOOLS]]
     rest = f"; {len(called) - MOST_TOOLS:,} less called ones are not listed" if len(called) > MOST_TOOLS else ""
@@ -447,7 +450,7 @@ def _arguments(numbers: Numbers, _charts: Charts) -> Html | None:
         ]
     n_declared, n_never = _coverage(called)
     says = (
-        f"The called tools declare {n_declared:,} parameters; {n_never:,} of them no call ever gives. "
+        f"The called tools declare {n_declared:,} parameters; {n_never:,} of them are never given. "
         "A model does not learn to use what it never sees given."
     )
     left = f"; {len(rows) - MOST_PARAMETERS:,} more are not listed" if len(rows) > MOST_PARAMETERS else ""
