@@ -149,8 +149,10 @@ def build(
         (out / MANIFEST).write_bytes(orjson.dumps(manifest, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
         (out / UNFINISHED).unlink()
     except BaseException:
-        opened.abort()
-        clear(out, force=True)
+        try:
+            opened.abort()
+        finally:
+            clear(out, force=True)
         raise
     return manifest, totals
 
@@ -239,7 +241,9 @@ def _strange(out: Path) -> str:
         return f"holds {others[0]!r}" if others else f"has no {MANIFEST}"
     ours = {DATA, *_NAMES, *_files(out)}
     ours |= {str(parent) for name in ours for parent in PurePosixPath(name).parents}
-    others = sorted((names | {path.relative_to(out).as_posix() for path in (out / DATA).rglob("*")}) - ours)
+    found = {path.relative_to(out).as_posix(): path for path in (out / DATA).rglob("*")}
+    links = {name for name, path in found.items() if path.is_symlink()}
+    others = sorted((names | found.keys()) - ours | links)
     return f"holds {others[0]!r}" if others else ""
 
 

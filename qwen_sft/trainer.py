@@ -16,7 +16,7 @@ if TYPE_CHECKING:  # numpy takes 0.1 s, and the command line only wants the trai
 
     Ints = npt.NDArray[np.int64]
 
-PROVENANCE = frozenset({"sample_id", "sample", "source_file", "source_line", "source_item"})
+PROVENANCE = frozenset({"provenance", "sample_id", "sample", "source_file", "source_line", "source_item"})
 """Columns that only say where a row came from; nobody misses them in a trainer."""
 
 
@@ -35,6 +35,8 @@ class Trait(StrEnum):
     UNEVEN = "arguments whose names differ from those of other calls, in JSON Lines"
     REASONING = "reasoning in a field of its own"
     OLD_REASONING = "reasoning of a turn before the user's last message"
+    BARE_TURN = "a turn of the assistant without reasoning, before the last message"
+    TOOLS_ALONE = "tools without a system message"
     WORDS_BESIDE_CALLS = "words beside calls in one turn"
     SEVERAL_RESULTS = "results of several calls behind one turn"
     OUT_OF_TURN = "two messages of one side behind each other, or a last one that is not the assistant's"
@@ -372,6 +374,44 @@ def untrained_turns(facts: Facts, honours: Iterable[str], source: str, fix: str)
             fix,
             Spotted(0, "manifest.json"),
             source,
+        )
+
+
+LOOKED_AT = ("qwen3", "qwen3_first_revision")
+"""Families of which it is known what the templates of ms-swift and LLaMA-Factory print otherwise."""
+
+
+def another_text(facts: Facts, *, think_blocks: bool, source: str, fix: str, tools_source: str) -> Iterator[Claim]:
+    """Where a trainer's own template of Qwen3 prints another text than the model's.
+
+    Seen for qwen3 by loading rows into ms-swift 4.6 and LLaMA-Factory 0.9.5 (2026-11-21); of other families nobody has
+    looked.
+
+    Args:
+        think_blocks: whether it is set to write an empty one into each turn without reasoning.
+        source, fix: where that stands, and what mends it.
+        tools_source: where the text before the tools stands.
+    """
+    if facts.family not in LOOKED_AT:
+        return
+    if think_blocks and (found := facts.spotted(Trait.BARE_TURN)).n_rows:
+        yield Claim(
+            "think-blocks-added",
+            Severity.ERROR,
+            "an empty think block is put into every turn without reasoning; the model's template puts one only into a "
+            "row's last turn",
+            fix,
+            found,
+            source,
+        )
+    if (found := facts.spotted(Trait.TOOLS_ALONE)).n_rows:
+        yield Claim(
+            "system-prompt-differs",
+            Severity.ERROR,
+            "two newlines stand before '# Tools' where there is no system message; the model's template puts none",
+            "give every row with tools a system message, in training and when it is served",
+            found,
+            tools_source,
         )
 
 

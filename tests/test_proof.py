@@ -100,7 +100,7 @@ def test_trace_of_two_places_is_this() -> None:
         ),
         ("tool", '{"sky": "rain", "high": 12}', []),
         ("tool", '{"sky": "dry", "high": 31}', []),
-        ("assistant", "Port Anna: rain, 12 degrees.\nRed Gate: dry, 31 degrees.", []),
+        ("assistant", 'Port Anna: "rain", 12 degrees.\nRed Gate: "dry", 31 degrees.', []),
     ]
     assert merged(one)["messages"][1]["content"].startswith(
         '<tool_call>\n{"name": "find_site", "arguments": {"city": "Port Anna"}}\n</tool_call>\n'
@@ -182,7 +182,7 @@ CHAIN = replace(
 )
 FIND, TELL = call("find", city="Port Anna"), call("tell", id="K47")
 NO_VALUES = "the answer does not have the tool's values"
-ANSWER = "<think>\nHm.\n</think>\n\nPort Anna: rain, 12 degrees."
+ANSWER = '<think>\nHm.\n</think>\n\nPort Anna: "rain", 12 degrees.'
 
 
 @pytest.mark.parametrize(
@@ -250,7 +250,7 @@ def test_conversation_is_what_a_harness_would_send() -> None:
             ],
         },
         {"role": "tool", "tool_call_id": "call_3", "content": '{"sky": "rain", "high": 12}'},
-        {"role": "assistant", "content": "Port Anna: rain, 12 degrees.", "reasoning_content": "Hm."},
+        {"role": "assistant", "content": 'Port Anna: "rain", 12 degrees.', "reasoning_content": "Hm."},
     ]
 
 

@@ -1,21 +1,30 @@
 """`verify`: each claim about a trainer at both its sides, and TRL's own preparation beside our labels."""
 
 import json
+import os
+import shlex
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from shown import blocks_of, commands, matches, runs_here
 from typer.testing import CliRunner
 
 from qwen_sft.building import build
 from qwen_sft.cli import app
 from qwen_sft.errors import InputError, ModelError, UsageError
+from qwen_sft.family import families
 from qwen_sft.settings import Settings
-from qwen_sft.trainer import Trainer, trainer_named, trainers
+from qwen_sft.tokenizer import load_tokenizer
+from qwen_sft.trainer import Request, Trainer, trainer_named, trainers
 from qwen_sft.verifying.report import json_report, text_report
 from qwen_sft.verifying.verify import Verification, parsed, setup_of, verify
+from qwen_sft.vocabulary import tokenizer_json
 from qwen_sft.writer import writers
 
 ROOT = Path(__file__).parents[1]
@@ -273,8 +282,14 @@ TALKS: dict[str, tuple[str, dict[str, Any], dict[str, Any], list[Found]]] = {
     "trl, a role of another format": (
         "trl",
         {"conversations": [{"from": "human", "value": "Hi"}, {"from": "assistant", "value": "Hello."}]},
+        {},
+        [line("error", "role-not-printed"), line("error", "all-tokens-trained"), LENGTH],
+    ),
+    "trl, {from, value} and the assistant only": (
+        "trl",
+        {"conversations": [{"from": "user", "value": "Hi"}, {"from": "assistant", "value": "Hello."}]},
         ONLY,
-        [line("error", "role-not-printed"), UNKNOWN, LENGTH],
+        [line("error", "stops")],
     ),
     "trl, a turn that is not to be trained": (
         "trl",
@@ -585,6 +600,7 @@ CHAT = [
     {"messages": [USER, SAYS, USER, SAYS]},
     {"messages": [USER, calls({"a": 1}), result(), SAYS], "tools": [TOOL]},
 ]
+ANOTHER_TEXT = [("error", "think-blocks-added"), ("error", "system-prompt-differs")]
 OURS: dict[str, tuple[str, dict[str, Any], list[tuple[str, str]]]] = {
     "parquet": ("trl", {}, [("info", "labels-kept")]),
     "hf": ("trl", {}, [("info", "labels-kept")]),
@@ -593,8 +609,8 @@ OURS: dict[str, tuple[str, dict[str, Any], list[tuple[str, str]]]] = {
     "conversations": ("trl", ONLY, [("error", "messages-as-text")]),
     "axolotl_tokenized": ("axolotl", {}, [("info", "labels-kept")]),
     "axolotl": ("axolotl", {}, [("warning", "labels-rebuilt")]),
-    "ms_swift": ("ms-swift", {}, [("warning", "labels-rebuilt")]),
-    "llama_factory": ("llamafactory", {}, [("warning", "labels-rebuilt")]),
+    "ms_swift": ("ms-swift", {}, [*ANOTHER_TEXT, ("warning", "labels-rebuilt")]),
+    "llama_factory": ("llamafactory", {}, [*ANOTHER_TEXT, ("warning", "labels-rebuilt")]),
     "verl": ("verl", {}, [("error", "pieces-do-not-add-up"), ("warning", "labels-rebuilt"), ("info", "own-class")]),
 }
 
@@ -608,6 +624,29 @@ def test_what_our_writers_wrote(writer: str, tmp_path: Path) -> None:
     trainer, told, expected = OURS[writer]
     claims = found(built(tmp_path, writer, CHAT), trainer, told)
     assert [one[:2] for one in claims] == expected
+
+
+def test_templates_of_trainers_print_another_text(tmp_path: Path) -> None:
+    system = {"role": "system", "content": "Be kind."}
+    rows = [
+        {"messages": [USER, SAYS]},
+        {"messages": [USER, SAYS, USER, SAYS]},
+        {"messages": [system, USER, calls({"a": 1}, content="Look:"), result(), SAYS], "tools": [TOOL]},
+        {"messages": [USER, SAYS], "tools": [TOOL]},
+    ]
+    file = "data/train-00000-of-00001.jsonl"
+    blocks = ("error", "think-blocks-added", 2, f"{file}:2")
+    prompt = ("error", "system-prompt-differs", 1, f"{file}:4")
+    words = ("error", "words-joined-to-calls", 1, f"{file}:3")
+    every = ("warning", "labels-rebuilt", 4, f"{file}:1")
+    swift = built(tmp_path, "ms_swift", rows)
+    assert found(swift, "ms-swift") == [blocks, prompt, words, every]
+    assert found(swift, "ms-swift", {"add_non_thinking_prefix": False}) == [prompt, words, every]
+    factory = built(tmp_path, "llama_factory", rows)
+    assert found(factory, "llamafactory") == [blocks, prompt, every]
+    assert found(factory, "llamafactory", {"template": "qwen3_nothink"}) == [prompt, every]
+    (tmp_path / "other").mkdir()
+    assert found(built(tmp_path / "other", "ms_swift", rows, "qwen2_5"), "ms-swift") == [every]
 
 
 def test_turns_that_a_writer_could_not_mark(tmp_path: Path) -> None:
@@ -769,6 +808,20 @@ def test_hostile_names_are_escaped(tmp_path: Path) -> None:
     assert json_report(made)["n_rows"] == 1
 
 
+def test_the_guide_lists_every_option_with_its_default() -> None:
+    guide = (ROOT / "docs" / "verify.md").read_text(encoding="utf-8")
+    for trainer in trainers().values():
+        told = ", ".join(f"`{name}` ({json.dumps(value)})" for name, value in trainer.options.items())
+        assert f"| `{trainer.name}` | {trainer.package} {', '.join(trainer.versions)} | {told} |" in guide
+
+
+def test_what_is_printed_as_json_is_what_the_schema_says(tmp_path: Path) -> None:
+    schema = jsonschema.Draft202012Validator(json.loads((ROOT / "schemas" / "verify.schema.json").read_text()))
+    for folder in (parquet(tmp_path / "a", [OK, LONG]), lines(tmp_path / "b", [{"messages": [USER, SAYS]}])):
+        for trainer in trainers().values():
+            schema.validate(json_report(verify(folder, trainer)))
+
+
 # -- TRL itself --------------------------------------------------------------------------------------------------------
 
 
@@ -793,6 +846,13 @@ def test_preparation_of_our_rows_gives_exactly_our_labels(model: str, tmp_path: 
 def test_preparation_of_conversations_gives_other_labels(tmp_path: Path) -> None:
     rows = [{"messages": [USER, SAYS]}, {"messages": [USER, SAYS, USER, SAYS]}]
     result = ran(built(tmp_path, "trl", rows), **ONLY)
+    schema = jsonschema.Draft202012Validator(json.loads((ROOT / "schemas" / "verify.schema.json").read_text()))
+    schema.validate(json_report(result))
+    said = "\n".join(text_report(result, colour=False))
+    assert (
+        "0 come out with exactly our labels, 1 with other labels (1 tokens more are trained, 0 fewer), 1 with" in said
+    )
+    assert "    trl    " in said and "[<|im_end|>] [⏎]" in said
     made = result.comparison
     assert made is not None and made.first is not None and result.exit_code == 1
     assert (made.n_same, made.n_labels, made.n_text, made.n_dropped) == (0, 1, 1, 0)
@@ -827,3 +887,99 @@ def test_preparation_that_stops_is_said(tmp_path: Path) -> None:
         ran(folder, **ONLY)
     with pytest.raises(UsageError, match="packed rows cannot be told apart; leave packing out"):
         ran(folder, packing=True)
+
+
+ALONE = [case for case, (_, told, _) in TRL.items() if not told.get("packing")]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", ALONE)
+def test_trl_does_to_tokenized_rows_what_is_claimed(case: str, tmp_path: Path) -> None:
+    row, told, expected = TRL[case]
+    names = {name for _, name, _, _ in expected}
+    made = prepared(parquet(tmp_path / "rows", [row]) / "r.parquet", told, tmp_path)
+    if names & {"stops", "not-readable"}:
+        assert made is None
+    elif "rows-dropped" in names:
+        assert made == []
+    else:
+        assert made is not None
+        ((ids, labels),) = made
+        if "all-tokens-trained" in names:
+            assert labels == ids
+        elif "labels-rebuilt" in names:
+            assert (ids, labels) == ([5], [5])
+        else:
+            assert (ids, labels) == (row["input_ids"], row["labels"])
+
+
+TALKS_OF_TRL = [case for case in TALKS if case.startswith("trl")]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", TALKS_OF_TRL)
+def test_trl_does_to_conversations_what_is_claimed(case: str, tmp_path: Path) -> None:
+    _, row, told, expected = TALKS[case]
+    names = {name for _, name, _, _ in expected}
+    made = prepared(lines(tmp_path / "rows", [row]) / "r.jsonl", told, tmp_path)
+    if names & {"stops", "messages-as-text"}:
+        assert made is None
+        return
+    assert made is not None
+    ((ids, labels),) = made
+    tokenizer = load_tokenizer(tokenizer_json("qwen3"))
+    text = tokenizer.decode(ids)
+    trained = tokenizer.decode([label for label in labels if label != -100])
+    if "role-not-printed" in names:
+        assert text == "<|im_start|>assistant\n<think>\n\n</think>\n\nHello.<|im_end|>\n"
+    elif "all-tokens-trained" in names:
+        assert labels == ids
+    elif "arguments-as-text" in names:
+        assert '"arguments": {"a": 1}}' in text  # as it is: JSON text happens to be what the template wants
+    else:  # the newline too, and turns that are marked as not to be trained
+        assert trained.endswith("Hello.<|im_end|>\n")
+
+
+@pytest.mark.slow
+def test_options_that_are_null_do_stop_trl(tmp_path: Path) -> None:
+    rows = [{"messages": [USER, SAYS], "chat_template_kwargs": {"enable_thinking": True}}, {"messages": [USER, SAYS]}]
+    assert prepared(parquet(tmp_path / "rows", rows) / "r.parquet", ONLY, tmp_path) is None
+
+
+def prepared(file: Path, told: dict[str, Any], scratch: Path) -> list[tuple[list[int], list[int]]] | None:
+    """Ids and labels of each row that an SFTTrainer makes of a file; None where it stops."""
+    pytest.importorskip("trl", exc_type=ImportError)
+    trainer = trainer_named("trl")
+    assert trainer.prepare is not None
+    setup = setup_of(trainer, file.parent, None, told)
+    vocabulary = tokenizer_json("qwen3")
+    request = Request([file], 2, vocabulary, None, families()["qwen3"].template_sha256[0], scratch, setup)
+    try:
+        return [(list(one.input_ids), list(one.labels)) for one in trainer.prepare(request)]
+    except UsageError as error:
+        assert str(error).startswith("SFTTrainer stops: ")
+        return None
+
+
+@pytest.mark.slow
+def test_guide_shows_what_trl_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("trl", exc_type=ImportError)
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
+    monkeypatch.chdir(tmp_path)
+    shown = list(blocks_of((ROOT / "docs" / "verify.md").read_text(encoding="utf-8")))
+    (skipped,) = (block for block in shown if not runs_here(block))
+    for command, _ in (pair for block in shown if runs_here(block) for pair in commands(block)):
+        if " build " in command:
+            ran_to(command, tmp_path)
+    for command, printed in commands(skipped, "verify.md"):
+        assert matches(printed, ran_to(command, tmp_path))
+
+
+def ran_to(command: str, folder: Path) -> str:
+    """What a command of the guide prints on stdout, by this interpreter, which has trl."""
+    mine = f"{shlex.quote(sys.executable)} -c 'from qwen_sft.cli import main; main()'"
+    environment = {**os.environ, "COLUMNS": "100", "PYTHONPATH": str(ROOT)}
+    line = command.replace("qwen-sft", mine, 1)
+    made = subprocess.run(line, shell=True, cwd=folder, env=environment, text=True, capture_output=True)
+    assert made.stdout, made.stderr
+    return made.stdout

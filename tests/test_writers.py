@@ -456,6 +456,17 @@ def test_parquet_is_laid_out_to_be_read_fast(tmp_path: Path) -> None:
     assert found["n_tokens"].to_pylist() == [10, 20]
 
 
+def test_row_groups_are_bounded_in_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A turn far down in a long conversation is written with all that is before it."""
+    monkeypatch.setattr("qwen_sft.writing.shards.GROUP_BYTES", 3 * len(json_text([HARD["messages"], HARD["tools"]])))
+    opened = WRITERS["trl_prompt_completion"].open(tmp_path, 10**9)
+    opened.write([row(HARD, n + 1) for n in range(4)])
+    placed(opened.finish(), tmp_path)
+    (path,) = tmp_path.glob("*.parquet")
+    metadata = pq.ParquetFile(path).metadata
+    assert [metadata.row_group(n).num_rows for n in range(metadata.num_row_groups)] == [3, 3, 2]
+
+
 # -- what a conversation is -------------------------------------------------------------------------------------------
 
 
@@ -621,6 +632,9 @@ for name in names:
     found[name] = list(rows)
     stream = load_dataset(f"{built}/{name}", split="train", streaming=True, cache_dir=f"{cache}/{name}")
     assert list(stream) == found[name], name
+told = load_dataset(f"{built}/conversations", split="train", streaming=True)
+told = told.map(lambda row: {"messages": json.loads(row["messages"])})  # as docs/writers.md says
+found["mapped"] = [row["messages"] for row in told]
 disk = load_from_disk(f"{built}/hf/data")
 found["from_disk"] = {split: list(rows) for split, rows in disk.items()}
 print(json.dumps(found))
@@ -657,6 +671,7 @@ def test_datasets_gives_every_argument_back_whatever_the_writer(built: Path, tmp
     ]
     for name, found in told.items():
         assert is_exact(found, given_calls), name
+    assert is_exact(loaded["mapped"], [sample["messages"] for sample in samples])
     tools = [sample.get("tools") for sample in samples]
     assert is_exact([one["tools"] for one in loaded["trl"]], tools)
     for name in ("conversations", "verl"):
@@ -841,6 +856,14 @@ def test_link_in_place_of_the_data_is_not_followed(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="has a link for 'data', so it is no earlier build"):
         build([hard_traces(tmp_path)], Settings(**HARD_SETTINGS), out, PARQUET, force=True)
     assert files_in(tmp_path / "elsewhere") == ["train-00000-of-00001.parquet"]
+    (out / "data").unlink()
+    told = Settings(**HARD_SETTINGS, writer="hf")
+    build([hard_traces(tmp_path)], told, out := tmp_path / "hf", WRITERS["hf"])
+    (out / "data" / "train").rename(tmp_path / "train")
+    (out / "data" / "train").symlink_to(tmp_path / "train")
+    with pytest.raises(OutputError, match="holds 'data/train', so it is no earlier build"):
+        build([hard_traces(tmp_path)], told, out, WRITERS["hf"], force=True)
+    assert len(files_in(tmp_path / "train")) == 3
 
 
 @pytest.mark.parametrize("stage", ["rejected", "_sha256"], ids=["at work", "when its files have their names"])

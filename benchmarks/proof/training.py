@@ -109,7 +109,6 @@ def train(dataset: Path, out: Path, recipe: Recipe) -> Trained:
         assistant_only_loss=False,
         dataset_kwargs={"skip_prepare_dataset": True},
         per_device_train_batch_size=recipe.batch,
-        train_sampling_strategy="group_by_length",
         learning_rate=recipe.rate,
         lr_scheduler_type="linear",
         warmup_steps=min(50, recipe.steps // 10),
@@ -150,6 +149,7 @@ def quiet() -> None:
 
     datasets.disable_progress_bars()
     transformers.utils.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
 
 
 class Speaker:

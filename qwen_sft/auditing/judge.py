@@ -100,7 +100,7 @@ def judge(batch: Batch, grammar: Grammar, hasher: Hasher) -> Verdict:
     _mark(marks, (left == 0) & (n_needless > 0), NUMBER[EVERYTHING_TRAINED.name])
     _mark(marks, n_trained == 0, NUMBER[NOTHING_TRAINED.name])
     foreign = _foreign(batch)
-    for at in _suspects(faults, batch, grammar):
+    for at in _suspects(faults, given, grammar):
         _mark(marks, at, NUMBER[SHIFTED.name])
     _mark(marks, _moved(batch, foreign), NUMBER[SHIFTED.name])
     _mark(marks, np.bincount(row, minlength=n_rows) == 0, NUMBER[NO_TURNS.name])
@@ -108,7 +108,7 @@ def judge(batch: Batch, grammar: Grammar, hasher: Hasher) -> Verdict:
 
     whole = marks[row_of]
     faults[foreign & (whole == 0)] = NUMBER[FOREIGN_LABEL.name]
-    differs = batch.trained != turns.expected
+    differs = (batch.trained != turns.expected) & (whole != NUMBER[UNKNOWN_ID.name] + 1)
     faults = np.where(whole == 0, faults, np.where(differs, (whole - 1).astype(np.int8), np.int8(FINE)))
     faults[~known] = NUMBER[UNKNOWN_ID.name]
     judged = ~np.isin(marks, [1 + NUMBER[one.name] for one in (UNKNOWN_ID, NO_TURNS, SHIFTED)])

@@ -13,6 +13,7 @@ from qwen_sft.trainer import (
     Setup,
     Trainer,
     Trait,
+    another_text,
     columns_ignored,
     damaged,
     length_unknown,
@@ -119,6 +120,13 @@ def _conversations(facts: Facts, setup: Setup) -> Iterator[Claim]:
         "compare with qwen-sft audit on what `tokenized_path` writes",
         facts.all(),
         f"{_SUPERVISED}._encode_data_example",
+    )
+    yield from another_text(
+        facts,
+        think_blocks=setup["template"] != "qwen3_nothink",
+        source="llamafactory/data/template.py ReasoningTemplate.encode_multiturn",
+        fix="set template: qwen3_nothink, if no turn has reasoning, or train tokenized rows elsewhere",
+        tools_source="llamafactory/data/tool_utils.py QWEN_TOOL_PROMPT",
     )
     if (found := facts.spotted(Trait.OUT_OF_TURN)).n_rows:
         yield Claim(
@@ -248,6 +256,7 @@ TRAINER = Trainer(
         "train_on_prompt": False,
         "tokenized_path": None,
         "formatting": None,
+        "template": None,
     },
     length="cutoff_len",
     packing="packing",

@@ -3,7 +3,18 @@
 from collections.abc import Iterator
 
 from qwen_sft.finding import Severity
-from qwen_sft.trainer import Claim, Facts, Setup, Trainer, Trait, columns_ignored, length_unknown, untrained_turns
+from qwen_sft.trainer import (
+    LOOKED_AT,
+    Claim,
+    Facts,
+    Setup,
+    Trainer,
+    Trait,
+    another_text,
+    columns_ignored,
+    length_unknown,
+    untrained_turns,
+)
 
 _CORE = "swift/dataset/preprocessor/core.py"
 _CHECK = f"{_CORE} RowPreprocessor._check_messages"
@@ -41,6 +52,23 @@ def claims(facts: Facts, setup: Setup) -> Iterator[Claim]:
         facts.all(),
         "swift/template/base.py Template._encode_context_list",
     )
+    yield from another_text(
+        facts,
+        think_blocks=bool(setup["add_non_thinking_prefix"]),
+        source="swift/template/base.py Template._add_non_thinking_prefix",
+        fix="set add_non_thinking_prefix false, or train tokenized rows elsewhere",
+        tools_source="swift/agent_template/hermes.py HermesAgentTemplate._format_tools",
+    )
+    if (found := facts.spotted(Trait.WORDS_BESIDE_CALLS)).n_rows and facts.family in LOOKED_AT:
+        yield Claim(
+            "words-joined-to-calls",
+            Severity.ERROR,
+            "nothing stands between words and the call behind them (agent_template hermes); the model's template puts "
+            "a newline there",
+            "train tokenized rows elsewhere",
+            found,
+            "swift/agent_template/hermes.py",
+        )
     for role, found in facts.roles.items():
         if role not in _ROLES:
             yield Claim(
@@ -138,6 +166,7 @@ TRAINER = Trainer(
         "truncation_strategy": "delete",
         "loss_scale": "default",
         "preserve_thinking": None,
+        "add_non_thinking_prefix": True,
         "packing": False,
     },
     length="max_length",

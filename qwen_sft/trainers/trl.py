@@ -300,6 +300,14 @@ def _conversations(facts: Facts, setup: Setup) -> Iterator[Claim]:
     yield from _shape(facts)
     if facts.spotted(Trait.TEXT_MESSAGES).n_rows:
         return
+    if facts.kind == "sharegpt" and setup["assistant_only_loss"]:
+        yield _stops(
+            "assistant_only_loss=True with 'conversations' of {from, value}, which it takes for no conversation yet",
+            "name the column messages and give role and content: qwen-sft convert does",
+            facts,
+            _INIT,
+        )
+        return
     yield from _loss(facts, setup)
     limit = setup.limit("max_length")
     if limit is not None:
@@ -523,12 +531,12 @@ def prepare(request: Request) -> Iterator[Prepared]:
         trainer = peer.SFTTrainer(
             model=made.Qwen3ForCausalLM(tiny), args=arguments, train_dataset=data, processing_class=tokenizer
         )
+        kept = [name for name in _KEPT_COLUMNS if name in trainer.train_dataset.column_names]
+        for row in trainer.train_dataset:
+            collated = trainer.data_collator([{name: row[name] for name in kept}])
+            yield Prepared(row[_ROW], collated["input_ids"][0].tolist(), collated["labels"][0].tolist())
     except Exception as error:  # whatever it raises, it is what this run has to tell
         raise UsageError(f"SFTTrainer stops: {type(error).__name__}: {error}") from error
-    kept = [name for name in _KEPT_COLUMNS if name in trainer.train_dataset.column_names]
-    for row in trainer.train_dataset:
-        collated = trainer.data_collator([{name: row[name] for name in kept}])
-        yield Prepared(row[_ROW], collated["input_ids"][0].tolist(), collated["labels"][0].tolist())
 
 
 def _dataset(datasets: Any, request: Request) -> Any:

@@ -416,6 +416,8 @@ class _Reader:
             found.add(Trait.NO_ANSWER)
         if _out_of_turn(roles):
             found.add(Trait.OUT_OF_TURN)
+        if _decoded(row.get("tools")) and "system" not in roles and not row.get("system"):
+            found.add(Trait.TOOLS_ALONE)
         names: set[frozenset[str]] = set()
         for index, message in enumerate(messages):
             content = message.get("content", message.get("value"))
@@ -427,8 +429,12 @@ class _Reader:
                 found.add(Trait.REASONING)
             if roles[index] in _SAID and (thinks or inline) and index < asked:
                 found.add(Trait.OLD_REASONING)
-            if calls and content:
+            following = roles[index + 1] if index + 1 < len(roles) else ""
+            if content and (calls or (roles[index] == "assistant" and following == "tool_call")):
                 found.add(Trait.WORDS_BESIDE_CALLS)
+            behind = index and roles[index - 1] == "assistant" and roles[index] == "tool_call"
+            if roles[index] in _SAID and index + 1 < len(roles) and not (thinks or inline or behind):
+                found.add(Trait.BARE_TURN)
             if content is None and not calls:
                 found.add(Trait.NO_CONTENT)
             if index and roles[index] in _HEARD_FROM_TOOL and roles[index - 1] in _HEARD_FROM_TOOL:

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
+from qwen_sft import __version__
 from qwen_sft.finding import Severity
 from qwen_sft.quote import quoted
 from qwen_sft.terminal import one_line, styled
@@ -114,6 +115,7 @@ def json_report(result: Verification) -> dict[str, Any]:
     """The result as JSON values."""
     facts = result.facts
     return {
+        "qwen_sft": __version__,
         "trainer": result.trainer.name,
         "version": result.version,
         "installed": result.installed,

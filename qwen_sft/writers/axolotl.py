@@ -24,11 +24,15 @@ _LINES = (
 
 
 def _line(talk: Talk) -> dict[str, Any]:
-    """A line: axolotl reads messages and tools that are JSON text, and nothing is inferred of those."""
+    """A line: axolotl reads messages and tools that are JSON text, and nothing is inferred of those.
+
+    axolotl 0.19 takes a row of nothing but texts for a batch of rows, which the number keeps it from.
+    """
     pairs = zip(talk.shown.get("messages", []), trained_flags(talk), strict=True)
     return {
         "messages": json_text([_message(message, trained) for message, trained in pairs]),
         "tools": tools_text(talk.shown),
+        "n_messages": len(talk.shown.get("messages", [])),
         **provenance(talk.rows[0]),
     }
 
@@ -62,6 +66,7 @@ WRITER = Writer(
     columns=(
         Column("messages", "string", "the messages as JSON text, each with `training`: whether its turn is trained"),
         Column("tools", "string", "the tools as JSON text"),
+        Column("n_messages", "int64", "how many messages"),
         PROVENANCE,
     ),
     trains="turns",

@@ -37,20 +37,22 @@ _SCHEMA = talk_schema(
 
 @dataclass(frozen=True, slots=True)
 class _Turn:
-    """One trained turn of a conversation."""
+    """One trained turn of a conversation, and the bytes of that."""
 
     talk: Talk
     turn: int
+    n_bytes: int
 
 
 def _items(rows: Sequence[Row]) -> Iterable[tuple[str, _Turn]]:
     for talk in talks(rows):
+        n_bytes = talk_bytes(talk)
         for turn in talk.trained:
-            yield talk.rows[0].split, _Turn(talk, turn)
+            yield talk.rows[0].split, _Turn(talk, turn, n_bytes)
 
 
 def _size(item: _Turn) -> int:
-    return talk_bytes(item.talk)
+    return item.n_bytes
 
 
 def _options(item: _Turn) -> dict[str, object]:

@@ -10,6 +10,9 @@ from qwen_sft.writer import TRAIN, Part, Row, Talk, talks
 EXTRA = "~extra"
 """Under this name further files wait; no split has it."""
 
+GROUP_BYTES = 1 << 27
+"""Bytes of row data that are written at once, give or take an item: what a reader of a row group has to hold."""
+
 
 class Sink(Protocol):
     """One file at work."""
@@ -63,14 +66,20 @@ class Shards:
     def _append(self, split: str, items: Sequence[Any]) -> None:
         shards = self._shards.setdefault(split, [])
         group: list[Any] = []
+        n_bytes = 0
         for item in items:
             shard = shards[-1] if shards else self._start(split)
             if self._shard_size and shard.size >= self._shard_size:
                 shard.write(group)
                 shard.close()
-                shard, group = self._start(split), []
+                shard, group, n_bytes = self._start(split), [], 0
+            elif n_bytes >= GROUP_BYTES:
+                shard.write(group)
+                group, n_bytes = [], 0
             group.append(item)
-            shard.size += self._size_of(item)
+            size = self._size_of(item)
+            shard.size += size
+            n_bytes += size
         shards[-1].write(group)
 
     def _start(self, split: str) -> "_Shard":
