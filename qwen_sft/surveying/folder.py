@@ -281,7 +281,8 @@ def _verdict(numbers: Numbers, manifest: dict[str, Any]) -> None:
             f"Its files hold {numbers.n_rows:,} rows, and its manifest tells of {manifest['rows']['n_rows']:,}; "
             "build again."
         )
-    out = f", {numbers.n_rejected:,} were kept out" if numbers.n_rejected else ""
+    were = "was" if numbers.n_rejected == 1 else "were"
+    out = f", {numbers.n_rejected:,} {were} kept out" if numbers.n_rejected else ""
     numbers.sense.append(f"{numbers.n_written:,} of {numbers.n_records:,} records are in it{out}.")
     if disagreed:
         numbers.sense.append(

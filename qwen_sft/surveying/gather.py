@@ -196,8 +196,9 @@ def _verdict(numbers: Numbers) -> None:
     n, kept = numbers.n_records, numbers.n_written
     numbers.verdict = "These traces pass" if numbers.code == 0 else "These traces do not pass"
     if numbers.n_rejected:
-        holds = "record has an error and stays" if numbers.n_rejected == 1 else "records have errors and stay"
-        numbers.sense.append(f"{numbers.n_rejected:,} of {n:,} {holds} out of a training set.")
+        what = "record" if n == 1 else "records"
+        holds = "has an error and stays" if numbers.n_rejected == 1 else "have errors and stay"
+        numbers.sense.append(f"{numbers.n_rejected:,} of {n:,} {what} {holds} out of a training set.")
     else:
         numbers.sense.append(f"All {n:,} records can be trained on." if n > 1 else "The record can be trained on.")
     if numbers.code == 0 and numbers.n_rejected and kept:

@@ -22,7 +22,7 @@ MOST_TOOLS, MOST_UNCALLED, MOST_PARAMETERS, MOST_FILES = 30, 20, 40, 30
 
 _STYLE = """
 :root { color-scheme: light dark; --ink: #1b1f24; --paper: #ffffff; --dim: #59616b; --line: #d8dde3; --wash: #f4f6f8;
-  --c1: #1f6feb; --c2: #8a4fd0; --pale: #dbe7fb; --good: #14713a; --warn: #8a5200; --bad: #b42318; }
+  --c1: #1a5fd0; --c2: #8a4fd0; --pale: #dbe7fb; --good: #14713a; --warn: #8a5200; --bad: #b42318; }
 @media (prefers-color-scheme: dark) { :root { --ink: #e8eaed; --paper: #15181c; --dim: #a3abb5; --line: #363c44;
   --wash: #1e2227; --c1: #6aa7ff; --c2: #c79bff; --pale: #27405f; --good: #6fd79b; --warn: #f0b35a; --bad: #ff8d80; } }
 * { box-sizing: border-box; }
@@ -143,8 +143,8 @@ def five_of(numbers: Numbers) -> list[tuple[str, str, str]]:
         (
             "findings",
             f"{numbers.n_findings:,}",
-            f"{sum(one.n_new > 0 for one in numbers.findings):,} kinds, "
-            + (f"{numbers.n_errors:,} errors" if numbers.about == "traces" else "when it was built"),
+            f"{many(sum(one.n_new > 0 for one in numbers.findings), 'kind')}, "
+            + (many(numbers.n_errors, "error") if numbers.about == "traces" else "when it was built"),
         ),
     ]
     if numbers.n_tokens is not None:
@@ -165,8 +165,13 @@ def five_of(numbers: Numbers) -> list[tuple[str, str, str]]:
     return told
 
 
+def many(n: int, what: str) -> str:
+    """So many of something, in words."""
+    return f"{n:,} {what}{'' if n == 1 else 's'}"
+
+
 def _calls_number(numbers: Numbers) -> tuple[str, str, str]:
-    of = f"{numbers.n_tools:,} tools" if numbers.tools is not None else "in all rows"
+    of = many(numbers.n_tools, "tool") if numbers.tools is not None else "in all rows"
     return "tool calls", f"{numbers.n_calls or 0:,}", of
 
 
