@@ -407,7 +407,7 @@ def hostile_page(run: Any, folder: Path, *, model: bool) -> str:
     flags = ("--model", "qwen3", "--control-tokens", "as-text") if model else ()
     ran = run("report", name, *flags, "--out", "r.html")
     assert ran.code == 1, ran.err
-    assert told(run, name, *flags)["n_written"] == len(MARKUP) + 1
+    assert told(run, name, *flags)["n_written"] >= len(MARKUP)  # some call cannot be served
     return (folder / "r.html").read_text(encoding="utf-8")
 
 
@@ -657,8 +657,9 @@ def test_a_hundred_thousand_samples_make_a_small_page_in_little_memory(tmp_path:
     assert done.returncode == 1, done.stderr
     page = out.read_text(encoding="utf-8")
     assert len(page.encode()) < 5_000_000
-    assert "90,000 of 90,000" in page or "90,000" in page
-    assert int(done.stderr.splitlines()[-1]) < 700
+    assert "10,000 of 100,000 records have errors and stay out" in page
+    assert "45,000 tools. Of the 20,000 that came first 20,000 are called;" in page
+    assert int(done.stderr.splitlines()[-1]) < 400
     assert len(elements(page)) > 500
 
 

@@ -108,7 +108,7 @@ class Charts:
         return self._drawn(
             {
                 "width": 430,
-                "padding": {"left": 24, "top": 5, "right": 24, "bottom": 5},  # letters may be wider where they are read
+                "padding": {"left": 44, "top": 5, "right": 24, "bottom": 5},  # letters may be wider where they are read
                 "height": {"step": 24},
                 "data": {"values": values},
                 "encoding": {"y": place},

@@ -61,4 +61,4 @@ def table(caption: str, head: "list[str]", rows: "list[list[str]]", numeric: "se
         body.append(el("tr", el("th", first, scope="row"), *made))
     inner = el("table", el("caption", caption), el("thead", *lines), Html("\n"), el("tbody", joined(body)))
     # A wide table scrolls in its own box, which the keyboard must reach.
-    return el("div", inner, class_="scroll", tabindex="0", role="region", aria_label=caption)
+    return el("div", inner, class_="scroll", tabindex="0", role="group", aria_label=caption)

@@ -225,11 +225,11 @@ class _Seen:
         self.lengths, self.turns, self.depth, self.calls = Spread(), Spread(), Spread(), Spread()
         self.patterns = Counter[str]()
         self.tools: dict[str, ToolUse] = {}
-        self.beyond = set[str]()
+        self.beyond = set[int]()  # hashes of the names of tools past those
         self.by_kind: Any = None
         self.trained_by_kind: Any = None
         self.shown: list[tuple[bytes, str, Conversation]] = []
-        self.n_verified = self.n_trained = self.n_samples = self.n_tool_names_beyond = 0
+        self.n_verified = self.n_trained = self.n_samples = 0
 
     def see(self, outcome: Outcome) -> None:
         record = outcome.record
@@ -314,8 +314,8 @@ class _Seen:
         known = self.tools.get(name)
         if known is None and len(self.tools) < MOST_TOOLS:
             known = self.tools[name] = ToolUse(name)
-        if known is None and len(self.beyond) < MOST_TOOLS:
-            self.beyond.add(name)
+        if known is None:
+            self.beyond.add(hash(name))
         return known
 
     def _see_declaration(self, function: Any) -> None:

@@ -256,9 +256,9 @@ def _rule(one: Found) -> Html:
     guess = " This rule guesses: it may be no fault." if rule is not None and rule.heuristic else ""
     about = (
         [
-            el("p", page.summary + guess),
-            el("p", el("b", "Why it matters: "), page.matters),
-            el("p", el("b", "How to mend it: "), page.fix),
+            el("p", *_words(page.summary + guess)),
+            el("p", el("b", "Why it matters: "), *_words(page.matters)),
+            el("p", el("b", "How to mend it: "), *_words(page.fix)),
         ]
         if page
         else []
@@ -274,12 +274,17 @@ def _rule(one: Found) -> Html:
     )
 
 
+def _words(text: str) -> list[Html]:
+    """Text of ours, in which code stands between backticks."""
+    return [el("code", part) if i % 2 else safe(part) for i, part in enumerate(text.split("`"))]
+
+
 def _example(one: Example) -> Html:
     parts = [el("p", el("code", one.place), " ", el("code", one.path), ": ", one.says)]
     if one.excerpt is not None:
         before, culprit, after = one.excerpt
         parts.append(el("pre", before, *([el("mark", culprit)] if culprit else []), after, dir="auto"))
-    parts.append(el("p", f"Fix: {one.fix}", class_="dim"))
+    parts.append(el("p", "Fix: ", *_words(one.fix), class_="dim"))
     return el("div", *parts)
 
 
@@ -330,7 +335,7 @@ def _spread_table(caption: str, spread: Spread, unit: str) -> Html:
     rows += [["most", f"{spread.most:,}"], ["together", f"{spread.total:,}"]]
     bins = [[f"{one.start:,} to {one.end - 1:,}" if one.end - one.start > 1 else f"{one.start:,}", f"{one.n:,}"]
             for one in spread.bins(40)]  # fmt: skip
-    return Html(table(caption, ["", unit], rows) + table("How many have so many", [unit, "how many"], bins))
+    return Html(table(caption, ["what", unit], rows) + table("How many have so many", [unit, "how many"], bins))
 
 
 def _lengths(numbers: Numbers, charts: Charts) -> Html:
@@ -412,9 +417,12 @@ def _tools(numbers: Numbers, charts: Charts) -> Html:
     never = [one for one in numbers.tools if not one.n_called]
     if not numbers.tools:
         return _section("tools", "Tools", el("p", "No tool is offered, and none is called."))
-    says = f"{numbers.n_tools:,} tools: {len(called):,} are called, {len(never):,} are offered and never called."
+    says = f"{many(numbers.n_tools, 'tool')}: {len(called):,} called, {len(never):,} offered and never called."
     if numbers.n_tools_more:
-        says += f" {numbers.n_tools_more:,} more came when so many were known, and are not counted one by one."
+        says = (
+            f"{numbers.n_tools:,} tools. Of the {len(numbers.tools):,} that came first {len(called):,} are called; the "
+            "others are not counted one by one."
+        )
     bars = [Bar(one.name, one.n_called, f"{one.n_called:,}, offered in {one.n_offered:,}") for one in called[:15]]
     chart = (
         charts.bars(
@@ -495,7 +503,7 @@ def _splits(numbers: Numbers, charts: Charts) -> Html:
     of = "samples" if numbers.about == "traces" else "rows"
     if not named:
         why = "No split is named, neither by the samples nor by their files; `build --split` makes some."
-        return _section("splits", "Splits", el("p", why))
+        return _section("splits", "Splits", el("p", *_words(why)))
     total = sum(one.n_samples for one in numbers.splits)
     bars = [
         Bar(one.name or "none named", one.n_samples, f"{one.n_samples:,} {of} ({_share(one.n_samples, total)})")
