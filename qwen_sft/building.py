@@ -26,6 +26,7 @@ from qwen_sft.inmemory import Held, reader
 from qwen_sft.pipeline import FILTERED, Outcome, Pipeline, Survey, outcomes, tally
 from qwen_sft.proving.lock import LOCK_FILE, lock_of, write_lock
 from qwen_sft.rejects import rejected
+from qwen_sft.remote import is_url
 from qwen_sft.reporter import Totals, finding_json
 from qwen_sft.sample import is_list, is_object
 from qwen_sft.settings import Settings
@@ -182,6 +183,8 @@ def _again(inputs: Sequence[Input], given: Held | None) -> list[Input]:
 
 
 def _keep_apart(inputs: Sequence[Input], out: Path) -> None:
+    if is_url(out.as_posix()) or is_url(str(out).replace(":/", "://", 1)):  # a Path has one slash where a URL has two
+        raise OutputError(f"{str(out)!r} is a URL, and a set is written to a local disk; name a folder with --out")
     for source in inputs:
         if source.path is not None and out.resolve() in source.path.resolve().parents:
             raise OutputError(

@@ -12,7 +12,10 @@ from array import array
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
+
+import msgspec
 
 from qwen_sft.near import N_BYTES, Index, plain, signature
 from qwen_sft.record import Where
@@ -32,10 +35,10 @@ _SPLIT = re.compile(
     r"(?<![a-z])(?:(train(?:ing)?)|(test(?:ing|set)?|eval(?:uation)?|holdout)|(val(?:id(?:ation)?)?|dev))(?![a-z])"
 )
 _SPLITS = ("train", "test", "validation")
+_NO_KEYS = frozenset[str]()
 
 
-@dataclass(frozen=True, slots=True)
-class Usage:
+class Usage(msgspec.Struct, frozen=True):
     """How a tool is called.
 
     Attributes:
@@ -52,8 +55,7 @@ class Usage:
         return Usage(self.arguments if self.arguments == other.arguments else 0, given)
 
 
-@dataclass(frozen=True, slots=True)
-class Facts:
+class Facts(msgspec.Struct, frozen=True):
     """What a census asks of one sample.
 
     Attributes:
@@ -84,8 +86,8 @@ class Facts:
     chain: int
     system: int = 0
     conversation: int = 0
-    usage: Mapping[str, Usage] = field(default_factory=dict[str, Usage])
-    parameters: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
+    usage: Mapping[str, Usage] = msgspec.field(default_factory=dict[str, Usage])
+    parameters: Mapping[str, tuple[str, ...]] = msgspec.field(default_factory=dict[str, tuple[str, ...]])
     near: bytes = b""
     longest: int = 0
     n_tokens: int = 0
@@ -99,33 +101,29 @@ def facts_of(transcript: Transcript, where: Where, *, near: bool = False) -> Fac
         near: whether near duplicates are looked for.
     """
     sample, messages = transcript.sample, transcript.messages
-    before: list[Any] = []
-    for message in messages:
-        if message.get("role") == "assistant":
-            break
-        before.append(message)
-    asked = any(message.get("role") == "user" for message in before)
     labels = sample.get("metadata", {})
     task: Any = labels.get("task_id")
     said: Any = labels.get("split")
     split = split_of(where, said if isinstance(said, str) else "")
-    system = [message.get("content") for message in messages if message.get("role") == "system"]
     usage = _usage(transcript)
+    roles = [message.get("role") for message in messages]
+    before = messages[: roles.index("assistant")] if "assistant" in roles else messages
+    system = [message.get("content") for message in messages if message.get("role") == "system"]
     chain = longest = 0
-    for message in messages:
-        if message.get("role") == "user":
+    for message, role in zip(messages, roles, strict=True):
+        if role == "user":
             chain = 0
         elif message.get("tool_calls"):
             chain += 1
             longest = max(longest, chain)
     return Facts(
         said=_hash([messages, transcript.tools], transcript.json),
-        opening=_hash(before) if asked and split else 0,
+        opening=_hash(before) if split and "user" in roles[: len(before)] else 0,
         task=_hash(task) if isinstance(task, str | int) else 0,
         split=split,
         declared=tuple(dict.fromkeys(transcript.declared)),
-        called=tuple(call["function"]["name"] for exchange in transcript.exchanges for call in exchange.calls),
-        n_parallel=sum(len(exchange.calls) > 1 for exchange in transcript.exchanges),
+        called=tuple([call["function"]["name"] for exchange in transcript.exchanges for call in exchange.calls]),
+        n_parallel=sum([len(exchange.calls) > 1 for exchange in transcript.exchanges]),
         chain=longest,
         system=_hash(system) if system else 0,
         conversation=_hash([_told(one) for one in messages if one.get("role") != "system"]) if split else 0,
@@ -149,7 +147,7 @@ def _usage(transcript: Transcript) -> dict[str, Usage]:
     found: dict[str, Usage] = {}
     for name, given in calls.items():
         is_same = len(given) == 1 or all(one == given[0] for one in given)
-        keys: frozenset[str] = frozenset(key for one in given if is_object(one) for key in one)
+        keys = _NO_KEYS.union(*filter(is_object, given))
         arguments = sorted(given[0].items()) if is_object(given[0]) else given[0]
         found[name] = Usage(_hash(arguments) if is_same else 0, keys)
     return found
@@ -171,7 +169,16 @@ def split_of(where: Where, said: str) -> str:
 
     The last name that tells counts: `train/eval.jsonl` is for evaluation.
     """
-    found = [*_SPLIT.finditer(said.lower() or where.file.replace("\\", "/").lower())]
+    return _split_in(said) if said else _split_of_file(where.file)
+
+
+@lru_cache(maxsize=64)  # the records of a file come one behind the other
+def _split_of_file(file: str) -> str:
+    return _split_in(file.replace("\\", "/"))
+
+
+def _split_in(names: str) -> str:
+    found = [*_SPLIT.finditer(names.lower())]
     return _SPLITS[(found[-1].lastindex or 1) - 1] if found else ""
 
 
@@ -245,16 +252,20 @@ class Census:
         self.n_chained += facts.chain > 1
         self.n_parallel += facts.n_parallel > 0
         self.tools[len(facts.declared)] += 1
-        self.declared.update(facts.declared)
-        self.called.update(facts.called)
+        for name in facts.declared:  # a tenth of the time of Counter.update, for so few
+            self.declared[name] += 1
+        for name in facts.called:
+            self.called[name] += 1
         self._learn(facts.usage, facts.parameters)
 
     def _learn(self, usage: Mapping[str, Usage], parameters: Mapping[str, Collection[str]]) -> None:
         for name, one in usage.items():
-            known = self.usage.get(name)
-            self.usage[name] = one if known is None else known.with_other(one)
+            before = self.usage.get(name)
+            self.usage[name] = one if before is None else before.with_other(one)
         for name, listed in parameters.items():
-            self.parameters[name] = self.parameters.get(name, frozenset()).union(listed)
+            known = self.parameters.get(name)
+            if known is None or not known.issuperset(listed):
+                self.parameters[name] = _NO_KEYS.union(known or (), listed)
 
     def merge(self, other: "Census") -> None:
         """Adds what another census saw, as if its samples had come behind those of this one."""

@@ -52,6 +52,9 @@ _CALLS = ("tool_calls", "function_call")
 _ENDS = ("finish_reason", "stop_reason", "finishReason", "stopReason")
 """Where logs of answers say of each why it ended."""
 
+_RARE = frozenset({*SAID, *_REASONED, "function_call", "error", "train", *TRAINS, "weight", *_ENDS})
+"""Fields of a message, beside those that most have, that make a difference to ours."""
+
 _LIST_KEYS = ("messages", "conversations", "traj")
 
 
@@ -188,6 +191,12 @@ def message(given: dict[str, Any]) -> Message:
     if len(given) == 2 and "role" in given and "content" in given:  # most messages have no more
         return made
     fields = given.keys()
+    if _RARE.isdisjoint(fields):  # most others
+        if "tool_calls" in given and (asked := calls(given)):
+            made["tool_calls"] = asked
+        if isinstance(role, str) and role.lower() == "tool":
+            _name_call(made, given)
+        return made
     said: list[Any] = []
     if not fields.isdisjoint(SAID):
         said = [{"type": key, key: given[key]} for key in SAID if not _is_blank(given.get(key))]
@@ -199,10 +208,7 @@ def message(given: dict[str, Any]) -> Message:
     if made_calls:
         made["tool_calls"] = made_calls
     if isinstance(role, str) and role.lower() == "tool":  # in capitals it is reported, and keeps what names its call
-        if given.get("tool_call_id") not in (None, ""):
-            made["tool_call_id"] = given["tool_call_id"]
-        if given.get("name") not in (None, ""):
-            made["name"] = given["name"]
+        _name_call(made, given)
         if content in ("", []) and "error" in fields:
             made["content"] = _failure(given["error"])
     if given.get("train") is not None:
@@ -216,6 +222,14 @@ def message(given: dict[str, Any]) -> Message:
         if reason is not None:
             made["finish_reason"] = reason
     return made
+
+
+def _name_call(made: Message, given: dict[str, Any]) -> None:
+    """Takes what names the call that a tool's message answers."""
+    if given.get("tool_call_id") not in (None, ""):
+        made["tool_call_id"] = given["tool_call_id"]
+    if given.get("name") not in (None, ""):
+        made["name"] = given["name"]
 
 
 def _is_blank(value: Any) -> bool:

@@ -18,10 +18,11 @@ What the earlier record knows goes over to the later one, turn by turn:
 import hashlib
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
+from msgspec import structs
 
 from qwen_sft.format import Conversation
 from qwen_sft.metadata import remedy
@@ -97,7 +98,11 @@ class _Held:
     def marked(self) -> Record:
         """The record with its marks."""
         carried = {talk.number: told for talk in self.talks if (told := talk.fields)}
-        return replace(self.record, marks=Marks(self.repeated, carried)) if self.repeated or carried else self.record
+        return (
+            structs.replace(self.record, marks=Marks(self.repeated, carried))
+            if self.repeated or carried
+            else self.record
+        )
 
 
 _Ends = dict[bytes, dict[bytes, dict[frozenset[bytes], _Talk]]]

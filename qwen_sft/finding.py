@@ -1,6 +1,7 @@
 """What a rule says of a record, and the same stamped with everything that a reader needs to go there."""
 
-from dataclasses import dataclass
+import hashlib
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from qwen_sft.excerpt import Excerpt
@@ -35,14 +36,29 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
+class Marked:
+    """What a fingerprint is made of: code and path of a finding, and the bytes of its record."""
+
+    place: str
+    raw: bytes = field(repr=False)
+
+    @property
+    def fingerprint(self) -> str:
+        """16 hex digits; a pass over the record."""
+        digest = hashlib.blake2b(self.place.encode(), digest_size=8)
+        digest.update(self.raw)
+        return digest.hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
 class Diagnostic:
     """A finding, stamped: which rule, how severe, which file, line and place in the user's own record.
 
     Attributes:
         path: the place in the record as the user wrote it.
         sample_path: the place in the sample that we made of it; equal to `path` for records in our own shape.
-        fingerprint: 16 hex digits that stay the same when lines move: of code, path and the record's bytes. Two
-            findings at one place, or in two records of the same bytes, share one.
+        marked: its fingerprint, or what that is made of when somebody asks (most reports do not): then it holds on to
+            the bytes of its record.
         excerpt: the line of the record around the place, for people.
     """
 
@@ -54,9 +70,21 @@ class Diagnostic:
     sample_path: Path
     says: str
     fix: str
-    fingerprint: str
+    marked: str | Marked
     sample_id: str | None = None
     excerpt: Excerpt | None = None
+
+    @property
+    def fingerprint(self) -> str:
+        """16 hex digits that stay the same when lines move: of code, path and the record's bytes.
+
+        Two findings at one place, or in two records of the same bytes, share one.
+        """
+        return self.marked if isinstance(self.marked, str) else self.marked.fingerprint
+
+    def settled(self) -> "Diagnostic":
+        """The same, which holds on to no record: for findings that are kept."""
+        return self if isinstance(self.marked, str) else replace(self, marked=self.marked.fingerprint)
 
     @property
     def json_path(self) -> str:

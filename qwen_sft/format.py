@@ -8,14 +8,15 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+import msgspec
+
 from qwen_sft.finding import Finding
 from qwen_sft.glance import ONE_RECORD
 from qwen_sft.sample import Path, Sample, is_object, json_path
 from qwen_sft.shelf import shelf
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(msgspec.Struct, frozen=True):
     """One event of a record that did not become a message of its own, and why.
 
     `loses` is True where the event held words or calls that a model would have seen or said.
@@ -90,6 +91,7 @@ class Format:
     fields: frozenset[str] | None = None
 
 
+_NOWHERE = frozenset[Path]()
 _MOST_FIELDS = 40
 _MOST_LAYOUTS = 500
 
@@ -128,9 +130,12 @@ def unbalanced(events: list[Path], reading: Reading) -> list[str]:
     A message may come from several events: one is its origin, the others are merged. Several messages may come from
     one event.
     """
-    kept = {origin for conversation in reading.conversations for origin in conversation.origins}
-    aside = Counter(event.path for event in reading.aside)
-    named = kept.union(aside)
+    kept = _NOWHERE.union(*[conversation.origins for conversation in reading.conversations])
+    set_aside = [event.path for event in reading.aside]
+    named = kept.union(set_aside)
+    if len(named) == len(kept) + len(set_aside) and named == frozenset(events):
+        return []
+    aside = Counter(set_aside)
     faults = [f"event {json_path(path)} was set aside twice" for path, times in aside.items() if times > 1]
     faults += [f"event {json_path(path)} was kept and set aside" for path in kept.intersection(aside)]
     faults += [f"event {json_path(path)} has no fate" for path in events if path not in named]

@@ -110,7 +110,7 @@ class Gate:
         for found in findings:
             if self._target is not None:
                 self._found[Known(_named(found.where.file), found.code, found.fingerprint)] += 1
-            if self._left.get(found.fingerprint, 0) > 0:
+            if self._left and self._left.get(found.fingerprint, 0) > 0:  # hashed only where somebody asks
                 self._left[found.fingerprint] -= 1
                 self._known[found.code] += 1
             elif self._target is not None and self._baseline is None:

@@ -18,8 +18,10 @@ def lifted(conversation: Conversation) -> Conversation:
     """
     sample = conversation.sample
     given = sample.get("messages", [])
+    if not sample.get("tools") or any("tool_calls" in message for message in given):
+        return conversation
     declared = tool_names(sample)
-    if not declared or any("tool_calls" in message for message in given):
+    if not declared:
         return conversation
     messages: list[Message] = []
     origins: list[Path] = []

@@ -4,12 +4,13 @@ import json
 import logging
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from os import PathLike
 from typing import Any, Literal, cast, get_args
 
 import numpy as np
 import numpy.typing as npt
+from msgspec import structs
 
 from qwen_sft.errors import RejectedError, UsageError
 from qwen_sft.finding import Diagnostic, Severity
@@ -129,7 +130,7 @@ class Encoder:
             raise UsageError(f"{quoted(paths[0])} is no record; qwen_sft.build reads files")
         for records in given.values():
             for outcome in _processed(self._pipeline, records()):
-                yield Encoding(tuple(row.tokens for row in outcome.rows), tuple(outcome.diagnostics))
+                yield _encoding(outcome)
 
     def __call__(self, batch: Any, indices: Sequence[int] | None = None) -> Any:
         """A batch of records to a batch of rows, for `Dataset.map(batched=True)` and for streams.
@@ -149,7 +150,7 @@ class Encoder:
             RejectedError: a record gives no row, and `on_rejected` is `raise`.
         """
         outcomes = list(_processed(self._pipeline, _renumbered(_records(batch), indices)))
-        made = [Encoding(tuple(row.tokens for row in one.rows), tuple(one.diagnostics)) for one in outcomes]
+        made = [_encoding(one) for one in outcomes]
         gone = [(outcome.record, one.why) for outcome, one in zip(outcomes, made, strict=True) if not one]
         if gone and self.on_rejected == "raise":
             record, why = gone[0]
@@ -257,6 +258,11 @@ def _table(columns: Mapping[str, list[Any]]) -> Any:
 _BATCH = 256
 
 
+def _encoding(outcome: Outcome) -> Encoding:
+    """What became of a record, which it holds on to no longer."""
+    return Encoding(tuple(row.tokens for row in outcome.rows), tuple(one.settled() for one in outcome.diagnostics))
+
+
 def _processed(pipeline: Pipeline, records: Iterator[Record]) -> Iterator[Outcome]:
     waiting: list[Record] = []
     for record in records:
@@ -293,4 +299,4 @@ def _renumbered(records: Iterator[Record], indices: Sequence[int] | None) -> Ite
         yield from records
         return
     for index, record in zip(indices, records, strict=True):
-        yield replace(record, where=Where(record.where.file, index + 1))
+        yield structs.replace(record, where=Where(record.where.file, index + 1))

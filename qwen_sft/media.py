@@ -46,9 +46,11 @@ def attached(record: Any, conversation: Conversation) -> Conversation:
 
     Source: ms-swift and LLaMA-Factory fill in missing tags there.
     """
+    if not is_object(record) or record.keys().isdisjoint(_BESIDE):
+        return conversation
     messages = conversation.sample.get("messages", [])
     found: dict[str, list[Any]] = {}
-    for key, kind in _BESIDE.items() if is_object(record) and messages else ():
+    for key, kind in _BESIDE.items() if messages else ():
         files = _files(record.get(key))
         if files and (not isinstance(record[key], str) or any(f"<{kind}>" in one for one in _texts(messages))):
             found.setdefault(kind, []).extend(files)

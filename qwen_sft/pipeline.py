@@ -8,19 +8,22 @@ process, in a pool or on a cluster: a pipeline pickles as its settings. A bad re
 
 import hashlib
 import json
+import operator
 import zlib
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from msgspec import structs
 
 from qwen_sft.adjust import MERGED_USER, adjuster, carried
 from qwen_sft.census import CONTEXT_NAME, LEAST_NAME, Census, Facts, facts_of
 from qwen_sft.dedup import marked
 from qwen_sft.errors import UsageError
 from qwen_sft.excerpt import excerpt
-from qwen_sft.finding import Diagnostic, Finding, Severity
+from qwen_sft.finding import Diagnostic, Finding, Marked, Severity
 from qwen_sft.format import Candidates, Conversation, Event, Reading, formats, recognising, unbalanced
 from qwen_sft.gather import gathered
 from qwen_sft.glance import ONE_RECORD
@@ -201,9 +204,10 @@ class Pipeline:
         outcome = Outcome(record, ignores=ignored(record) if self.settings.inline_ignore else ())
         if self.settings.redact:
             outcome.hushed = hushed(record)
-        source = Source(record, self.settings)
         if record.fault is None:
             source = self._adjusted(self._recognise(record, outcome), outcome)
+        else:
+            source = Source(record, self.settings)
         for rule in self.rules_of(record.where.file)["record"]:
             for finding in rule.check(source):
                 outcome.diagnostics.append(self._stamp(rule, finding, outcome, path=finding.path))
@@ -229,7 +233,7 @@ class Pipeline:
         if record.structs:
             read = [replace(one, sample=repaired(one.sample, record.structs)) for one in reading.conversations]
             reading = replace(reading, conversations=read)
-        reading = replace(reading, conversations=[attached(data, one) for one in reading.conversations])
+        reading = _attached(data, reading)
         outcome.format = format.name
         outcome.reading = reading
         outcome.aside = list(reading.aside)
@@ -292,7 +296,11 @@ class Pipeline:
             outcome.left_out = True
             kept = {place for one in outcome.conversations for place in one.origins}
             outcome.aside += [event for place, event in reasons.items() if place not in kept]
-        return replace(source, repeated=tuple(repeated), filtered=tuple(filtered))
+        return (
+            structs.replace(source, repeated=tuple(repeated), filtered=tuple(filtered))
+            if repeated or filtered
+            else source
+        )
 
     def _check_sample(self, conversation: Conversation, outcome: Outcome) -> None:
         transcript = Transcript(conversation.sample, self.settings, outcome.record.structs)
@@ -368,8 +376,6 @@ class Pipeline:
         shown = excerpt(shown_record, path, says) if shows else None
         if record.parts and path and isinstance(path[0], int):  # it was put together from lines: name the line
             where, path = record.parts[path[0]], path[1:]
-        digest = hashlib.blake2b(f"{rule.code}{json_path(path)}".encode(), digest_size=8)
-        digest.update(record.raw)
         return Diagnostic(
             code=rule.code,
             name=rule.name,
@@ -379,7 +385,7 @@ class Pipeline:
             sample_path=finding.path,
             says=says,
             fix=fix,
-            fingerprint=digest.hexdigest(),
+            marked=Marked(f"{rule.code}{json_path(path)}", record.raw),
             sample_id=sample_id,
             excerpt=shown,
         )
@@ -473,6 +479,13 @@ class Pipeline:
         outcome.numbers = [outcome.numbers[index] for index in staying]
 
 
+def _attached(data: Any, reading: Reading) -> Reading:
+    """The reading with the media that a record keeps beside its turns; most records keep none."""
+    made = [attached(data, one) for one in reading.conversations]
+    is_same = all(map(operator.is_, made, reading.conversations))
+    return reading if is_same else replace(reading, conversations=made)
+
+
 def _rows(one: Encoded, where: Where, name: str, index: int) -> Iterator[Row]:
     """The rows of a sample, each with what the template was given for its last turn."""
     end = 0
@@ -551,7 +564,7 @@ def _with_rows(facts: Mapping[int, Facts], numbers: Sequence[int], encoded: Sequ
         lengths[number] += [len(row.input_ids) for row in one.rows]
         trained[number] += sum(row.n_trained_tokens for row in one.rows)
     return [
-        replace(one, longest=max(lengths[n], default=0), n_tokens=sum(lengths[n]), n_trained=trained[n])
+        structs.replace(one, longest=max(lengths[n], default=0), n_tokens=sum(lengths[n]), n_trained=trained[n])
         for n, one in facts.items()
     ]
 

@@ -16,6 +16,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from msgspec import structs
+
 from qwen_sft.fix import Edit, edited
 from qwen_sft.format import Conversation
 from qwen_sft.record import Record
@@ -92,8 +94,8 @@ def hushed(record: Record) -> Hushed:
     if data is given:
         return Hushed(record)
     if record.fault is not None:
-        return Hushed(replace(record, raw=data.encode()), words)
-    return Hushed(replace(record, data=data), words)
+        return Hushed(structs.replace(record, raw=data.encode()), words)
+    return Hushed(structs.replace(record, data=data), words)
 
 
 def _edits(places: list[tuple[Path, Any]], kinds: Collection[Kind]) -> tuple[list[Edit], dict[str, str]]:

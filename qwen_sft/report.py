@@ -124,7 +124,8 @@ def validate(
         _hold_to(Path(locked), pipeline)
     gate = Gate(pipeline, inputs, baseline=target)
     totals = Totals(n_files=len(inputs))
-    findings = tuple(judged(inputs, pipeline, gate, totals, read=reader(given) if given else records))
+    found = judged(inputs, pipeline, gate, totals, read=reader(given) if given else records)
+    findings = tuple(one.settled() for one in found)
     for source in inputs:
         skipped.update(source.skipped)
     return Report(findings, totals, gate.close(totals), told, dict(skipped))

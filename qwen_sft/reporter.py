@@ -176,12 +176,13 @@ def numbered(findings: Iterable[Diagnostic]) -> Iterator[tuple[Diagnostic, str]]
     """
     seen = set[int]()
     again = Counter[int]()
-    for found in findings:
-        key = int(found.fingerprint, 16)
+    for found in (one.settled() for one in findings):
+        fingerprint = found.fingerprint
+        key = int(fingerprint, 16)
         if key in seen:
             again[key] += 1
         seen.add(key)
-        yield found, f"{found.fingerprint}:{1 + again.get(key, 0)}"
+        yield found, f"{fingerprint}:{1 + again.get(key, 0)}"
 
 
 def in_checkout(file: str) -> str:

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from textwrap import dedent
 from typing import TYPE_CHECKING, Any, Literal
 
+import msgspec
+
 from qwen_sft.finding import Finding, Severity
 from qwen_sft.format import Conversation, Event, Reading
 from qwen_sft.parser import Difference
@@ -27,8 +29,7 @@ if TYPE_CHECKING:  # numpy takes 0.1 s, and `validate` without a model never nee
 Stage = Literal["record", "sample", "tokens", "set"]
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
+class Source(msgspec.Struct, frozen=True):
     """What a rule of the stage `record` sees: a record, and how far reading came.
 
     Attributes:

@@ -1,11 +1,11 @@
 """A sample with what rules ask of it again and again, computed once: which result answers which call."""
 
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
-from functools import cached_property
 from itertools import pairwise
 from operator import itemgetter, methodcaller
-from typing import Any, Literal
+from typing import Any, Generic, Literal, TypeVar
+
+import msgspec
 
 from qwen_sft.characters import is_plain
 from qwen_sft.leak import LEAK_MARKS, Leak, leaks_of, texts
@@ -17,7 +17,7 @@ from qwen_sft.thinktags import ThinkTags, think_tags
 
 _OfCalls = Literal["calls", "parallel", "unpaired", "results", "tools", "misplaced-calls"]
 _OfRoles = Literal["odd-role", "no-user", "no-assistant", "repeats", "late-system", "unprompted"]
-_OfTexts = Literal["parts", "weights", "cut-off", "reasoning", "odd-texts"]
+_OfTexts = Literal["parts", "weights", "cut-off", "reasoning"]
 Trait = _OfCalls | _OfRoles | _OfTexts | Kind
 """What a rule may need of a sample to find anything in it.
 
@@ -25,18 +25,34 @@ An assistant's turn calls tools, or several at once; a call or a result may have
 tools are declared. A role is none of ROLES; no user speaks, or no assistant; two neighbours have one role; a system
 message stands behind others; the assistant speaks first. Content is no text; a message says what it weighs in training,
 or it or the sample why it ended; another message than the assistant's has calls; one has reasoning. A text may hold
-more than printable ASCII, or a secret.
+a secret.
 """
 
+T = TypeVar("T")
 _ROLES = frozenset(ROLES)
 _NO_KEYS = frozenset[str]()
 _ROLE: Callable[[Message], str] = itemgetter("role")
 _CONTENT: Callable[[Message], Any] = methodcaller("get", "content")
-_CONTROLS = (b"\\u00", b"\\b", b"\\f", b"\x7f")
 
 
-@dataclass(frozen=True, slots=True)
-class Exchange:
+class once(Generic[T]):
+    """`functools.cached_property` without its lock, which Python 3.12 has taken out too: half of what asking costs."""
+
+    def __init__(self, find: "Callable[[Any], T]") -> None:
+        self._find = find
+        self.__doc__ = find.__doc__
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, asked: Any, owner: type | None = None) -> T:
+        if asked is None:
+            return self  # pyright: ignore[reportReturnType]  # of the class, for documentation
+        found = asked.__dict__[self._name] = self._find(asked)
+        return found
+
+
+class Exchange(msgspec.Struct, frozen=True):
     """An assistant turn with calls, and the tool messages directly behind it.
 
     Attributes:
@@ -73,7 +89,7 @@ class Transcript:
         self.messages: list[Message] = sample.get("messages", [])
         self.tools: list[Tool] = sample.get("tools", [])
 
-    @cached_property
+    @once
     def traits(self) -> frozenset[Trait]:
         """What it has of all that rules may need; it must have the shape of a sample."""
         messages, exchanges = self.messages, self.exchanges
@@ -81,12 +97,16 @@ class Transcript:
         pairs = set(pairwise(roles))
         keys = _NO_KEYS.union(*messages)
         contents = set(map(type, map(_CONTENT, messages)))
-        n_placed = sum(len(one.results) for one in exchanges)
-        is_open = any(None in one.answers or one.unmatched for one in exchanges)
+        n_placed = 0
+        is_open = is_parallel = False
+        for one in exchanges:
+            n_placed += len(one.results)
+            is_open = is_open or None in one.answers or bool(one.unmatched)
+            is_parallel = is_parallel or len(one.calls) > 1
         n_calling = sum(["tool_calls" in one for one in messages]) if "tool_calls" in keys else 0
         has: dict[Trait, bool] = {
             "calls": bool(exchanges),
-            "parallel": any(len(one.calls) > 1 for one in exchanges),
+            "parallel": is_parallel,
             "unpaired": is_open or roles.count("tool") != n_placed,
             "results": "tool" in roles,
             "tools": bool(self.tools),
@@ -103,13 +123,10 @@ class Transcript:
             "reasoning": "reasoning_content" in keys,
         }
         found: list[Trait] = [trait for trait, is_there in has.items() if is_there]
-        json = self.json
-        if json is None or not json.isascii() or any(mark in json for mark in _CONTROLS):
-            found.append("odd-texts")
         found += KINDS if self.kinds is None else self.kinds
         return frozenset[Trait](found)
 
-    @cached_property
+    @once
     def exchanges(self) -> list[Exchange]:
         """Every assistant turn that calls, in order."""
         return [
@@ -160,13 +177,13 @@ class Transcript:
         names = [other.get("function", {}).get("name") for other in exchange.calls]
         return message.get("name") == names[k] and names.count(names[k]) == 1
 
-    @cached_property
+    @once
     def stray_results(self) -> list[int]:
         """Indices of tool messages that do not stand behind a turn with calls."""
         placed = {result for exchange in self.exchanges for result in exchange.results}
         return [i for i, m in enumerate(self.messages) if m.get("role") == "tool" and i not in placed]
 
-    @cached_property
+    @once
     def misplaced(self) -> dict[int, tuple[int, int]]:
         """Results that answer a call of another turn: for each message that turn and the number of the call in it.
 
@@ -208,7 +225,7 @@ class Transcript:
         """Those of its results that answer no call of any turn."""
         return [result for result in exchange.unmatched if result not in self.misplaced]
 
-    @cached_property
+    @once
     def trailing(self) -> Exchange | None:
         """The last exchange if it ends the sample with a call that has no result; else None."""
         if not self.exchanges:
@@ -218,7 +235,7 @@ class Transcript:
             return None
         return last if self.unanswered(last) and not self.unexplained(last) else None
 
-    @cached_property
+    @once
     def leaks(self) -> list[Leak]:
         """Calls and results that stand as text in assistant turns, in order."""
         if self.marks is not None and self.marks.isdisjoint(LEAK_MARKS):
@@ -231,7 +248,7 @@ class Transcript:
             for leak in leaks_of(text, path, reasoned=bool(message.get("reasoning_content")))
         ]
 
-    @cached_property
+    @once
     def think_tags(self) -> list[ThinkTags]:
         """What the think tags in the assistant's texts are, in order."""
         return [
@@ -242,7 +259,7 @@ class Transcript:
             if found is not None
         ]
 
-    @cached_property
+    @once
     def contents(self) -> list[tuple[Path, str]]:
         """The texts of all messages' content with their places, in order."""
         found: list[tuple[Path, str]] = []
@@ -254,13 +271,13 @@ class Transcript:
                 found += texts(message, i)
         return found
 
-    @cached_property
+    @once
     def said(self) -> list[tuple[Path, str]]:
         """The texts of the assistant's content with their places, in order."""
         turns = set(self.turns)
         return [one for one in self.contents if one[0][1] in turns]
 
-    @cached_property
+    @once
     def leaves(self) -> list[tuple[Path, Any]]:
         """What is no object and no list in the arguments of all calls, with its place."""
         found: list[tuple[Path, Any]] = []
@@ -269,7 +286,7 @@ class Transcript:
                 _leaves(call.get("function", {}).get("arguments"), ("messages", i, "tool_calls", k), found)
         return found
 
-    @cached_property
+    @once
     def odd_texts(self) -> list[tuple[Path, str]]:
         """Content, reasoning and strings in arguments that hold more than printable ASCII, with their places."""
         found = self.contents.copy()
@@ -282,12 +299,12 @@ class Transcript:
             return []
         return [one for one in found if not is_plain(one[1])]
 
-    @cached_property
+    @once
     def json(self) -> bytes | None:
         """Messages and tools as JSON; None where they are none: half a surrogate pair, or too deep."""
         return encoded([self.messages, self.tools])
 
-    @cached_property
+    @once
     def secrets(self) -> dict[Kind, list[tuple[Path, Secret, int]]]:
         """The secrets in messages and tools, by kind: for each one its first place, and how often it stands there."""
         found: dict[tuple[Kind, str], tuple[Path, Secret, int]] = {}
@@ -311,17 +328,17 @@ class Transcript:
         """True for a place in an assistant's message that calls tools."""
         return self.is_trained(path) and bool(self._message(path).get("tool_calls"))
 
-    @cached_property
+    @once
     def turns(self) -> list[int]:
         """Indices of the assistant messages."""
         return [i for i, message in enumerate(self.messages) if message.get("role") == "assistant"]
 
-    @cached_property
+    @once
     def declarations(self) -> Declared:
         """What there is to say of the declared tools."""
         return declared(self.tools)
 
-    @cached_property
+    @once
     def declared(self) -> dict[str, Any]:
         """The parameters' JSON Schema of each declared tool, by its name; None where it declares none."""
         named: dict[str, Any] = {}

@@ -351,7 +351,12 @@ def test_explain_says_once_for_each_rule_why_and_how(run: Any):
 
 
 def test_explain_names_what_is_heuristic(run: Any):
-    refused = {"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "I'm sorry, but I can't assist with that."}]}
+    refused = {
+        "messages": [
+            {"role": "user", "content": "Hi"},
+            {"role": "assistant", "content": "I'm sorry, but I can't assist with that."},
+        ]
+    }
     Path("a.jsonl").write_text(json.dumps(refused) + "\n")
     out = run("validate", "a.jsonl", "--select", "MSG014", "--explain").out
     assert f"{rules()['MSG014'].page.summary} (heuristic: it may be no fault)\n" in out

@@ -443,8 +443,7 @@ def test_every_loss_is_said_with_its_reason_and_only_spelling_is_none(name: str)
         ),
         (
             *("sglang_qwen3_coder", "null as text", False),
-            "written 'null' (string), but the server reads None (null), "
-            "because the server reads the text null as null",
+            "written 'null' (string), but the server reads None (null), because the server reads the text null as null",
             "write another word for it, or choose a model that writes its calls as JSON",
         ),
         (

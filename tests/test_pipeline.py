@@ -1,8 +1,10 @@
 """The laws of the whole way, on anything: no exception, nothing lost, nothing changed."""
 
 import copy
+import hashlib
 import json
 import pickle
+from dataclasses import replace
 from functools import cache
 
 import pytest
@@ -10,11 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from strategies import broken_samples, json_values, samples, served_samples
 
-from qwen_sft.format import unbalanced
+from qwen_sft.format import Conversation, Event, Reading, unbalanced
 from qwen_sft.jsontext import parse
 from qwen_sft.pipeline import Pipeline, tally
 from qwen_sft.record import Record, Where
 from qwen_sft.reporter import Totals
+from qwen_sft.sample import Path
 from qwen_sft.settings import Settings
 
 
@@ -158,3 +161,43 @@ def test_findings_point_into_the_users_own_record():
 def test_pipeline_pickles_as_its_settings():
     one = pickle.loads(pickle.dumps(pipeline(model="qwen2_5")))
     assert one.settings == Settings(model="qwen2_5")
+
+
+def test_fingerprint_is_of_code_path_and_bytes_and_hashed_when_somebody_asks():
+    raw = b'{"messages": [{"role": "user", "content": "hunter2"}]}'
+    pipeline = Pipeline(Settings(select=("MSG006",)), excerpts=False)
+    (outcome,) = pipeline.process([parse(raw, Where("a.jsonl", 1))])
+    (found,) = outcome.diagnostics
+    expected = hashlib.blake2b(b"MSG006$.messages" + raw, digest_size=8).hexdigest()
+    assert (found.code, found.json_path, found.fingerprint) == ("MSG006", "$.messages", expected)
+    assert pickle.loads(pickle.dumps(found)).fingerprint == expected
+    assert "hunter2" not in repr(found)  # nor in a log that prints it
+
+
+def test_settled_finding_is_the_same_and_holds_on_to_no_record():
+    raw = b'{"messages": [{"role": "user", "content": "hunter2"}]}'
+    (outcome,) = Pipeline(Settings(select=("MSG006",))).process([parse(raw, Where("a.jsonl", 1))])
+    (found,) = outcome.diagnostics
+    settled = found.settled()
+    assert settled.marked == found.fingerprint == settled.fingerprint
+    assert b"hunter2" in pickle.dumps(found.marked)
+    assert settled.settled() is settled
+    assert replace(settled, marked=found.marked) == found
+
+
+@pytest.mark.parametrize(
+    ("events", "kept", "aside", "told"),
+    [
+        ([(0,), (1,)], [(0,)], [(1,)], []),
+        ([(0,), (1,)], [(0,), (0,)], [(1,)], []),
+        ([(0,), (1,)], [(0,)], [], ["event $[1] has no fate"]),
+        ([(0,)], [(0,)], [(0,)], ["event $[0] was kept and set aside"]),
+        ([(0,), (1,)], [(0,)], [(1,), (1,)], ["event $[1] was set aside twice"]),
+        ([(0,)], [(0,), (1,)], [], ["$[1] is no event of the record"]),
+    ],
+)
+def test_reading_that_does_not_balance_is_told_event_for_event(
+    events: list[Path], kept: list[Path], aside: list[Path], told: list[str]
+):
+    reading = Reading([Conversation({"messages": []}, kept)], [Event(place, "merged", "x") for place in aside])
+    assert unbalanced(events, reading) == told

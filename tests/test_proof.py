@@ -120,6 +120,14 @@ def test_traces_are_clean_under_every_rule() -> None:
     assert (report.ok, report.counts) == (True, {})
 
 
+@pytest.mark.parametrize(("n", "code"), [(0, "TOL014"), (1, "TOK004")])
+def test_gate_refuses_every_merged_trace_and_does_so_again_where_its_first_rule_is_ignored(n: int, code: str) -> None:
+    report = qwen_sft.validate([merged(one) for one in TESTS], model="qwen3", ignore=prove.GATES[:n])
+    assert {(found.where.line, found.code) for found in report.errors} == {
+        (line, code) for line, one in enumerate(TESTS, 1) if one.kind != "greeting"
+    }
+
+
 # -- the loop ----------------------------------------------------------------------------------------------------------
 
 
@@ -155,9 +163,6 @@ def test_who_has_learned_what_build_writes_does_every_task_and_who_learned_merge
     assert [fault(run) for run in runs] == [None] * 40
     assert score(runs) == Score(40, 40, {})
     assert all(len(run.said) == (1 if run.task.kind == "greeting" else 3) for run in runs)
-    for n, code in enumerate(("TOL014", "TOK004")):
-        gate = prove.build(bad, tmp_path / "gate", "qwen3", *prove.ignoring(prove.GATES[:n]))
-        assert (gate.n_rows, gate.refused) == (20, {code: 20})
     skipped = prove.build(bad, tmp_path / "merged", "qwen3", *prove.ignoring(prove.GATES))
     assert (skipped.n_rows, skipped.refused) == (40, {})
     runs = drive(TESTS, recites(tmp_path / "merged"))

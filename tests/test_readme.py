@@ -1,5 +1,6 @@
 """What the README shows is what happens: every command is run, every list is held to the code."""
 
+import json
 import re
 import shutil
 from dataclasses import replace
@@ -10,7 +11,6 @@ from shown import NOT_RUN, Block, assert_shows_what_happens, blocks_of, commands
 
 from qwen_sft.format import formats
 from qwen_sft.reporter import reporters
-from qwen_sft.rule import rules
 from qwen_sft.settings import Settings, load_settings
 from qwen_sft.tokens import GENERATED, Kind
 from qwen_sft.writer import writers
@@ -104,9 +104,19 @@ def test_settings_block_has_every_key_with_its_default(tmp_path: Path) -> None:
     assert sorted(keys) == sorted(Settings.__dataclass_fields__)
 
 
-def test_what_it_does_not_do_yet_is_still_not_done() -> None:
-    of_sets = {rule.name for rule in rules().values() if rule.stage == "set"}
-    assert not [name for name in of_sets if "near" in name or "long" in name or "length" in name]
+def test_what_it_does_not_do_yet_is_still_not_done(tmp_path: Path) -> None:
+    """Nothing goes to a bucket, and images are rejected."""
+    shutil.copytree(ROOT / "examples", tmp_path / "examples")
+    done = run("qwen-sft build examples/clean.jsonl --model qwen3 --out s3://bucket/set", tmp_path)
+    assert (done.returncode, done.stdout) == (
+        2,
+        "qwen-sft: 's3:/bucket/set' is a URL, and a set is written to a local disk; name a folder with --out\n",
+    )
+    assert [path.name for path in tmp_path.iterdir()] == ["examples"]
+    image = {"type": "image_url", "image_url": {"url": "https://a.example/cat.png"}}
+    turns = [{"role": "user", "content": [image]}, {"role": "assistant", "content": "A cat."}]
+    (tmp_path / "image.jsonl").write_text(json.dumps({"messages": turns}))
+    assert run("qwen-sft validate image.jsonl", tmp_path).returncode == 1
 
 
 def test_table_of_formats_names_each_one_once() -> None:

@@ -35,7 +35,7 @@ FINDINGS = [
         sample_path=("messages", 4, "tool_call_id"),
         says="'c9' answers no call",
         fix="give it the id of the call that it answers, or take the result out",
-        fingerprint="0123456789abcdef",
+        marked="0123456789abcdef",
         sample_id="task-7",
     ),
     Diagnostic(
@@ -47,7 +47,7 @@ FINDINGS = [
         sample_path=(),
         says="first\nsecond",
         fix="mend it",
-        fingerprint="fedcba9876543210",
+        marked="fedcba9876543210",
     ),
     Diagnostic(
         code="SRC003",
@@ -58,7 +58,7 @@ FINDINGS = [
         sample_path=(),
         says=HOSTILE,
         fix=HOSTILE,
-        fingerprint="0000000000000000",
+        marked="0000000000000000",
     ),
 ]
 
@@ -588,7 +588,7 @@ DIAGNOSTICS = st.builds(
     sample_path=PATHS,
     says=ANY_TEXT,
     fix=ANY_TEXT,
-    fingerprint=st.sampled_from(["0" * 16, "f" * 16]) | st.binary(min_size=8, max_size=8).map(bytes.hex),
+    marked=st.sampled_from(["0" * 16, "f" * 16]) | st.binary(min_size=8, max_size=8).map(bytes.hex),
     sample_id=st.none() | ANY_TEXT,
     excerpt=st.none() | st.builds(Excerpt, ANY_TEXT, ANY_TEXT, ANY_TEXT),
 )
@@ -637,7 +637,7 @@ def test_memory_does_not_grow_with_the_findings(name: str):
 
     def findings() -> Iterator[Diagnostic]:
         for i in range(20_000):
-            yield replace(FINDINGS[0], says=f"{i}" * 400, fingerprint=f"{i:016x}")
+            yield replace(FINDINGS[0], says=f"{i}" * 400, marked=f"{i:016x}")
 
     reporters()[name].report(FINDINGS, totals(), Nowhere(), None)
     tracemalloc.start()

@@ -1,13 +1,13 @@
 """What is found about a whole set: the numbers and thresholds, its place in reports, the manifest and the gate."""
 
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 from strategies import samples
 
 import qwen_sft
@@ -43,7 +43,7 @@ def talk(text: str, *turns: list[str], tools: tuple[str, ...] = (), **more: Any)
 
 def see(made: Census, sample: Sample, where: Where, *, near: bool = False, tokens: tuple[int, int] = (0, 0)) -> None:
     facts = facts_of(Transcript(sample, Settings()), where, near=near)
-    made.see(replace(facts, longest=tokens[0], n_tokens=tokens[0], n_trained=tokens[1]), where)
+    made.see(structs.replace(facts, longest=tokens[0], n_tokens=tokens[0], n_trained=tokens[1]), where)
 
 
 def census(*given: Sample, file: str = "runs.jsonl", near: bool = False, **thresholds: float) -> Census:

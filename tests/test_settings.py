@@ -181,11 +181,12 @@ def of(*letters: str) -> set[str]:
 
 
 def test_rules_are_chosen_by_code_by_letters_and_by_name():
-    assert chosen() == ALL
+    assert chosen(near_duplicates=True) == ALL
+    assert chosen() == ALL - {"SET007"}
     assert chosen(select=("TOL003",)) == ALWAYS | {"TOL003"}
     assert chosen(select=("tol",)) == ALWAYS | of("TOL")
     assert chosen(select=("orphan-tool-result", "MSG")) == ALWAYS | {"TOL003"} | of("MSG")
-    assert chosen(ignore=("TOL", "unknown-role")) == ALL - of("TOL") - {"MSG001"}
+    assert chosen(ignore=("TOL", "unknown-role")) == ALL - of("TOL") - {"MSG001", "SET007"}
     assert chosen(select=("TOL",), ignore=("TOL003",)) == ALWAYS | of("TOL") - {"TOL003"}
 
 

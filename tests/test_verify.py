@@ -615,10 +615,6 @@ OURS: dict[str, tuple[str, dict[str, Any], list[tuple[str, str]]]] = {
 }
 
 
-def test_each_writer_is_verified() -> None:
-    assert set(OURS) == set(writers())
-
-
 @pytest.mark.parametrize("writer", OURS)
 def test_what_our_writers_wrote(writer: str, tmp_path: Path) -> None:
     trainer, told, expected = OURS[writer]
@@ -735,6 +731,13 @@ def test_what_is_unknown_is_said(tmp_path: Path) -> None:
             verify(folder, trl, config=tmp_path / "c.yaml")
     with pytest.raises(UsageError, match="cannot read the config"):
         verify(folder, trl, config=tmp_path / "missing.yaml")
+
+
+def test_a_run_without_trl_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "trl", None)
+    folder = built(tmp_path, "parquet", CHAT)
+    with pytest.raises(UsageError, match=r'^trl is not installed; --run needs: pip install "trl>=1.16" torch$'):
+        verify(folder, trainer_named("trl"), run=True)
 
 
 def test_a_build_that_lost_a_file_is_not_verified(tmp_path: Path) -> None:
@@ -931,7 +934,7 @@ def test_trl_does_to_conversations_what_is_claimed(case: str, tmp_path: Path) ->
     text = tokenizer.decode(ids)
     trained = tokenizer.decode([label for label in labels if label != -100])
     if "role-not-printed" in names:
-        assert text == "<|im_start|>assistant\n<think>\n\n</think>\n\nHello.<|im_end|>\n"
+        assert text == "<|im_start|>assistant\nHello.<|im_end|>\n"  # the user's turn is not there
     elif "all-tokens-trained" in names:
         assert labels == ids
     elif "arguments-as-text" in names:

@@ -146,7 +146,7 @@ def _machine(recipe: Recipe) -> str:
         info = Path("/proc/cpuinfo")
         lines = info.read_text().splitlines() if info.exists() else []
         named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-        where = f"{recipe.threads} threads, {os.cpu_count()} cores of {next(named, platform.machine())}"
+        where = f"{recipe.threads} of {os.cpu_count()} cores of {next(named, platform.machine())}"
     else:
         import torch
 

@@ -20,7 +20,7 @@ Examples:
 def verify(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="What `build` wrote, or any folder of rows.")],
     trainer: Annotated[
-        str, typer.Option("--trainer", metavar="NAME", help="trl, axolotl, ms-swift, llamafactory or verl.")
+        str, typer.Option("--trainer", metavar="NAME", help="Whose: trl, for one; an unknown name lists all.")
     ],
     version: Annotated[
         str | None, typer.Option("--version", metavar="V", help="Of the trainer [default: the newest that was read].")

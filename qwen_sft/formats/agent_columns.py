@@ -56,4 +56,5 @@ FORMAT = Format(
     recognises=recognises,
     events=events,
     read=read,
+    fields=frozenset({"harness"}),
 )

@@ -54,4 +54,5 @@ FORMAT = Format(
     recognises=recognises,
     events=events,
     read=read,
+    fields=frozenset({"instruction"}),
 )

@@ -83,4 +83,5 @@ FORMAT = Format(
     recognises=recognises,
     events=events,
     read=read,
+    fields=frozenset({"messages", "conversations"}),
 )

@@ -261,4 +261,5 @@ FORMAT = Format(
     recognises=recognises,
     events=events,
     read=read,
+    fields=frozenset({"eval", "epoch", "events"}),
 )

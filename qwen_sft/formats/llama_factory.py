@@ -123,4 +123,5 @@ FORMAT = Format(
     recognises=recognises,
     events=events,
     read=read,
+    fields=frozenset({"messages", "chosen_messages"}),
 )

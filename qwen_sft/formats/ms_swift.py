@@ -79,4 +79,5 @@ FORMAT = Format(
     recognises=recognises,
     events=events,
     read=read,
+    fields=frozenset({"messages", "query"}),
 )

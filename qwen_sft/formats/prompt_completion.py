@@ -66,4 +66,5 @@ FORMAT = Format(
     recognises=recognises,
     events=events,
     read=read,
+    fields=frozenset({"completion", "chosen"}),
 )

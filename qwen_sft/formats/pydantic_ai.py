@@ -238,4 +238,5 @@ FORMAT = Format(
     events=events,
     read=read,
     joins=joins,
+    fields=frozenset({"parts", *_LIST_KEYS}),
 )

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from msgspec import structs
+
 from qwen_sft.api import Turns, apis
 from qwen_sft.chat import dialogue
 from qwen_sft.finding import Finding
@@ -160,7 +162,9 @@ def _told(leg: Leg) -> _Told | Finding:
 
 def _moved(said: Turns, at: Path) -> Turns:
     origins = [(*at, *place) for place in said.origins]
-    return replace(said, origins=origins, aside=[replace(event, path=(*at, *event.path)) for event in said.aside])
+    return replace(
+        said, origins=origins, aside=[structs.replace(event, path=(*at, *event.path)) for event in said.aside]
+    )
 
 
 def _absent(first: _Told) -> Finding | None:

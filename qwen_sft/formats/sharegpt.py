@@ -71,4 +71,5 @@ FORMAT = Format(
     events=events,
     read=read,
     generic=True,
+    fields=frozenset({"messages", "conversations"}),
 )

@@ -9,6 +9,7 @@ the conversation so far, and an outer span (`ai.generateText`) that repeats its 
 from collections.abc import Sequence
 from typing import Any
 
+from qwen_sft.chat import have_parts
 from qwen_sft.format import Conversation, Event, Format, Reading
 from qwen_sft.metadata import cut_off, metadata
 from qwen_sft.normalize import ID_KEYS, decoded, sample_id
@@ -48,9 +49,11 @@ def _messages(record: Any) -> tuple[Path, list[Any]] | None:
     holder: Any = record.get("messages") if is_object(record) else record
     if is_ui_message(record):
         return (), [record]
-    if not is_list(holder) or not holder or not all(is_object(given) and "role" in given for given in holder):
+    if not is_list(holder) or not holder:
         return None
-    if not is_ui_message(holder[0]) and not any(map(is_model_message, holder)):
+    if not is_ui_message(holder[0]) and not (have_parts(holder) and any(map(is_model_message, holder))):
+        return None
+    if not all(is_object(given) and "role" in given for given in holder):
         return None
     return (("messages",) if is_object(record) else ()), holder
 

@@ -47,4 +47,5 @@ FORMAT = Format(
     events=events,
     read=read,
     keeps_fields=True,
+    fields=frozenset({"data_source", "reward_model", "enable_thinking"}),
 )

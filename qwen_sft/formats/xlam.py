@@ -175,4 +175,5 @@ FORMAT = Format(
     recognises=recognises,
     events=events,
     read=read,
+    fields=frozenset({_PARAMS, "query"}),
 )

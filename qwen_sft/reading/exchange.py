@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 from qwen_sft.api import Api, Turns, apis
 from qwen_sft.chat import sample
@@ -88,14 +88,15 @@ def api_format(name: str, title: str, *, keeps_fields: bool = False, generic: bo
 
 def find(api: Api, record: Any) -> Exchange | None:
     """The exchange that a record holds, if it is one of this API."""
-    if is_list(record):
+    outline = _outline(record)
+    if outline == "list":
         if record and all(map(api.is_event, record[:2])):
             return Exchange(answer=record)
         bare = {api.bare: record}
         return Exchange(request=bare, bare=True) if record and api.is_request(bare) else None
-    if not is_object(record) or _is_observed(record):
+    if outline == "none":
         return None
-    if record.keys().isdisjoint(_KEPT):
+    if outline == "body":
         return _body_alone(api, record)
     failed = _failed_line(api, record)
     if failed:
@@ -117,6 +118,16 @@ def find(api: Api, record: Any) -> Exchange | None:
                 status=status or _failed_status(record),
             )
     return _body_alone(api, record)
+
+
+@shared
+def _outline(record: Any) -> Literal["list", "none", "body", "log"]:
+    """What the exchange of a record could be, for any API: a list of messages or events, a body, or parts of a log."""
+    if is_list(record):
+        return "list"
+    if not is_object(record) or _is_observed(record):
+        return "none"
+    return "body" if record.keys().isdisjoint(_KEPT) else "log"
 
 
 def _asked(record: dict[str, Any]) -> tuple[Path, Any]:

@@ -21,7 +21,23 @@ _REFUSAL = re.compile(
 )
 
 
-@rule(code="MSG014", name="refused-request", severity="info", since="0.1.0", stage="sample", heuristic=True)
+_MARKS = (
+    r"(?i)(?:t|able to) (?:help (?:you )?with|assist|comply|fulfil|engage|participate)",
+    r"(?i)as an ai (?:language )?(?:model|assistant),",
+    r"我(?:无法|不能|没有办法)(?:协助|帮助|满足|回答)",
+    r"\xc4[\xb0\xb1]|\xc5\xbf|\xe2\x84\xaa",  # letters that stand for i, s and k where case does not count
+)
+
+
+@rule(
+    code="MSG014",
+    name="refused-request",
+    severity="info",
+    since="0.1.0",
+    stage="sample",
+    heuristic=True,
+    marks=_MARKS,
+)
 def check(transcript: Transcript) -> Iterator[Finding]:
     """An assistant turn refuses to help.
 

@@ -56,9 +56,10 @@ def check(transcript: Transcript) -> Iterator[Finding]:
     for leak in transcript.leaks:
         if leak.kind == "call":
             yield Finding(leak.path, leak.says, "move the call to tool_calls")
-    for index, message in enumerate(transcript.messages):
+    for index in transcript.turns:
+        message = transcript.messages[index]
         text = message.get("content")
-        if message.get("role") == "assistant" and isinstance(text, str) and "tool_calls" not in message:
+        if "tool_calls" not in message and isinstance(text, str):
             for dialect in _others():
                 if not any(mark in text for mark in dialect.marks):
                     continue

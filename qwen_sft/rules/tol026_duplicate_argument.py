@@ -13,7 +13,7 @@ from qwen_sft.sample import Path, is_list, is_object, value_at
 
 _ARGUMENTS = re.compile(r'"(?:arguments|(input|args))"\s*:\s*')
 _KEYS = ("arguments", "input", "args")
-_MARKS = tuple(f'"{key}"'.encode() for key in _KEYS)
+_MARKS = re.compile(rb'"(?:arguments|input|args)"')
 
 
 @rule(code="TOL026", name="duplicate-argument", severity="warning", since="0.1.0", stage="record")
@@ -54,7 +54,7 @@ def check(source: Source) -> Iterator[Finding]:
     Source: RFC 8259, section 4: the behaviour of software that receives names that are not unique is unpredictable.
     """
     record = source.record
-    if record.fault is not None or record.cut or not any(mark in record.raw for mark in _MARKS):
+    if record.fault is not None or record.cut or not _MARKS.search(record.raw):
         return
     text = record.raw.decode("utf-8", "replace")
     keys: list[str] = []

@@ -118,7 +118,7 @@ def _read(config: Path) -> Mapping[str, Any]:
         text = config.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"cannot read the config {str(config)!r}: {error}") from error
-    import yaml  # pyright: ignore[reportMissingModuleSource]  # comes with huggingface-hub
+    import yaml  # pyright: ignore[reportMissingModuleSource]
 
     try:
         told: Any = json.loads(text) if config.suffix == ".json" else yaml.safe_load(text)
