@@ -285,6 +285,21 @@ def test_a_built_set_has_the_numbers_of_its_rows(run: Any, traces: Path, tmp_pat
     assert broken.code == 2 and "is no manifest of a build" in broken.err
 
 
+def test_a_built_set_is_held_to_the_model_that_is_named(run: Any, traces: Path):
+    run("build", traces.name, "--model", "qwen3", "--thinking", "off", "--out", "set")
+    numbers = told(run, "set", "--model", "qwen3")
+    assert (numbers["code"], numbers["verdict"]) == (0, "This set can be trained on")
+    assert numbers["facts"]["the model qwen3 against the lock"] == "no difference"
+    ran = run("stats", "set", "--model", "qwen3_5")
+    assert ran.code == 1 and ran.out.startswith(
+        "This set was not made for qwen3_5: set\n4 of 5 records are in it, 1 was"
+    )
+    numbers = told(run, "set", "--model", "qwen3_5")
+    assert numbers["facts"]["the model qwen3_5 against the lock"].startswith(
+        "template.sha256: locked 'a55ee1b1660128b7"
+    )
+
+
 def test_trend_against_a_baseline(run: Any, traces: Path, tmp_path: Path):
     run("validate", traces.name, "--write-baseline", "baseline.json")
     with traces.open("a") as file:
@@ -308,7 +323,7 @@ def test_trend_against_a_baseline(run: Any, traces: Path, tmp_path: Path):
         (["stats", "runs.jsonl", "--output-format", "xml"], "no output format 'xml'; it can be full, json"),
         (["stats", "runs.jsonl", "--parameters", "many"], "--parameters 'many' is no number of parameters; write for"),
         (["stats", "set", "runs.jsonl"], "'set' is a built set; name it alone"),
-        (["stats", "set", "--model", "qwen3"], "'set' is a built set, made with its own settings; leave --model out"),
+        (["stats", "set", "--select", "TOL"], "'set' is a built set, made with its own settings; leave --select out"),
         (["report", "runs.jsonl", "--out", "runs.jsonl"], "'runs.jsonl' is an input and would be overwritten; name "),
         (["report", "set", "--out", "set/manifest.json"], "is an input and would be overwritten; name another --out"),
         (["report", "runs.jsonl", "--out", "no/r.html"], "cannot write 'no/r.html': No such file or directory; name"),

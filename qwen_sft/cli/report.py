@@ -20,6 +20,7 @@ Examples:
   qwen-sft report runs.jsonl --model qwen3 --out report.html
   qwen-sft report traces/ --baseline baseline.json --out report.html
   qwen-sft report dataset --out report.html --parameters 8B --epochs 2
+  qwen-sft report dataset --model ./my-model --out report.html
 """
 
 Epochs = Annotated[float, typer.Option("--epochs", min=0.01, metavar="N", help="How often each token is seen.")]
@@ -99,13 +100,13 @@ def surveyed(
     if built and len(paths) > 1:
         raise UsageError(f"{built[0]!r} is a built set; name it alone")
     if built:
-        given = sorted(name for name, value in flags.items() if value is not None and name != "config")
+        given = sorted(name for name, value in flags.items() if value is not None and name not in ("config", "model"))
         if given:
             flag = given[0].replace("_", "-")
             raise UsageError(f"{built[0]!r} is a built set, made with its own settings; leave --{flag} out")
         from qwen_sft.surveying.folder import survey_folder
 
-        return survey_folder(Path(built[0]), assumed), []
+        return survey_folder(Path(built[0]), assumed, flags["model"]), []
     settings = options.settings(flags)
     skipped = Counter[str]()
     inputs = apart(expand(list(paths), skipped=skipped), list(paths), settings.baseline)

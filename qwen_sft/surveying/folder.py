@@ -33,10 +33,15 @@ def is_built(path: Path) -> bool:
     return path.is_dir() and bool(manifest_of(path))
 
 
-def survey_folder(folder: Path, assumed: Assumed) -> Numbers:
+def survey_folder(folder: Path, assumed: Assumed, model: str | None = None) -> Numbers:
     """The numbers of a set that `build` wrote.
 
+    Args:
+        model: the one that is to be trained: its template and tokenizer are held to the set's lock.
+
     Raises:
+        ModelError: the model cannot be loaded, or the lock is none.
+        UsageError: a model is named, and the set has no lock.
         InputError: a file that the manifest lists is missing or damaged, or the manifest is none of ours.
     """
     manifest = manifest_of(folder)
@@ -63,7 +68,28 @@ def survey_folder(folder: Path, assumed: Assumed) -> Numbers:
         why = f"The rows are as the writer {name} has them; to measure them: qwen-sft report {folder}/data --model …"
         numbers.untold |= {"lengths": why, "trained": why, "repeated": why}
     _verdict(numbers, manifest)
+    if model is not None:
+        _hold_to(numbers, folder, manifest["settings"], model)
     return numbers
+
+
+def _hold_to(numbers: Numbers, folder: Path, told: dict[str, Any], name: str) -> None:
+    """Tells whether a model turns messages into the tokens of the set, as its lock says."""
+    from qwen_sft.family import families
+    from qwen_sft.model import load_model
+    from qwen_sft.proving.lock import differences, lock_of, read_lock
+    from qwen_sft.settings import Settings
+
+    lock = read_lock(folder)
+    settings = Settings(model=name, chat_template_kwargs=told["chat_template_kwargs"], thinking=told["thinking"])
+    model = load_model(name, families(), options=settings.chat_template_kwargs, thinking=settings.thinking)
+    errors = [str(one) for one in differences(lock, lock_of(model, settings)) if one.severity == "error"]
+    numbers.facts.append((f"the model {name} against the lock", "; ".join(errors) or "no difference"))
+    numbers.checked.append(f"template and tokenizer of {name}, against the lock of the set")
+    if errors:
+        numbers.code = numbers.code or 1
+        numbers.verdict = f"This set was not made for {name}"
+        numbers.sense.append(f"Its lock differs from the model: {errors[0]}.")
 
 
 def _batches(name: str) -> Iterator[Any]:

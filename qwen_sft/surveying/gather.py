@@ -165,13 +165,15 @@ def _reach(numbers: Numbers, pipeline: Pipeline, gate: Gate, totals: Totals, n_v
             f"chat template, tokens, mask, and what the server's parser ({encoder.model.family.parser}) reads back, of "
             f"{numbers.n_rows:,} training rows"
         )
-        numbers.checked.append(
-            f"which tokens are trained, by a second computation ({encoder.model.oracle}), of "
-            f"{samples_named(n_verified)}"
-        )
         left = (numbers.n_samples or 0) - n_verified
+        if n_verified:
+            numbers.checked.append(
+                f"which tokens are trained, by a second computation ({encoder.model.oracle}), of "
+                f"{samples_named(n_verified)}"
+            )
         if settings.verify != "all" and left > 0:
-            numbers.not_checked.append(f"the second computation, of the other {left:,} (--verify all asks it of all)")
+            which = f"the other {left:,}" if n_verified else "any sample"
+            numbers.not_checked.append(f"the second computation, of {which} (--verify all asks it of all)")
     for reason, n in totals.not_checked.items():
         if n:
             numbers.not_checked.append(NOT_CHECKED[reason].format(n=samples_named(n)))

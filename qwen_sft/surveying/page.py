@@ -122,7 +122,8 @@ def _top(numbers: Numbers) -> list[Html]:
     tone = {0: "good", 1: "bad"}.get(numbers.code, "warn")
     mark = {0: "✓", 1: "✗"}.get(numbers.code, "–")
     five = [
-        el("div", el("dt", name), el("dd", value, el("span", of, class_="of"))) for name, value, of in five_of(numbers)
+        el("div", el("dt", _UNITS.get(name, name)), el("dd", value, el("span", of, class_="of")))
+        for name, value, of in five_of(numbers)
     ]
     return [
         el("h1", f"{what}: ", el("code", numbers.name)),
@@ -130,6 +131,9 @@ def _top(numbers: Numbers) -> list[Html]:
         el("p", " ".join(numbers.sense)),
         el("dl", *five, class_="five"),
     ]
+
+
+_UNITS = {"longest row": "tokens, longest row"}
 
 
 def five_of(numbers: Numbers) -> list[tuple[str, str, str]]:
@@ -156,7 +160,7 @@ def five_of(numbers: Numbers) -> list[tuple[str, str, str]]:
     told.append(_calls_number(numbers))
     if numbers.lengths is not None:
         limit = "no limit is known" if numbers.limit is None else f"limit {numbers.limit:,}, {numbers.n_over:,} over"
-        told.append(("tokens, longest row", f"{numbers.lengths.most:,}", limit))
+        told.append(("longest row", f"{numbers.lengths.most:,}", limit))
     elif numbers.n_rows is not None:
         told.append(("rows", f"{numbers.n_rows:,}", "conversations for a trainer"))
     else:
@@ -211,7 +215,7 @@ def _findings(numbers: Numbers, charts: Charts) -> Html:
         return _section("findings", "Findings", el("p", "None."))
     has_trend = any(one.n_baseline is not None for one in found)
     bars = [
-        Bar(f"{one.code} {one.name}", one.n_new, f"{one.n_new:,} {one.severity}", _SEVERITY[one.severity][1])
+        Bar(f"{one.code} {one.name}", one.n_new, many(one.n_new, one.severity), _SEVERITY[one.severity][1])
         for one in found
         if one.n_new
     ]

@@ -12,7 +12,7 @@ from rich.text import Text
 from qwen_sft.reporter import in_checkout
 from qwen_sft.surveying.element import plain
 from qwen_sft.surveying.numbers import Numbers
-from qwen_sft.surveying.page import five_of
+from qwen_sft.surveying.page import five_of, many
 from qwen_sft.surveying.spread import Spread
 from qwen_sft.terminal import columns, in_colour, inert, one_line
 
@@ -163,8 +163,7 @@ def _findings(numbers: Numbers) -> tuple[str, list[_Line]]:
     found = [one for one in numbers.findings if one.n_new]
     styles = {"error": "red", "warning": "yellow", "info": "cyan"}
     lines = [
-        _Line(f"{one.code} {one.name}", one.n_new, f"{one.n_new:,} {one.severity}", styles[one.severity])
-        for one in found
+        _Line(f"{one.code} {one.name}", one.n_new, many(one.n_new, one.severity), styles[one.severity]) for one in found
     ]
     return f"findings{_more(len(lines), 'kinds')}", lines[:_LOWER]
 
