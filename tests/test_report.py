@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 import html5lib
 import jsonschema
+import pyarrow.parquet as pq
 import pytest
 
 import qwen_sft
@@ -276,6 +277,19 @@ def test_a_built_set_has_the_numbers_of_its_rows(run: Any, traces: Path, tmp_pat
         numbers = told(run, writer)
         assert (numbers["n_rows"], numbers["n_trained"]) == (before["n_rows"], before["n_trained"])
         assert (numbers["lengths"] is None) == (writer == "conversations") == ("lengths" in numbers["untold"])
+    assert run("build", traces.name, "--model", "qwen3", "--pack", "2000", "--out", "packed").code == 1
+    numbers = told(run, "packed")
+    assert (numbers["code"], numbers["n_rows"], numbers["n_tokens"]) == (0, 1, before["n_tokens"])
+    assert run("build", traces.name, "--model", "qwen3", "--writer", "axolotl_tokenized", "--out", "bare").code == 1
+    numbers = told(run, "bare")
+    assert (numbers["lengths"], numbers["n_calls"]) == (before["lengths"], before["n_calls"])
+    assert (numbers["kinds"], numbers["untold"]["trained"]) == ([], "The rows do not say of what kind each token is.")
+    (written,) = (tmp_path / "bare" / "data").glob("*.parquet")
+    pq.write_table(pq.read_table(written).slice(0, 3), written)
+    cut = run("stats", "bare")
+    assert cut.code == 1 and "Its files hold 3 rows, and its manifest tells of 4; build again." in cut.out
+    written.write_bytes(b"PAR1")
+    assert "'bare/data/train-00000-of-00001.parquet' is no Parquet file" in run("stats", "bare").err
     for file in (tmp_path / "set" / "data").iterdir():
         file.unlink()
     gone = run("stats", "set")

@@ -177,12 +177,15 @@ class _Rows:
         numbers.n_repeated = sum(len(group) - 1 for group in alike(self.hashes))
         numbers.splits = sorted(self.splits.values(), key=lambda one: (-one.n_samples, one.name))
         numbers.turns = self.turns if "turns" in self.columns else None
-        numbers.calls = self.calls if "n_calls" in self.columns else None
-        numbers.depth = self.depth if "depth" in self.columns else None
-        numbers.n_calls = numbers.calls.total if numbers.calls is not None else None
+        if "n_calls" in self.columns:
+            numbers.calls, numbers.n_calls = self.calls, self.calls.total
+        if "depth" in self.columns:
+            numbers.depth = self.depth
         if "kinds" in self.columns:
             pairs = zip(Kind, self.by_kind.tolist(), self.trained_by_kind.tolist(), strict=True)
             numbers.kinds = [KindOfTokens(kind.name.lower(), n, trained) for kind, n, trained in pairs if n]
+        else:
+            numbers.untold["trained"] = "The rows do not say of what kind each token is."
         for one in numbers.files:
             found = self.files.get(one.name)
             if found is not None:
@@ -201,9 +204,11 @@ def _told(folder: Path, manifest: dict[str, Any], assumed: Assumed) -> Numbers:
     numbers.n_rows, numbers.n_tokens = int(rows["n_rows"]), int(rows["n_tokens"])
     numbers.n_trained = int(rows["n_trained_tokens"])
     numbers.kinds = []
-    numbers.dropped_reasons = dict(sorted(events["dropped_reasons"].items(), key=lambda item: -item[1]))
+    numbers.dropped_reasons = dict(
+        sorted(((str(why), int(n)) for why, n in events["dropped_reasons"].items()), key=lambda item: -item[1])
+    )
     numbers.formats = sorted(
-        (Origin(name, n_records=n) for name, n in manifest["records_by_format"].items()),
+        (Origin(name, n_records=int(n)) for name, n in manifest["records_by_format"].items()),
         key=lambda one: (-one.n_records, one.name),
     )
     files = [Origin(str(one["file"]), n_records=int(one["n_records"])) for one in manifest["inputs"]]
@@ -221,7 +226,7 @@ def _told(folder: Path, manifest: dict[str, Any], assumed: Assumed) -> Numbers:
             f"{events['merged']:,} merged, {events['dropped']:,} dropped; the manifest does not part them by format."
         )
     numbers.limit, numbers.limit_of = _limit(settings, model)
-    numbers.splits = [Split(name, n) for name, n in writer["n_rows_by_split"].items()]
+    numbers.splits = [Split(name, int(n)) for name, n in writer["n_rows_by_split"].items()]
     curated: dict[str, Any] = manifest["curation"]
     by_calls, by_depth = (Counter({int(k): n for k, n in curated[key].items()}) for key in _BY)
     numbers.calls, numbers.depth = Spread(by_calls), Spread(by_depth)
@@ -281,7 +286,8 @@ def _add_findings(numbers: Numbers, manifest: dict[str, Any]) -> None:
     shelf = rules()
     told: list[Any] = manifest["set_findings"]
     of_set = {one["code"]: one for one in told if is_object(one)} if is_list(told) else {}
-    for code, n in manifest["findings_by_code"].items():
+    for code, told_n in manifest["findings_by_code"].items():
+        n = int(told_n)
         rule = shelf.get(code)
         severity = Severity(of_set[code]["severity"]) if code in of_set else rule.severity if rule else Severity.INFO
         found = Found(code, rule.name if rule else "", severity.value, n, n)
@@ -300,13 +306,13 @@ def _verdict(numbers: Numbers, manifest: dict[str, Any]) -> None:
         numbers.code, numbers.verdict = 3, "This set holds no row"
         numbers.sense = [f"All {numbers.n_records:,} records were rejected or left out."]
         return
-    numbers.code = int(bool(numbers.n_errors or numbers.n_rows != manifest["rows"]["n_rows"]))
+    held = numbers.lengths.n if numbers.lengths is not None else None  # packed rows are fewer than those that were made
+    wanted = int(manifest["writer"]["n_rows"])
+    is_whole = held in (None, wanted)
+    numbers.code = int(bool(numbers.n_errors or not is_whole))
     numbers.verdict = "This set can be trained on" if not numbers.code else "This set should not be trained on"
-    if numbers.n_rows != manifest["rows"]["n_rows"]:
-        numbers.sense.append(
-            f"Its files hold {numbers.n_rows:,} rows, and its manifest tells of {manifest['rows']['n_rows']:,}; "
-            "build again."
-        )
+    if not is_whole:
+        numbers.sense.append(f"Its files hold {held:,} rows, and its manifest tells of {wanted:,}; build again.")
     were = "was" if numbers.n_rejected == 1 else "were"
     out = f", {numbers.n_rejected:,} {were} kept out" if numbers.n_rejected else ""
     numbers.sense.append(f"{numbers.n_written:,} of {numbers.n_records:,} records are in it{out}.")

@@ -140,7 +140,7 @@ def five_of(numbers: Numbers) -> list[tuple[str, str, str]]:
     """The five numbers that matter most: the name of each, the number, and what it is of."""
     told = [
         (
-            "usable records" if numbers.about == "traces" else "records in the set",
+            "usable records" if numbers.about == "traces" else "records written",
             f"{numbers.n_written:,}",
             f"of {numbers.n_records:,}, {numbers.n_rejected:,} kept out",
         ),
@@ -148,7 +148,7 @@ def five_of(numbers: Numbers) -> list[tuple[str, str, str]]:
             "findings",
             f"{numbers.n_findings:,}",
             f"{many(sum(one.n_new > 0 for one in numbers.findings), 'kind')}, "
-            + (many(numbers.n_errors, "error") if numbers.about == "traces" else "when it was built"),
+            + (many(numbers.n_errors, "error") if numbers.about == "traces" else "at build time"),
         ),
     ]
     if numbers.n_tokens is not None:
@@ -162,7 +162,7 @@ def five_of(numbers: Numbers) -> list[tuple[str, str, str]]:
         limit = "no limit is known" if numbers.limit is None else f"limit {numbers.limit:,}, {numbers.n_over:,} over"
         told.append(("longest row", f"{numbers.lengths.most:,}", limit))
     elif numbers.n_rows is not None:
-        told.append(("rows", f"{numbers.n_rows:,}", "conversations for a trainer"))
+        told.append(("rows", f"{numbers.n_rows:,}", "conversations"))
     else:
         turns = numbers.turns or Spread()
         told.append(("assistant turns", f"{turns.total:,}", f"at most {turns.most:,} in a sample"))
