@@ -252,6 +252,9 @@ def test_a_built_set_has_the_numbers_of_its_rows(run: Any, traces: Path, tmp_pat
     assert run("build", traces.name, "--model", "qwen3", "--split", "train=0.5,eval=0.5", "--out", "set").code == 1
     numbers = told(run, "set")
     same = (
+        "tools",
+        "patterns",
+        "n_tools",
         "lengths",
         "kinds",
         "n_rows",
@@ -270,8 +273,14 @@ def test_a_built_set_has_the_numbers_of_its_rows(run: Any, traces: Path, tmp_pat
     assert sum(one["n_samples"] for one in numbers["splits"]) == numbers["n_rows"]
     lock = hashlib.sha256((tmp_path / "set" / "qwen-sft.lock.json").read_bytes()).hexdigest()
     assert numbers["facts"]["lock"] == f"qwen-sft.lock.json, sha256 {lock}"
-    page = run("report", "set", "--out", "set.html")
-    assert page.code == 0 and "This set can be trained on" in (tmp_path / "set.html").read_text()
+    assert run("report", "set", "--out", "set.html").code == 0
+    page = (tmp_path / "set.html").read_text()
+    assert "This set can be trained on" in page and "4 of 4, chosen by a hash" in page
+    shown = [one for one in elements(page) if local(one.tag) == "li" and one.attrib.get("class") == "assistant"]
+    words = Counter("".join(one.itertext()) for one in shown)
+    assert words["content, trained4 degrees."] == 4 and words["stop, trained<|im_end|>"] == 7
+    assert run("build", traces.name, "--model", "qwen3_coder", "--out", "coder").code == 1
+    assert told(run, "coder")["tools"] == before["tools"]
     for writer in ("hf", "conversations"):
         assert run("build", traces.name, "--model", "qwen3", "--writer", writer, "--out", writer).code == 1
         numbers = told(run, writer)
@@ -297,6 +306,22 @@ def test_a_built_set_has_the_numbers_of_its_rows(run: Any, traces: Path, tmp_pat
     (tmp_path / "set" / "manifest.json").write_text('{"qwen_sft": "0.1.0", "files": []}')
     broken = run("stats", "set")
     assert broken.code == 2 and "is no manifest of a build" in broken.err
+
+
+def test_a_set_whose_model_is_gone_says_what_it_cannot_tell(run: Any, traces: Path, tmp_path: Path):
+    run("build", traces.name, "--model", "qwen3", "--out", "set")
+    manifest = json.loads((tmp_path / "set" / "manifest.json").read_text())
+    for change, why in (
+        ({"name": "./gone"}, "The tokens cannot be read back: no model './gone'"),
+        ({"tokenizer_sha256": "0" * 64}, "The tokens cannot be read back: qwen3 has another tokenizer now."),
+    ):
+        changed = {**manifest, "model": {**manifest["model"], **change}}
+        (tmp_path / "set" / "manifest.json").write_text(json.dumps(changed))
+        numbers = told(run, "set")
+        assert (numbers["tools"], numbers["patterns"]) == (None, None)
+        assert numbers["untold"]["tools"].startswith(why) and numbers["n_rows"] == 4
+        assert run("report", "set", "--out", "r.html").code == 0
+        assert safe(why) in (tmp_path / "r.html").read_text()
 
 
 def test_a_built_set_is_held_to_the_model_that_is_named(run: Any, traces: Path):
@@ -547,6 +572,10 @@ def test_shown_samples_hold_no_secret(run: Any, tmp_path: Path):
     run("report", "mail.jsonl", "--out", "r.html")
     page = (tmp_path / "r.html").read_text()
     assert "SEC006" in page and "jane.doe" not in page
+    run("build", "mail.jsonl", "--model", "qwen3", "--out", "set")
+    run("report", "set", "--out", "r.html")
+    page = (tmp_path / "r.html").read_text()
+    assert "Write to user1@example.com now" in page and "jane.doe" not in page
 
 
 def test_without_the_drawing_package_tables_stand_open(run: Any, traces: Path, tmp_path: Path, monkeypatch: Any):

@@ -18,14 +18,15 @@ from qwen_sft.finding import Severity
 from qwen_sft.rule import rules
 from qwen_sft.sample import is_list, is_object
 from qwen_sft.surveying.cost import Assumed
-from qwen_sft.surveying.gather import MOST_FILES, limit, samples_named
+from qwen_sft.surveying.gather import MOST_FILES, PATTERNS, limit, samples_named
 from qwen_sft.surveying.numbers import Example, Found, KindOfTokens, Numbers, Origin, Split
+from qwen_sft.surveying.spoken import Spoken
 from qwen_sft.surveying.spread import Spread
 from qwen_sft.tokens import IGNORE, Kind
 from qwen_sft.verifying.facts import inputs_of, manifest_of
 
 _BATCH = 512
-_COLUMNS = ("input_ids", "labels", "kinds", "n_calls", "depth", "turns", "source_file")
+_COLUMNS = ("input_ids", "labels", "kinds", "n_calls", "depth", "turns", "source_file", "source_line")
 
 
 def is_built(path: Path) -> bool:
@@ -53,7 +54,8 @@ def survey_folder(folder: Path, assumed: Assumed, model: str | None = None) -> N
         ) from error
     listed: list[Any] = manifest["files"]
     split_of = {str(folder / str(one.get("file"))): str(one.get("split") or "") for one in listed if is_object(one)}
-    rows = _Rows()
+    spoken, why = _spoken(manifest)
+    rows = _Rows(spoken)
     readable = manifest["writer"].get("writes") == "tokens"
     for source in inputs_of(folder, manifest) if readable else ():
         if not source.name.endswith((".parquet", ".arrow")):
@@ -63,14 +65,37 @@ def survey_folder(folder: Path, assumed: Assumed, model: str | None = None) -> N
             rows.see(batch, split_of.get(source.name, ""))
     if readable:
         rows.tell(numbers)
+        if why:
+            numbers.untold |= {"tools": why, "patterns": why, "samples": why}
     else:
         name = manifest["writer"]["name"]
         why = f"The rows are as the writer {name} has them; to measure them: qwen-sft report {folder}/data --model …"
-        numbers.untold |= {"lengths": why, "trained": why, "repeated": why}
+        numbers.untold |= dict.fromkeys(("lengths", "trained", "repeated", "tools", "patterns", "samples"), why)
     _verdict(numbers, manifest)
     if model is not None:
         _hold_to(numbers, folder, manifest["settings"], model)
     return numbers
+
+
+def _spoken(manifest: dict[str, Any]) -> tuple[Spoken | None, str]:
+    """What reads the set's tokens, or why nothing can."""
+    from qwen_sft.errors import ModelError, UsageError
+    from qwen_sft.family import families
+    from qwen_sft.model import load_model
+    from qwen_sft.serving import serving
+
+    told, settings = manifest["model"], manifest["settings"]
+    if manifest["writer"].get("writes") != "tokens":
+        return None, "The rows are conversations."
+    try:
+        model = load_model(str(told["name"]), families())
+        wire = model.family.parser
+        parser = None if wire is None else serving(str(settings["serve"])).parser(wire)
+    except (ModelError, UsageError) as error:
+        return None, f"The tokens cannot be read back: {error}."
+    if model.tokenizer.fingerprint != told["tokenizer_sha256"]:
+        return None, f"The tokens cannot be read back: {told['name']} has another tokenizer now."
+    return Spoken(model, parser), ""
 
 
 def _hold_to(numbers: Numbers, folder: Path, told: dict[str, Any], name: str) -> None:
@@ -131,7 +156,8 @@ def _whole(batches: Iterator[Any], name: str) -> Iterator[Any]:
 class _Rows:
     """What was counted of the rows so far."""
 
-    def __init__(self) -> None:
+    def __init__(self, spoken: Spoken | None) -> None:
+        self.spoken = spoken
         self.lengths, self.turns, self.depth, self.calls = Spread(), Spread(), Spread(), Spread()
         self.by_kind, self.trained_by_kind = np.zeros((2, len(Kind)), dtype=np.int64)
         self.splits: dict[str, Split] = {}
@@ -146,14 +172,21 @@ class _Rows:
         ids = columns["input_ids"].flatten().to_numpy(zero_copy_only=False)
         self.lengths.see_all(sizes.tolist())
         ends = np.cumsum(sizes)
+        digests: list[bytes] = []
         for size, end in zip(sizes, ends, strict=True):
-            digest = hashlib.blake2b(ids[end - size : end].tobytes(), digest_size=8).digest()
-            self.hashes.append(int.from_bytes(digest, "big") or 1)
+            digests.append(hashlib.blake2b(ids[end - size : end].tobytes(), digest_size=8).digest())
+            self.hashes.append(int.from_bytes(digests[-1], "big") or 1)
         trained = columns["labels"].flatten().to_numpy(zero_copy_only=False) != IGNORE
         if "kinds" in columns:
             kinds = columns["kinds"].flatten().to_numpy(zero_copy_only=False)
             self.by_kind += np.bincount(kinds, minlength=len(Kind))[: len(Kind)]
             self.trained_by_kind += np.bincount(kinds[trained], minlength=len(Kind))[: len(Kind)]
+            if self.spoken is not None and "depth" in columns:
+                depths = columns["depth"].to_pylist()
+                places = self._places(columns, batch.num_rows)
+                for row, (size, end) in enumerate(zip(sizes, ends, strict=True)):
+                    here = slice(end - size, end)
+                    self.spoken.see(ids[here], kinds[here], trained[here], depths[row], digests[row], places[row])
         if "turns" in columns:
             self.turns.see_all(columns["turns"].value_lengths().to_pylist())
         for name, spread in (("n_calls", self.calls), ("depth", self.depth)):
@@ -170,7 +203,21 @@ class _Rows:
             origin.n_rows += 1
             origin.n_tokens += size
 
+    def _places(self, columns: dict[str, Any], n_rows: int) -> list[str]:
+        """Where each row came from, for people."""
+        if not {"source_file", "source_line"} <= columns.keys():
+            return [f"row {self.lengths.n - n_rows + k + 1:,}" for k in range(n_rows)]
+        pairs = zip(columns["source_file"].to_pylist(), columns["source_line"].to_pylist(), strict=True)
+        return [f"{file}:{line}" for file, line in pairs]
+
     def tell(self, numbers: Numbers) -> None:
+        if self.spoken is not None and {"kinds", "depth"} <= self.columns:
+            self.spoken.counted.tell(numbers)
+            numbers.patterns = {one: self.spoken.patterns[one] for one in PATTERNS if self.spoken.patterns[one]}
+            numbers.samples = self.spoken.shown()
+        else:
+            why = "The rows do not say of what kind each token is; run the report on the traces."
+            numbers.untold |= {"tools": why, "patterns": why, "samples": why}
         numbers.lengths = self.lengths
         numbers.n_rows, numbers.n_tokens = self.lengths.n, self.lengths.total
         numbers.n_trained = sum(one.n_trained for one in self.splits.values())
@@ -231,8 +278,6 @@ def _told(folder: Path, manifest: dict[str, Any], assumed: Assumed) -> Numbers:
     by_calls, by_depth = (Counter({int(k): n for k, n in curated[key].items()}) for key in _BY)
     numbers.calls, numbers.depth = Spread(by_calls), Spread(by_depth)
     numbers.n_calls = numbers.calls.total
-    tools = "Rows hold tokens, and no names of tools: run the report on the traces to see them."
-    numbers.untold |= {"tools": tools, "patterns": tools, "samples": "To see rows: qwen-sft show."}
     _add_findings(numbers, manifest)
     verified: dict[str, Any] = manifest["verified"]
     numbers.checked = [

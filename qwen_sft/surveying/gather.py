@@ -215,6 +215,62 @@ def _verdict(numbers: Numbers) -> None:
 # -- one record after the other ----------------------------------------------------------------------------------------
 
 
+class Counted:
+    """Tools and their parameters: how often they are offered, called and given."""
+
+    def __init__(self) -> None:
+        self.tools: dict[str, ToolUse] = {}
+        self.beyond = set[int]()  # hashes of the names of tools past those
+
+    def declare(self, tools: Sequence[Any]) -> None:
+        """Counts the tools that a sample offers."""
+        for tool in tools:
+            self._see_declaration(tool.get("function"))
+        for name in {tool.get("function", {}).get("name") for tool in tools}:
+            known = self.tools.get(name) if isinstance(name, str) else None
+            if known is not None:
+                known.n_offered += 1
+
+    def tell(self, numbers: Numbers) -> None:
+        """Puts what was counted into the numbers, the most called first."""
+        numbers.tools = sorted(self.tools.values(), key=lambda one: (-one.n_called, -one.n_offered, one.name))
+        numbers.n_tools, numbers.n_tools_more = len(self.tools) + len(self.beyond), len(self.beyond)
+
+    def _tool(self, name: str) -> ToolUse | None:
+        known = self.tools.get(name)
+        if known is None and len(self.tools) < MOST_TOOLS:
+            known = self.tools[name] = ToolUse(name)
+        if known is None:
+            self.beyond.add(hash(name))
+        return known
+
+    def _see_declaration(self, function: Any) -> None:
+        name: Any = function.get("name") if is_object(function) else None
+        known = self._tool(name) if isinstance(name, str) else None
+        schema: Any = function.get("parameters") if known is not None else None
+        if known is None or not is_object(schema):
+            return
+        properties: Any = schema.get("properties")
+        needed: Any = schema.get("required")
+        for key in properties if is_object(properties) else ():
+            parameter = _parameter(known, key)
+            if parameter is not None:
+                parameter.declared = True
+                parameter.required |= is_list(needed) and key in needed
+
+    def call(self, function: Any) -> None:
+        """Counts one call."""
+        known = self._tool(function["name"])
+        if known is None:
+            return
+        known.n_called += 1
+        arguments = function.get("arguments")
+        for key in arguments if is_object(arguments) else ():
+            parameter = _parameter(known, key)
+            if parameter is not None:
+                parameter.n_given += 1
+
+
 class _Seen:
     """What was counted of the records so far."""
 
@@ -226,8 +282,7 @@ class _Seen:
         self.files: dict[str, Origin] = {}
         self.lengths, self.turns, self.depth, self.calls = Spread(), Spread(), Spread(), Spread()
         self.patterns = Counter[str]()
-        self.tools: dict[str, ToolUse] = {}
-        self.beyond = set[int]()  # hashes of the names of tools past those
+        self.counted = Counted()
         self.by_kind: Any = None
         self.trained_by_kind: Any = None
         self.shown: list[tuple[bytes, str, Conversation]] = []
@@ -288,8 +343,7 @@ class _Seen:
     def _see_sample(self, sample: Sample) -> None:
         self.n_samples += 1
         n_turns = n_calls = chain = deepest = widest = 0
-        for tool in sample.get("tools", ()):
-            self._see_declaration(tool.get("function"))
+        self.counted.declare(sample.get("tools", ()))
         for message in sample.get("messages", ()):
             role = message.get("role")
             if role == "user":
@@ -302,48 +356,11 @@ class _Seen:
                     deepest, widest = max(deepest, chain), max(widest, len(made))
                     n_calls += len(made)
                     for call in made:
-                        self._see_call(call["function"])
-        for name in {tool.get("function", {}).get("name") for tool in sample.get("tools", ())}:
-            known = self.tools.get(name) if isinstance(name, str) else None
-            if known is not None:
-                known.n_offered += 1
+                        self.counted.call(call["function"])
         self.turns.see(n_turns)
         self.depth.see(deepest)
         self.calls.see(n_calls)
-        self.patterns[_pattern(bool(sample.get("tools")), n_calls, deepest, widest)] += 1
-
-    def _tool(self, name: str) -> ToolUse | None:
-        known = self.tools.get(name)
-        if known is None and len(self.tools) < MOST_TOOLS:
-            known = self.tools[name] = ToolUse(name)
-        if known is None:
-            self.beyond.add(hash(name))
-        return known
-
-    def _see_declaration(self, function: Any) -> None:
-        name: Any = function.get("name") if is_object(function) else None
-        known = self._tool(name) if isinstance(name, str) else None
-        schema: Any = function.get("parameters") if known is not None else None
-        if known is None or not is_object(schema):
-            return
-        properties: Any = schema.get("properties")
-        needed: Any = schema.get("required")
-        for key in properties if is_object(properties) else ():
-            parameter = _parameter(known, key)
-            if parameter is not None:
-                parameter.declared = True
-                parameter.required |= is_list(needed) and key in needed
-
-    def _see_call(self, function: Any) -> None:
-        known = self._tool(function["name"])
-        if known is None:
-            return
-        known.n_called += 1
-        arguments = function.get("arguments")
-        for key in arguments if is_object(arguments) else ():
-            parameter = _parameter(known, key)
-            if parameter is not None:
-                parameter.n_given += 1
+        self.patterns[pattern(bool(sample.get("tools")), n_calls, deepest, widest)] += 1
 
     def numbers(self, name: str, assumed: Assumed) -> Numbers:
         """What was counted, without what the gate says."""
@@ -359,9 +376,7 @@ class _Seen:
         numbers.turns, numbers.depth, numbers.calls = self.turns, self.depth, self.calls
         numbers.n_calls = self.calls.total
         numbers.patterns = {one: self.patterns[one] for one in PATTERNS if self.patterns[one]}
-        tools = sorted(self.tools.values(), key=lambda one: (-one.n_called, -one.n_offered, one.name))
-        numbers.tools, numbers.n_tools = tools, len(self.tools) + len(self.beyond)
-        numbers.n_tools_more = len(self.beyond)
+        self.counted.tell(numbers)
         numbers.n_repeated = sum(len(group) - 1 for group in alike(self.census.said))
         if self.pipeline.settings.near_duplicates:
             numbers.n_near = len(self.census.near_repeats())
@@ -416,7 +431,8 @@ class _Seen:
         ]
 
 
-def _pattern(offered: bool, n_calls: int, deepest: int, widest: int) -> str:
+def pattern(offered: bool, n_calls: int, deepest: int, widest: int) -> str:
+    """In which of PATTERNS a sample calls tools: so many calls, so many turns behind each other, so many in a turn."""
     if not n_calls:
         return PATTERNS[1 if offered else 0]
     if n_calls == 1:

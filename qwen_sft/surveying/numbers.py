@@ -107,13 +107,14 @@ class Split:
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """A message of a sample that is shown: its texts cut to what a page can hold, with a note of what was cut."""
+    """A message of a sample, or a piece of a row, that is shown, cut to what a page can hold; `cut` says of what."""
 
     role: str
     text: str
     reasoning: str = ""
     calls: tuple[tuple[str, str], ...] = ()
     cut: str = ""
+    trained: bool = False
 
 
 @dataclass(frozen=True, slots=True)

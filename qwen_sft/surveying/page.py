@@ -562,7 +562,7 @@ def _samples(numbers: Numbers, _charts: Charts) -> Html:
         why = numbers.untold.get("samples", "There is none to show.")
         return _section("samples", "Samples", el("p", why, class_="dim"))
     intro = (
-        f"{len(numbers.samples):,} of {numbers.n_samples or 0:,}, chosen by a hash of their records: the same ones "
+        f"{len(numbers.samples):,} of {numbers.n_samples or numbers.n_rows or 0:,}, chosen by a hash: the same ones "
         "each time. All numbers above are of all of them."
     )
     return _section("samples", "Samples", el("p", intro), joined([_sample(one) for one in numbers.samples]))
@@ -584,4 +584,4 @@ def _turn(turn: Turn) -> Html:
         parts += [el("div", "calls ", el("code", name), class_="dim"), el("pre", arguments, dir="auto")]
     if turn.cut:
         parts.append(el("p", turn.cut, class_="dim"))
-    return el("li", *parts, class_="assistant" if turn.role == "assistant" else False)
+    return el("li", *parts, class_="assistant" if turn.trained or turn.role == "assistant" else False)
