@@ -61,6 +61,7 @@ class Counts:
     n_reasoning_tokens_saved: int = 0
     n_straddling_rows: int = 0
     n_turns_masked: int = 0
+    rows_by_length: Counter[int] = field(default_factory=Counter[int])
     requests: dict[str, int] = field(default_factory=dict[str, int])
     rejected_by_code: dict[str, int] = field(default_factory=dict[str, int])
     tokens_by_kind: Any = field(default_factory=lambda: np.zeros(len(Kind), dtype=np.int64))
@@ -328,6 +329,7 @@ def _count(counts: Counts, outcome: Outcome) -> None:
         counts.n_rows += 1
         counts.n_straddling_rows += row.tokens.boundary != "clean"
         counts.n_tokens += len(row.tokens.input_ids)
+        counts.rows_by_length[1 << (len(row.tokens.input_ids) - 1).bit_length()] += 1
         counts.n_trained_tokens += row.tokens.n_trained_tokens
         counts.n_trained_turns += len(row.tokens.turns)
         counts.tokens_by_kind += np.bincount(row.tokens.kinds, minlength=len(Kind))
@@ -374,6 +376,7 @@ def _manifest(
             "n_tokens": counts.n_tokens,
             "n_trained_tokens": counts.n_trained_tokens,
             "n_tokens_by_kind": {kind.name.lower(): int(counts.tokens_by_kind[kind]) for kind in Kind},
+            "n_rows_by_length": {str(most): n for most, n in sorted(counts.rows_by_length.items())},
             "n_straddling_rows": counts.n_straddling_rows,
         },
         "expansion": {

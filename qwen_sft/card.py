@@ -1,5 +1,7 @@
 """The dataset card: what a built folder's README.md says to people and to `datasets.load_dataset`."""
 
+import hashlib
+from collections.abc import Sequence
 from textwrap import fill
 from typing import Any
 
@@ -34,6 +36,7 @@ def card(manifest: dict[str, Any], writer: Writer) -> str:
 license: {manifest["license"]}
 configs:
 - config_name: default
+  description: rows {_fingerprint(manifest)}
   data_files:
 {splits}
 task_categories:
@@ -74,7 +77,7 @@ Model `{_cell(model["name"])}`, chat template sha256 `{model["template_sha256"][
 
 {fill(trained, 120)}{_masked(written)}
 
-{_curation(manifest["curation"])}## Sources
+{_plots(rows)}{_curation(manifest["curation"])}## Sources
 
 | file | records | sha256 |
 |---|---:|---|
@@ -131,3 +134,36 @@ def _masked(written: dict[str, Any]) -> str:
 def _cell(name: str) -> str:
     """A name that may hold anything, in one cell of a table."""
     return one_line(name).replace("|", "\\|").replace("`", "'")
+
+
+_BAR = 40  # characters of the longest bar
+
+
+def _plots(rows: dict[str, Any]) -> str:
+    """How long the rows are, and what their tokens are, as bars of text: they show wherever Markdown does."""
+    if not rows["n_rows"]:
+        return ""
+    lengths = {int(most): n for most, n in rows["n_rows_by_length"].items()}
+    bins = [1 << power for power in range(min(lengths).bit_length() - 1, max(lengths).bit_length())]
+    by_length = _bars([(f"{most // 2 + 1:,}-{most:,}", lengths.get(most, 0)) for most in bins])
+    by_kind = _bars([(kind, n) for kind, n in rows["n_tokens_by_kind"].items() if n])
+    return (
+        f"## Lengths\n\nTraining rows by their number of tokens:\n\n```text\n{by_length}```\n\n"
+        "Tokens by what they are; a model is trained on reasoning, content, call and stop:\n\n"
+        f"```text\n{by_kind}```\n\n"
+    )
+
+
+def _bars(counts: Sequence[tuple[str, int]]) -> str:
+    wide = max(len(name) for name, _ in counts)
+    digits = max(len(f"{n:,}") for _, n in counts)
+    most = max(n for _, n in counts)
+    return "".join(
+        f"{name:>{wide}}  {n:>{digits},}  {'█' * -(-n * _BAR // most)}".rstrip() + "\n" for name, n in counts
+    )
+
+
+def _fingerprint(manifest: dict[str, Any]) -> str:
+    """What tells the rows of two builds apart. `datasets` keeps what it has loaded by a folder's last name and what
+    its card says of it: without this, a set that was built anew, or elsewhere under that name, gives the old rows."""
+    return hashlib.sha256("".join(one["sha256"] for one in manifest["files"]).encode()).hexdigest()[:16]

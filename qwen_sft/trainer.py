@@ -146,6 +146,11 @@ class Facts:
         """The rows of more tokens than that."""
         return Spotted() if self.lengths is None else self.where(self.lengths > limit)
 
+    @property
+    def longest(self) -> int:
+        """Tokens of the longest row; 0 where nobody knows."""
+        return 0 if self.lengths is None else int(self.lengths.max(initial=0))
+
     def untrained_up_to(self, limit: int | None) -> Spotted:
         """The tokenized rows of which nothing is trained in their first so many tokens; None for all tokens."""
         if self.first_trained is None or self.lengths is None:
@@ -201,6 +206,10 @@ class Setup:
         if value is None or (isinstance(value, int) and not isinstance(value, bool) and value > 0):
             return value
         raise UsageError(f"{name} is {value!r}; it can be a number of tokens")
+
+    def shown_limit(self, name: str) -> str:
+        """A length in words: `max_length=1,024, its default`."""
+        return f"{name}={self.limit(name):,}{'' if name in self.told else ', its default'}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -424,5 +433,75 @@ def length_unknown(facts: Facts, limit: int | None, option: str, source: str) ->
             f"no model is known, so nobody can tell which rows are longer than {option}={limit:,}",
             "name the model with --model",
             facts.all(),
+            source,
+        )
+
+
+def too_long(
+    facts: Facts, setup: Setup, option: str, *, name: str, does: str, fix: str, source: str, measured: str = ""
+) -> Iterator[Claim]:
+    """Rows of more tokens than an option allows, or conversations of which nobody can tell; nothing without a limit.
+
+    Args:
+        option: the trainer's own name of it.
+        name, does: what becomes of such rows, as the claim's name and in words.
+        fix, source: what mends it, and where in the trainer's code it stands.
+        measured: where the rows are measured, if that stands elsewhere.
+    """
+    limit = setup.limit(option)
+    if limit is None:
+        return
+    yield from length_unknown(facts, limit, option, measured or source)
+    found = facts.longer(limit)
+    if found.n_rows:
+        yield Claim(name, Severity.ERROR, f"longer than {setup.shown_limit(option)}: {does}", fix, found, source)
+
+
+def masked_rows_stay(masked: Spotted, source: str) -> Claim:
+    """Rows of which nothing is trained, and that nobody takes out."""
+    return Claim(
+        "masked-rows-stay",
+        Severity.WARNING,
+        "nothing is trained in them, and they stay: each takes its part of a batch for nothing",
+        "take these rows out",
+        masked,
+        source,
+    )
+
+
+def packed_without_boundaries(found: Spotted, why: str, fix: str, source: str) -> Claim:
+    """Packed rows of which the trainer does not know where each conversation begins."""
+    return Claim(
+        "packed-without-boundaries",
+        Severity.ERROR,
+        f"{why}: the conversations of a row see each other",
+        fix,
+        found,
+        source,
+    )
+
+
+def text_arguments(facts: Facts, does: str, source: str) -> Iterator[Claim]:
+    """Arguments of calls that are text, with what the trainer does with that."""
+    if (found := facts.spotted(Trait.TEXT_ARGUMENTS)).n_rows:
+        yield Claim(
+            "arguments-as-text",
+            Severity.ERROR,
+            f"arguments of calls are text: {does}",
+            "give them as objects: qwen-sft convert does",
+            found,
+            source,
+        )
+
+
+def nulls_taught(facts: Facts, fix: str, source: str) -> Iterator[Claim]:
+    """Arguments that no call has, and that the template prints."""
+    if (found := facts.spotted(Trait.NULLS)).n_rows:
+        yield Claim(
+            "nulls-taught",
+            Severity.ERROR,
+            "Arrow has filled calls with null for the arguments of other calls, and the template prints them",
+            fix,
+            found,
             source,
         )

@@ -31,7 +31,6 @@ from qwen_sft.auditing.keys import Hasher
 from qwen_sft.auditing.parts import FAULTS, GENERATED, NUMBER, Part
 from qwen_sft.auditing.report import json_report, text_report
 from qwen_sft.auditing.tally import Tally
-from qwen_sft.cli import main
 from qwen_sft.encoder import Encoder
 from qwen_sft.errors import ModelError
 from qwen_sft.family import families
@@ -683,26 +682,11 @@ def _sample(record: Any) -> Any:
 # -- the command ------------------------------------------------------------------------------------------------------
 
 
-class Ran(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-
 @pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path) -> Any:
-    """Runs a command line in this process, in an empty folder."""
+def run(run: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The same; each tokenizer is loaded once."""
     monkeypatch.setattr("qwen_sft.model.load_tokenizer", load_once)
-    monkeypatch.chdir(tmp_path)
-
-    def running(*arguments: str) -> Ran:
-        monkeypatch.setattr("sys.argv", ["qwen-sft", *arguments])
-        with pytest.raises(SystemExit) as stop:
-            main()
-        assert isinstance(stop.value.code, int)
-        return Ran(stop.value.code, *capfd.readouterr())
-
-    return running
+    return run
 
 
 def write(rows: list[Row], name: str = "rows.jsonl") -> str:

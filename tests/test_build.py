@@ -185,6 +185,19 @@ def loaded_by_datasets(folder: Path, cache: Path) -> Any:
     return json.loads(subprocess.run(command, env=environment, check=True, capture_output=True, timeout=120).stdout)
 
 
+@pytest.mark.parametrize("again", ["elsewhere", "in place"])
+def test_datasets_does_not_take_the_rows_of_an_earlier_build_for_these(tmp_path: Path, again: str):
+    """It keeps what it has loaded by the last name of the folder and by what the card says."""
+    out = tmp_path / "one" / "rows"
+    run(corpus(tmp_path), out, Settings(model="qwen3"))
+    first = loaded_by_datasets(out, tmp_path / "cache")["rows"]
+    after = out if again == "in place" else tmp_path / "two" / "rows"
+    run(corpus(tmp_path), after, Settings(model="qwen3", train=("last-turn", "only:stop")), force=True)
+    rows = loaded_by_datasets(after, tmp_path / "cache")["rows"]
+    assert rows == read(after / "data")
+    assert rows != first
+
+
 def test_datasets_pyarrow_and_pandas_read_the_same_rows(tmp_path: Path):
     run(corpus(tmp_path), out := tmp_path / "out", Settings(model="qwen3", shard_size=200))
     shards = sorted((out / "data").iterdir())
@@ -277,6 +290,30 @@ def test_two_builds_are_the_same_bytes(tmp_path: Path):
     ]
     card = built[0]["README.md"].decode()
     assert "path: data/train-*.parquet" in card
+    plots = card.partition("## Lengths\n")[2].partition("## Sources")[0]
+    assert (
+        plots
+        == """
+Training rows by their number of tokens:
+
+```text
+17-32  4  ████████████████████████████████████████
+```
+
+Tokens by what they are; a model is trained on reasoning, content, call and stop:
+
+```text
+ scaffold  20  ███████████████████████
+     user  36  ████████████████████████████████████████
+   header  12  ██████████████
+reasoning  16  ██████████████████
+  content  20  ███████████████████████
+     stop   4  █████
+    after   4  █████
+```
+
+"""
+    )
     assert "| records read | 7 |" in card
     assert "| SRC001 | 1 |" in card
 

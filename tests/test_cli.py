@@ -11,13 +11,13 @@ import sys
 import time
 from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jsonschema
 import pytest
+from command import Ran
 
 from qwen_sft import __version__
-from qwen_sft.cli import main
 from qwen_sft.family import families
 from qwen_sft.format import formats
 from qwen_sft.rule import rules
@@ -30,26 +30,11 @@ COMMANDS = ("validate", "build", "show", "stats", "report", "audit", "rule", "fo
 load_once = cache(load_tokenizer)
 
 
-class Ran(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-
 @pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path) -> Any:
-    """Runs a command line in this process, in an empty folder."""
+def run(run: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The same; each tokenizer is loaded once."""
     monkeypatch.setattr("qwen_sft.model.load_tokenizer", load_once)
-    monkeypatch.chdir(tmp_path)
-
-    def running(*arguments: str) -> Ran:
-        monkeypatch.setattr("sys.argv", ["qwen-sft", *arguments])
-        with pytest.raises(SystemExit) as stop:
-            main()
-        assert isinstance(stop.value.code, int)
-        return Ran(stop.value.code, *capfd.readouterr())
-
-    return running
+    return run
 
 
 def process(*arguments: str, **options: Any) -> Ran:

@@ -1,14 +1,15 @@
 """`qwen-sft template show|diff|check|lock`, end to end: what is printed, and the exit code."""
 
 import json
-from functools import cache
+from collections.abc import Callable
+from functools import cache, partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jsonschema
 import pytest
+from command import Ran
 
-from qwen_sft.cli import main
 from qwen_sft.family import families
 from qwen_sft.proving.battery import BATTERY
 from qwen_sft.tokenizer import load_tokenizer
@@ -34,26 +35,11 @@ BACK = "gives back 2 calls with 9 kinds of arguments"
 load_once = cache(load_tokenizer)
 
 
-class Ran(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-
 @pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path) -> Any:
+def run(run: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch) -> Any:
     """Runs `qwen-sft template ...` in this process, in an empty folder."""
     monkeypatch.setattr("qwen_sft.proving.served.load_tokenizer", load_once)
-    monkeypatch.chdir(tmp_path)
-
-    def running(*arguments: str) -> Ran:
-        monkeypatch.setattr("sys.argv", ["qwen-sft", "template", *arguments])
-        with pytest.raises(SystemExit) as stop:
-            main()
-        assert isinstance(stop.value.code, int)
-        return Ran(stop.value.code, *capfd.readouterr())
-
-    return running
+    return partial(run, "template")
 
 
 def model(folder: Path, template: str = TEMPLATE, eos: str = "<|im_end|>", **changes: Any) -> str:

@@ -3,37 +3,14 @@
 import gzip
 import json
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 import zstandard
 from reading import EXAMPLES, FORMATS, example_files
 
-from qwen_sft.cli import main
-
 ANSWER = {"role": "assistant", "content": "y"}
 CLEAN = {"messages": [{"role": "user", "content": "x"}, ANSWER], "reward": 1}
-
-
-class Ran(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path) -> Any:
-    """Runs a command line in this process, in an empty folder."""
-    monkeypatch.chdir(tmp_path)
-
-    def running(*arguments: str) -> Ran:
-        monkeypatch.setattr("sys.argv", ["qwen-sft", *arguments])
-        with pytest.raises(SystemExit) as stop:
-            main()
-        assert isinstance(stop.value.code, int)
-        return Ran(stop.value.code, *capfd.readouterr())
-
-    return running
 
 
 def write(path: Path, *records: Any) -> str:

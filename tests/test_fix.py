@@ -4,7 +4,7 @@ import copy
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 import strategies
@@ -14,7 +14,6 @@ from hypothesis.strategies import SearchStrategy
 from reading import FORMATS, ROOT, example_files, records_of
 
 import qwen_sft.fixes
-from qwen_sft.cli import main
 from qwen_sft.fix import ABSENT, Change, Edit, edited, fixes, in_turn, value_or_absent
 from qwen_sft.pipeline import Pipeline
 from qwen_sft.repair import Mended, Mender
@@ -615,27 +614,6 @@ def test_laws_hold_for_every_example(path: Path):
 
 
 # -- the command -------------------------------------------------------------------------------------------------------
-
-
-class Ran(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path) -> Any:
-    """Runs a command line in this process, in an empty folder."""
-    monkeypatch.chdir(tmp_path)
-
-    def running(*arguments: str) -> Ran:
-        monkeypatch.setattr("sys.argv", ["qwen-sft", *arguments])
-        with pytest.raises(SystemExit) as stop:
-            main()
-        assert isinstance(stop.value.code, int)
-        return Ran(stop.value.code, *capfd.readouterr())
-
-    return running
 
 
 def write(path: Path, *records: Any) -> str:

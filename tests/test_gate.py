@@ -1,15 +1,16 @@
 """The gate: limits, baselines, what could not be checked, and who may silence what."""
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jsonschema
 import pytest
+from command import Ran as BareRan
 
 from qwen_sft.baseline import Baseline, Known, read_baseline, write_baseline
-from qwen_sft.cli import main
 from qwen_sft.errors import InputError, UsageError
 from qwen_sft.gate import Gate
 from qwen_sft.ingest import expand
@@ -53,11 +54,7 @@ def toolless(n: int = 1, **more: Any) -> dict[str, Any]:
     return {"messages": messages, **more}
 
 
-class Ran(NamedTuple):
-    code: int
-    out: str
-    err: str
-
+class Ran(BareRan):
     @property
     def report(self) -> dict[str, Any]:
         return json.loads(self.out)
@@ -68,19 +65,14 @@ class Ran(NamedTuple):
 
 
 @pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path) -> Any:
+def run(run: Callable[..., BareRan]) -> Callable[..., Ran]:
     """Runs a command line in this process, in an empty folder; `validate` prints JSON."""
-    monkeypatch.chdir(tmp_path)
 
     def running(*arguments: str) -> Ran:
         as_json = (
             ["--output-format", "json"] if arguments[0] == "validate" and "--output-format" not in arguments else []
         )
-        monkeypatch.setattr("sys.argv", ["qwen-sft", *arguments, *as_json])
-        with pytest.raises(SystemExit) as stop:
-            main()
-        assert isinstance(stop.value.code, int)
-        return Ran(stop.value.code, *capfd.readouterr())
+        return Ran(*run(*arguments, *as_json))
 
     return running
 

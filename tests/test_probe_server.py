@@ -12,21 +12,21 @@ import sys
 import threading
 import time
 import venv
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jsonschema
 import pytest
+from command import Ran as BareRan
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from shown import blocks_of, commands, matches
 from shown import run as execute
 
 from qwen_sft import __version__
-from qwen_sft.cli import main
 from qwen_sft.probing.answer import Answer, Call, streamed_answer, whole_answer
 from qwen_sft.probing.fault import MODEL, SERVER, Fault
 from qwen_sft.probing.judge import judge_calls, judge_end
@@ -46,11 +46,7 @@ QUOTE = Quote(None)
 load_once = cache(load_tokenizer)
 
 
-class Ran(NamedTuple):
-    code: int
-    out: str
-    err: str
-
+class Ran(BareRan):
     @property
     def document(self) -> dict[str, Any]:
         made = json.loads(self.out)
@@ -73,21 +69,13 @@ def port() -> Iterator[int]:
 
 
 @pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path) -> Any:
+def run(run: Callable[..., BareRan], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Ran]:
     """Runs `qwen-sft probe` in this process, in an empty folder, without the user's key and proxies."""
     monkeypatch.setattr("qwen_sft.model.load_tokenizer", load_once)
-    monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     monkeypatch.setenv("no_proxy", "*")
 
-    def running(*arguments: str) -> Ran:
-        monkeypatch.setattr("sys.argv", ["qwen-sft", "probe", *arguments])
-        with pytest.raises(SystemExit) as stop:
-            main()
-        assert isinstance(stop.value.code, int)
-        return Ran(stop.value.code, *capfd.readouterr())
-
-    return running
+    return lambda *arguments: Ran(*run("probe", *arguments))
 
 
 @pytest.fixture

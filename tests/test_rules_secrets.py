@@ -351,24 +351,6 @@ def kept(run: Any, record: str, *flags: str) -> str:
     return "".join((rejects, converted.err, *(part for one in said for part in (one.out, one.err))))
 
 
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path) -> Any:
-    """Runs a command line in this process, in an empty folder."""
-    from types import SimpleNamespace
-
-    from qwen_sft.cli import main
-
-    monkeypatch.chdir(tmp_path)
-
-    def running(*arguments: str) -> Any:
-        monkeypatch.setattr("sys.argv", ["qwen-sft", *arguments])
-        with pytest.raises(SystemExit):
-            main()
-        return SimpleNamespace(out=(told := capfd.readouterr()).out, err=told.err)
-
-    return running
-
-
 KEY = KEYS["GitHub"]
 NO_FORMAT = json.dumps(
     {f"a {KEY}": 1, "note": f"use {KEY}", "more": [f"client_secret = '{ASSIGNED}'", 4539148803436467]}

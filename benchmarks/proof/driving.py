@@ -1,7 +1,7 @@
 """Drives a model through tasks as an agent's harness does, and judges what it did.
 
 A round: the model speaks, the server's parser (`qwen_sft.parse`) reads calls in what it said, the tools execute them,
-their results go back into the conversation. It ends with a turn that calls nothing.
+their results go back into the conversation. It ends with a turn that calls nothing, or with a wrong call.
 """
 
 import json
@@ -38,7 +38,7 @@ class Run:
         messages: the conversation so far, as the chat template gets it.
         said: what the model generated, turn by turn.
         calls: what the server's parser read in each of these turns; the arguments are whatever JSON the model wrote.
-        answer: the words of the last turn; None while the run goes on, and if it never came to an end.
+        answer: the words of the last turn; None while the run goes on, and if it never came to its end.
     """
 
     task: Task
@@ -64,8 +64,15 @@ def drive(tasks: Sequence[Task], say: Say) -> list[Run]:
                 run.answer = read.content or ""
             # Without the newlines that servers leave around both: the template would print them before a call.
             _go_on(run, (read.content or "").strip(), (read.reasoning or "").strip())
-        going = [run for run in going if run.calls[-1] and run.said[-1].stopped]
+        going = [run for run in going if run.said[-1].stopped and _on_track(run)]
     return runs
+
+
+def _on_track(run: Run) -> bool:
+    """Whether a run has made all calls that it should have by now, and no others; what comes behind a wrong one is not
+    asked for: models that run on take the longest."""
+    steps = [run.task.finds(), run.task.forecasts()]
+    return bool(run.calls[-1]) and run.calls == steps[: len(run.calls)]
 
 
 def _go_on(run: Run, content: str, reasoning: str) -> None:

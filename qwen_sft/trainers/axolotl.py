@@ -14,7 +14,9 @@ from qwen_sft.trainer import (
     Trait,
     columns_ignored,
     damaged,
-    length_unknown,
+    masked_rows_stay,
+    packed_without_boundaries,
+    too_long,
     untrained_turns,
     weights_ignored,
 )
@@ -61,30 +63,27 @@ def _tokens(facts: Facts, setup: Setup) -> Iterator[Claim]:
     yield from damaged(facts, _TOKENIZED)
     yield from _too_long(facts, setup)
     masked = facts.untrained_up_to(None)
-    if masked.n_rows:
-        dropped = bool(setup["sample_packing"])
+    if masked.n_rows and setup["sample_packing"]:
         yield Claim(
-            "rows-dropped" if dropped else "masked-rows-stay",
+            "rows-dropped",
             Severity.WARNING,
-            "nothing is trained in them: sample_packing drops them, with a line in the log"
-            if dropped
-            else "nothing is trained in them, and they stay: each takes its part of a batch for nothing",
+            "nothing is trained in them: sample_packing drops them, with a line in the log",
             "take these rows out",
             masked,
             _PACKING,
         )
+    elif masked.n_rows:
+        yield masked_rows_stay(masked, _PACKING)
     if (found := facts.spotted(Trait.PACKED)).n_rows:
         why = (
             "sample_packing numbers the positions of each row anew"
             if setup["sample_packing"]
             else "seq_lengths is not read, and an attention mask of ones covers the whole row"
         )
-        yield Claim(
-            "packed-without-boundaries",
-            Severity.ERROR,
-            f"{why}: the conversations of a row see each other",
-            "build without --pack, and set sample_packing: true",
+        yield packed_without_boundaries(
             found,
+            why,
+            "build without --pack, and set sample_packing: true",
             "axolotl/utils/trainer.py add_position_ids",
         )
     yield from weights_ignored(facts, _WRAPPERS)
@@ -92,27 +91,20 @@ def _tokens(facts: Facts, setup: Setup) -> Iterator[Claim]:
 
 
 def _too_long(facts: Facts, setup: Setup) -> Iterator[Claim]:
-    limit = setup.limit("sequence_len")
-    if limit is None:
-        return
-    yield from length_unknown(facts, limit, "sequence_len", _LONG)
-    found = facts.longer(limit)
-    if not found.n_rows or facts.lengths is None:
-        return
     strategy = str(setup["excess_length_strategy"] or "drop").lower()
     name, does = {
         "truncate": ("rows-cut", "cut to it"),
         "raise": ("stops", "reason to stop"),
     }.get(strategy, ("rows-dropped", "dropped, with a line in the log"))
-    default = "" if "sequence_len" in setup.told else ", its default"
-    longest = int(facts.lengths.max())
-    yield Claim(
-        name,
-        Severity.ERROR,
-        f"longer than sequence_len={limit:,}{default}: {does} (excess_length_strategy: {strategy})",
-        f"set sequence_len: {longest} (the longest row has {longest:,} tokens), or build with --max-length {limit}",
-        found,
-        _LONG,
+    limit, longest = setup.limit("sequence_len"), facts.longest
+    yield from too_long(
+        facts,
+        setup,
+        "sequence_len",
+        name=name,
+        does=f"{does} (excess_length_strategy: {strategy})",
+        fix=f"set sequence_len: {longest} (the longest row has {longest:,} tokens), or build with --max-length {limit}",
+        source=_LONG,
     )
 
 

@@ -16,7 +16,9 @@ from qwen_sft.trainer import (
     another_text,
     columns_ignored,
     damaged,
-    length_unknown,
+    packed_without_boundaries,
+    text_arguments,
+    too_long,
     untrained_turns,
 )
 
@@ -89,15 +91,8 @@ def _tokens(facts: Facts, setup: Setup) -> Iterator[Claim]:
             _LOADER,
         )
     if (found := facts.spotted(Trait.PACKED)).n_rows:
-        yield Claim(
-            "packed-without-boundaries",
-            Severity.ERROR,
-            "seq_lengths and position_ids of its own it makes only while it packs: the conversations of a row see "
-            "each other",
-            "build without --pack",
-            found,
-            _LOADER,
-        )
+        why = "seq_lengths and position_ids of its own it makes only while it packs"
+        yield packed_without_boundaries(found, why, "build without --pack", _LOADER)
 
 
 def _conversations(facts: Facts, setup: Setup) -> Iterator[Claim]:
@@ -159,15 +154,7 @@ def _conversations(facts: Facts, setup: Setup) -> Iterator[Claim]:
         )
     if formatting == "openai":
         yield from _openai(facts)
-    if (found := facts.spotted(Trait.TEXT_ARGUMENTS)).n_rows:
-        yield Claim(
-            "arguments-as-text",
-            Severity.ERROR,
-            "arguments of calls are text: they are encoded a second time, as a string in quotes",
-            "give them as objects: qwen-sft convert does",
-            found,
-            _FORMATTER,
-        )
+    yield from text_arguments(facts, "they are encoded a second time, as a string in quotes", _FORMATTER)
     if (found := facts.spotted(Trait.LISTED_TOOLS)).n_rows:
         yield Claim(
             "stops",
@@ -178,7 +165,16 @@ def _conversations(facts: Facts, setup: Setup) -> Iterator[Claim]:
             "llamafactory/data/formatter.py ToolFormatter",
         )
     yield from untrained_turns(facts, (), _SUPERVISED, "leave such turns out of the rows, or train tokenized rows")
-    yield from _too_long(facts, setup)
+    yield from too_long(
+        facts,
+        setup,
+        "cutoff_len",
+        name="rows-cut",
+        does="cut in the middle of turns, prompts and answers by shares",
+        fix="raise cutoff_len, or build with --max-length",
+        source="llamafactory/data/processor/processor_utils.py infer_seqlen",
+        measured=_SUPERVISED,
+    )
     if setup["packing"] and not setup["neat_packing"]:
         yield Claim(
             "packing-without-boundaries",
@@ -209,24 +205,6 @@ def _openai(facts: Facts) -> Iterator[Claim]:
             _WRITER,
             found,
             f"{_CONVERTER} OpenAIDatasetConverter",
-        )
-
-
-def _too_long(facts: Facts, setup: Setup) -> Iterator[Claim]:
-    limit = setup.limit("cutoff_len")
-    if limit is None:
-        return
-    yield from length_unknown(facts, limit, "cutoff_len", _SUPERVISED)
-    found = facts.longer(limit)
-    if found.n_rows:
-        default = "" if "cutoff_len" in setup.told else ", its default"
-        yield Claim(
-            "rows-cut",
-            Severity.ERROR,
-            f"longer than cutoff_len={limit:,}{default}: cut in the middle of turns, prompts and answers by shares",
-            "raise cutoff_len, or build with --max-length",
-            found,
-            "llamafactory/data/processor/processor_utils.py infer_seqlen",
         )
 
 

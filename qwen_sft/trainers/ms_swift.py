@@ -12,7 +12,7 @@ from qwen_sft.trainer import (
     Trait,
     another_text,
     columns_ignored,
-    length_unknown,
+    too_long,
     untrained_turns,
 )
 
@@ -133,26 +133,20 @@ def claims(facts: Facts, setup: Setup) -> Iterator[Claim]:
 
 
 def _too_long(facts: Facts, setup: Setup) -> Iterator[Claim]:
-    limit = setup.limit("max_length")
-    if limit is None:
-        return
-    yield from length_unknown(facts, limit, "max_length", _ENCODE)
-    found = facts.longer(limit)
-    if not found.n_rows:
-        return
     strategy = str(setup["truncation_strategy"] or "delete")
     name, does = {
         "left": ("rows-cut", "cut at their beginning"),
         "right": ("rows-cut", "cut at their end"),
         "split": ("rows-split", "split: a part begins without its context"),
     }.get(strategy, ("rows-deleted", "deleted"))
-    yield Claim(
-        name,
-        Severity.ERROR,
-        f"longer than max_length={limit:,}: {does} (truncation_strategy {strategy})",
-        "raise max_length, or build with --max-length",
-        found,
-        _ENCODE,
+    yield from too_long(
+        facts,
+        setup,
+        "max_length",
+        name=name,
+        does=f"{does} (truncation_strategy {strategy})",
+        fix="raise max_length, or build with --max-length",
+        source=_ENCODE,
     )
 
 

@@ -17,6 +17,10 @@ from qwen_sft.trainer import (
     columns_ignored,
     damaged,
     length_unknown,
+    masked_rows_stay,
+    nulls_taught,
+    packed_without_boundaries,
+    text_arguments,
     untrained_turns,
     weights_ignored,
 )
@@ -225,30 +229,23 @@ def _cut(facts: Facts, setup: Setup, skips: bool) -> Iterator[Claim]:
             _PREPARE,
         )
     else:
-        yield Claim(
-            "masked-rows-stay",
-            Severity.WARNING,
-            "nothing is trained in them, and they stay: each takes its part of a batch for nothing",
-            "take these rows out",
-            masked,
-            _PREPARE,
-        )
+        yield masked_rows_stay(masked, _PREPARE)
 
 
 def _too_long(facts: Facts, setup: Setup, limit: int, packing: bool) -> Iterator[Claim]:
     found = facts.longer(limit)
     if not found.n_rows:
         return
-    longest = 0 if facts.lengths is None else int(facts.lengths.max())
-    default = "" if "max_length" in setup.told else ", its default"
+    longest = facts.longest
+    shown = setup.shown_limit("max_length")
     lost = ""
     if facts.last_trained is not None:
         n_lost = int((facts.last_trained >= limit).sum())
         lost = f"; {n_lost:,} of them lose trained tokens"
     strategy = setup["packing_strategy"] if packing else None
     name, says = {
-        None: ("rows-cut", f"cut to their first {limit:,} tokens (max_length={limit:,}{default}){lost}"),
-        "bfd": ("rows-cut", f"packing cuts them to {limit:,} tokens (max_length={limit:,}{default}){lost}"),
+        None: ("rows-cut", f"cut to their first {limit:,} tokens ({shown}){lost}"),
+        "bfd": ("rows-cut", f"packing cuts them to {limit:,} tokens ({shown}){lost}"),
         "bfd_split": ("rows-split", f"packing splits them behind {limit:,} tokens: a part begins without its context"),
         "wrapped": ("rows-split", f"packing cuts all rows where {limit:,} tokens are full, in the middle of turns"),
     }.get(strategy, ("rows-cut", f"cut to {limit:,} tokens{lost}"))
@@ -271,12 +268,10 @@ def _packed(facts: Facts, setup: Setup, skips: bool) -> Iterator[Claim]:
                 if told
                 else "position_ids and attention_mask are dropped, and there is no seq_lengths"
             )
-            yield Claim(
-                "packed-without-boundaries",
-                Severity.ERROR,
-                f"{why}: the conversations of a row see each other",
-                f"build without --pack and let TRL pack, or set padding_free=True, max_length=None and {_SKIP}",
+            yield packed_without_boundaries(
                 found,
+                why,
+                f"build without --pack and let TRL pack, or set padding_free=True, max_length=None and {_SKIP}",
                 f"{_FILE} DataCollatorForLanguageModeling",
             )
     if setup["packing"] and not skips and setup["packing_strategy"] == "wrapped":
@@ -339,18 +334,10 @@ def _shape(facts: Facts) -> Iterator[Claim]:
             found,
             "trl/data_utils.py maybe_convert_to_chatml",
         )
-    if (found := facts.spotted(Trait.TEXT_ARGUMENTS)).n_rows:
-        does = _STRING_ARGUMENTS.get(facts.family, "the template prints it as it is, encodes it twice, or stops")
-        if facts.family and facts.family not in _STRING_ARGUMENTS:
-            does = "the template wants a mapping, and stops"
-        yield Claim(
-            "arguments-as-text",
-            Severity.ERROR,
-            f"arguments of calls are text: {does}",
-            "give them as objects: qwen-sft convert does",
-            found,
-            f"{_PREPARE} tokenize_fn",
-        )
+    does = _STRING_ARGUMENTS.get(facts.family, "the template prints it as it is, encodes it twice, or stops")
+    if facts.family and facts.family not in _STRING_ARGUMENTS:
+        does = "the template wants a mapping, and stops"
+    yield from text_arguments(facts, does, f"{_PREPARE} tokenize_fn")
     yield from _nulls(facts)
     if (found := facts.spotted(Trait.NO_OPTIONS)).n_rows:
         yield Claim(
@@ -364,15 +351,11 @@ def _shape(facts: Facts) -> Iterator[Claim]:
 
 
 def _nulls(facts: Facts) -> Iterator[Claim]:
-    if (found := facts.spotted(Trait.NULLS)).n_rows:
-        yield Claim(
-            "nulls-taught",
-            Severity.ERROR,
-            "Arrow has filled calls with null for the arguments of other calls, and the template prints them",
-            "mend them with qwen-sft fix, and write messages as a list of JSON (--writer trl)",
-            found,
-            f"{_PREPARE} tokenize_fn",
-        )
+    yield from nulls_taught(
+        facts,
+        "mend them with qwen-sft fix, and write messages as a list of JSON (--writer trl)",
+        f"{_PREPARE} tokenize_fn",
+    )
     if (found := facts.spotted(Trait.UNEVEN)).n_rows:
         yield Claim(
             "nulls-before-datasets-4.7",

@@ -6,7 +6,17 @@ from typing import Any
 
 from qwen_sft.finding import Severity
 from qwen_sft.sample import is_object
-from qwen_sft.trainer import Claim, Facts, Setup, Trainer, Trait, columns_ignored, length_unknown, untrained_turns
+from qwen_sft.trainer import (
+    Claim,
+    Facts,
+    Setup,
+    Trainer,
+    Trait,
+    columns_ignored,
+    nulls_taught,
+    too_long,
+    untrained_turns,
+)
 
 _DATASET = "verl/utils/dataset/multiturn_sft_dataset.py MultiTurnSFTDataset"
 _READ = f"{_DATASET}._read_files_and_process"
@@ -66,7 +76,16 @@ def claims(facts: Facts, setup: Setup) -> Iterator[Claim]:
     yield from untrained_turns(
         facts, (), f"{_DATASET}._process_single_message", "leave such turns out of the rows, or train tokenized rows"
     )
-    yield from _too_long(facts, setup)
+    cut = setup["truncation"] in ("left", "right")
+    yield from too_long(
+        facts,
+        setup,
+        "max_length",
+        name="rows-cut" if cut else "stops",
+        does="they are cut" if cut else "it stops (truncation: error)",
+        fix="raise data.max_length, or build with --max-length",
+        source=_ITEM,
+    )
     yield from columns_ignored(facts, (column, setup["tools_key"], "enable_thinking"), _READ)
 
 
@@ -94,15 +113,7 @@ def _form(facts: Facts, own: bool) -> Iterator[Claim]:
             found,
             _ITEM,
         )
-    if (found := facts.spotted(Trait.NULLS)).n_rows:
-        yield Claim(
-            "nulls-taught",
-            Severity.ERROR,
-            "Arrow has filled calls with null for the arguments of other calls, and the template prints them",
-            loader,
-            found,
-            _READ,
-        )
+    yield from nulls_taught(facts, loader, _READ)
     if (found := facts.spotted(Trait.NO_MODE)).n_rows:
         yield Claim(
             "stops",
@@ -112,26 +123,6 @@ def _form(facts: Facts, own: bool) -> Iterator[Claim]:
             found,
             _ITEM,
         )
-
-
-def _too_long(facts: Facts, setup: Setup) -> Iterator[Claim]:
-    limit = setup.limit("max_length")
-    if limit is None:
-        return
-    yield from length_unknown(facts, limit, "max_length", _ITEM)
-    found = facts.longer(limit)
-    if not found.n_rows:
-        return
-    cut = setup["truncation"] in ("left", "right")
-    default = "" if "max_length" in setup.told else ", its default"
-    yield Claim(
-        "rows-cut" if cut else "stops",
-        Severity.ERROR,
-        f"longer than max_length={limit:,}{default}: " + ("they are cut" if cut else "it stops (truncation: error)"),
-        "raise data.max_length, or build with --max-length",
-        found,
-        _ITEM,
-    )
 
 
 def config(given: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -1,14 +1,12 @@
 """Conversations for axolotl's `chat_template` strategy, with its own flag for the turns that are trained."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from qwen_sft.sample import Message
 from qwen_sft.writer import Column, Part, Talk, Writer
 from qwen_sft.writing.chat import template_message, tools_text, trained_flags
-from qwen_sft.writing.lines import PROVENANCE, LinesSink, provenance, read_lines, talk_bytes
-from qwen_sft.writing.shards import Shards, as_talks, shard_name
+from qwen_sft.writing.lines import PROVENANCE, provenance, read_lines, talk_lines
 from qwen_sft.writing.spelling import json_text
 from qwen_sft.writing.stanza import axolotl_stanza
 
@@ -41,18 +39,6 @@ def _message(message: Message, trained: bool) -> dict[str, Any]:
     return {**template_message(message), "training": trained}
 
 
-def _open(folder: Path, shard_size: int) -> Shards:
-    return Shards(
-        folder,
-        shard_size,
-        items=as_talks,
-        size=talk_bytes,
-        open_sink=lambda path: LinesSink(path, _line),
-        name=shard_name("jsonl"),
-        extras=_extras,
-    )
-
-
 def _extras(parts: Sequence[Part]) -> dict[str, bytes]:
     return {"axolotl.yaml": axolotl_stanza(parts, _LINES).encode()}
 
@@ -61,7 +47,7 @@ WRITER = Writer(
     name="axolotl",
     title="JSON Lines for axolotl's chat_template, and data/axolotl.yaml for its config",
     writes="conversations",
-    open=_open,
+    open=talk_lines(_line, _extras),
     read=read_lines,
     columns=(
         Column("messages", "string", "the messages as JSON text, each with `training`: whether its turn is trained"),

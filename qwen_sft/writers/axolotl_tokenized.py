@@ -1,26 +1,13 @@
 """Training rows for axolotl, together and others that take exactly input_ids, attention_mask and labels."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from qwen_sft.writer import Column, Part, Writer
-from qwen_sft.writing.arrow import BARE, PROVENANCE, ParquetSink, bare_batch, read_parquet, token_bytes
-from qwen_sft.writing.shards import Shards, as_rows, shard_name
+from qwen_sft.writing.arrow import BARE, PROVENANCE, bare_batch, parquet_shards, read_parquet, token_bytes
+from qwen_sft.writing.shards import as_rows
 from qwen_sft.writing.stanza import axolotl_stanza
 
 _LINES = ("type:  # empty: the rows are tokenized",)
-
-
-def _open(folder: Path, shard_size: int) -> Shards:
-    return Shards(
-        folder,
-        shard_size,
-        items=as_rows,
-        size=token_bytes,
-        open_sink=lambda path: ParquetSink(path, BARE, bare_batch),
-        name=shard_name("parquet"),
-        extras=_extras,
-    )
 
 
 def _extras(parts: Sequence[Part]) -> dict[str, bytes]:
@@ -31,7 +18,7 @@ WRITER = Writer(
     name="axolotl_tokenized",
     title="Parquet with input_ids, attention_mask and labels, and data/axolotl.yaml for axolotl's config",
     writes="tokens",
-    open=_open,
+    open=parquet_shards(BARE, bare_batch, items=as_rows, size=token_bytes, extras=_extras),
     read=read_parquet,
     columns=(
         Column("input_ids", "list of int32", "the tokens"),

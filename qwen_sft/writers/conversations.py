@@ -1,7 +1,6 @@
 """Conversations as Parquet, each value exactly as it was read: JSON text, of which no reader infers a type."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from qwen_sft.writer import Column, Talk, Writer
@@ -10,16 +9,16 @@ from qwen_sft.writing.arrow import (
     INTS,
     PROVENANCE,
     TEXT,
-    ParquetSink,
     column,
     json_texts,
+    parquet_shards,
     read_parquet,
     record_batch,
     talk_provenance,
     talk_schema,
 )
 from qwen_sft.writing.lines import talk_bytes
-from qwen_sft.writing.shards import Shards, as_talks, shard_name
+from qwen_sft.writing.shards import as_talks
 
 _SCHEMA = talk_schema(
     ("messages", TEXT),
@@ -45,27 +44,12 @@ def _batch(talks: Sequence[Talk]) -> Any:
     return record_batch(columns, _SCHEMA)
 
 
-def _open(folder: Path, shard_size: int) -> Shards:
-    return Shards(
-        folder,
-        shard_size,
-        items=as_talks,
-        size=talk_bytes,
-        open_sink=lambda path: ParquetSink(path, _SCHEMA, _batch),
-        name=shard_name("parquet"),
-    )
-
-
-def _read(folder: Path) -> list[dict[str, Any]]:
-    return read_parquet(folder)
-
-
 WRITER = Writer(
     name="conversations",
     title="Parquet with messages and tools as JSON text: nothing is lost in any reader",
     writes="conversations",
-    open=_open,
-    read=_read,
+    open=parquet_shards(_SCHEMA, _batch, items=as_talks, size=talk_bytes),
+    read=read_parquet,
     columns=(
         Column("messages", "string", "the messages as JSON text, with all of their fields"),
         Column("tools", "string", "the tools as JSON text, else null"),

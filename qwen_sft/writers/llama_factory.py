@@ -8,8 +8,8 @@ from typing import Any
 from qwen_sft.sample import Message, Sample
 from qwen_sft.writer import TRAIN, Column, Part, Talk, Writer
 from qwen_sft.writing.chat import call_object, merged_results, out_of_turn, thoughts, tools_text, untellable
-from qwen_sft.writing.lines import PROVENANCE, LinesSink, provenance, read_lines, talk_bytes
-from qwen_sft.writing.shards import Shards, as_talks
+from qwen_sft.writing.lines import PROVENANCE, provenance, read_lines, talk_lines
+from qwen_sft.writing.shards import Shards
 from qwen_sft.writing.spelling import json_text
 
 NAME = "qwen_sft"
@@ -61,15 +61,8 @@ def _said(message: Message) -> dict[str, str]:
 
 
 def _open(folder: Path, _shard_size: int) -> Shards:
-    return Shards(
-        folder,
-        0,  # one file a split: LLaMA-Factory reads the files of a folder in no order
-        items=as_talks,
-        size=talk_bytes,
-        open_sink=lambda path: LinesSink(path, _line),
-        name=lambda split, number, count: f"{split}-{number:05d}-of-{count:05d}.jsonl",
-        extras=_extras,
-    )
+    # One file a split: LLaMA-Factory reads the files of a folder in no order.
+    return talk_lines(_line, _extras)(folder, 0)
 
 
 def _extras(parts: Sequence[Part]) -> dict[str, bytes]:

@@ -1,14 +1,12 @@
 """Conversations for ms-swift: calls and results as messages of their own, and its flag for turns that are trained."""
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
-from qwen_sft.sample import Message, Sample
+from qwen_sft.sample import Message
 from qwen_sft.writer import Column, Talk, Writer
 from qwen_sft.writing.chat import call_object, thoughts, tools_text, trained_flags, untellable
-from qwen_sft.writing.lines import PROVENANCE, LinesSink, provenance, read_lines, talk_bytes
-from qwen_sft.writing.shards import Shards, as_talks, shard_name
+from qwen_sft.writing.lines import PROVENANCE, provenance, read_lines, talk_lines
 from qwen_sft.writing.spelling import json_text
 
 
@@ -31,26 +29,11 @@ def _messages(message: Message, trained: bool) -> Iterator[dict[str, Any]]:
         yield {"role": "tool_call", "content": json_text(call_object(call)), "loss": trained}
 
 
-def _open(folder: Path, shard_size: int) -> Shards:
-    return Shards(
-        folder,
-        shard_size,
-        items=as_talks,
-        size=talk_bytes,
-        open_sink=lambda path: LinesSink(path, _line),
-        name=shard_name("jsonl"),
-    )
-
-
-def _refuses(sample: Sample) -> str | None:
-    return untellable(sample)
-
-
 WRITER = Writer(
     name="ms_swift",
     title="JSON Lines for ms-swift: roles tool_call and tool, and a loss flag on each turn",
     writes="conversations",
-    open=_open,
+    open=talk_lines(_line),
     read=read_lines,
     columns=(
         Column(
@@ -70,5 +53,5 @@ from datasets import load_dataset
 rows = load_dataset("FOLDER", split="train")
 """,
     data_files="data/{split}-*.jsonl",
-    refuses=_refuses,
+    refuses=untellable,
 )

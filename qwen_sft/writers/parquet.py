@@ -1,44 +1,24 @@
 """Training rows as Parquet: what TRL, axolotl and `datasets` read without another step."""
 
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
-
 from qwen_sft.writer import Packing, Writer
 from qwen_sft.writing.arrow import (
     PACKED_COLUMNS,
     PACKED_SCHEMA,
     SCHEMA,
     TOKEN_COLUMNS,
-    Batch,
-    ParquetSink,
     packed_batch,
+    parquet_shards,
     read_parquet,
     token_batch,
     token_bytes,
 )
-from qwen_sft.writing.shards import Shards, as_rows, shard_name
-
-
-def _opener(schema: Any, batch: Batch) -> Callable[[Path, int], Shards]:
-    def opened(folder: Path, shard_size: int) -> Shards:
-        return Shards(
-            folder,
-            shard_size,
-            items=as_rows,
-            size=token_bytes,
-            open_sink=lambda path: ParquetSink(path, schema, batch),
-            name=shard_name("parquet"),
-        )
-
-    return opened
-
+from qwen_sft.writing.shards import as_rows
 
 WRITER = Writer(
     name="parquet",
     title="Parquet with input_ids, labels, kinds and provenance",
     writes="tokens",
-    open=_opener(SCHEMA, token_batch),
+    open=parquet_shards(SCHEMA, token_batch, items=as_rows, size=token_bytes),
     read=read_parquet,
     columns=TOKEN_COLUMNS,
     trains="tokens",
@@ -47,5 +27,8 @@ WRITER = Writer(
 
 rows = load_dataset("FOLDER", split="train")
 """,
-    packing=Packing(_opener(PACKED_SCHEMA, packed_batch), PACKED_COLUMNS),
+    packing=Packing(
+        parquet_shards(PACKED_SCHEMA, packed_batch, items=as_rows, size=token_bytes),
+        PACKED_COLUMNS,
+    ),
 )

@@ -1,7 +1,6 @@
 """Conversations for TRL, in the one form in which `datasets` gives each object back as it was."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from qwen_sft.sample import Sample
@@ -10,9 +9,9 @@ from qwen_sft.writing.arrow import (
     JSON,
     JSON_LIST,
     PROVENANCE,
-    ParquetSink,
     json_lists,
     json_values,
+    parquet_shards,
     read_parquet,
     record_batch,
     talk_provenance,
@@ -20,7 +19,7 @@ from qwen_sft.writing.arrow import (
 )
 from qwen_sft.writing.chat import template_messages
 from qwen_sft.writing.lines import talk_bytes
-from qwen_sft.writing.shards import Shards, as_talks, shard_name
+from qwen_sft.writing.shards import as_talks
 from qwen_sft.writing.spelling import unreadable
 
 _SCHEMA = talk_schema(("messages", JSON_LIST), ("tools", JSON_LIST), ("chat_template_kwargs", JSON))
@@ -36,17 +35,6 @@ def _batch(talks: Sequence[Talk]) -> Any:
     return record_batch(columns, _SCHEMA)
 
 
-def _open(folder: Path, shard_size: int) -> Shards:
-    return Shards(
-        folder,
-        shard_size,
-        items=as_talks,
-        size=talk_bytes,
-        open_sink=lambda path: ParquetSink(path, _SCHEMA, _batch),
-        name=shard_name("parquet"),
-    )
-
-
 def _refuses(sample: Sample) -> str | None:
     return unreadable([template_messages(sample), sample.get("tools")])
 
@@ -55,7 +43,7 @@ WRITER = Writer(
     name="trl",
     title="Parquet with messages and tools for TRL's SFTTrainer, which renders and masks them itself",
     writes="conversations",
-    open=_open,
+    open=parquet_shards(_SCHEMA, _batch, items=as_talks, size=talk_bytes),
     read=read_parquet,
     columns=(
         Column("messages", "list of JSON", "the messages, as templates read them"),

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from qwen_sft.sample import Sample
@@ -12,10 +11,10 @@ from qwen_sft.writing.arrow import (
     JSON,
     JSON_LIST,
     PROVENANCE,
-    ParquetSink,
     column,
     json_lists,
     json_values,
+    parquet_shards,
     read_parquet,
     record_batch,
     talk_provenance,
@@ -23,7 +22,6 @@ from qwen_sft.writing.arrow import (
 )
 from qwen_sft.writing.chat import template_messages
 from qwen_sft.writing.lines import talk_bytes
-from qwen_sft.writing.shards import Shards, shard_name
 from qwen_sft.writing.spelling import unreadable
 
 _SCHEMA = talk_schema(
@@ -74,17 +72,6 @@ def _batch(items: Sequence[_Turn]) -> Any:
     return record_batch(columns, _SCHEMA)
 
 
-def _open(folder: Path, shard_size: int) -> Shards:
-    return Shards(
-        folder,
-        shard_size,
-        items=_items,
-        size=_size,
-        open_sink=lambda path: ParquetSink(path, _SCHEMA, _batch),
-        name=shard_name("parquet"),
-    )
-
-
 def _refuses(sample: Sample) -> str | None:
     messages = sample.get("messages", [])
     if messages and messages[0].get("role") == "assistant":
@@ -96,7 +83,7 @@ WRITER = Writer(
     name="trl_prompt_completion",
     title="Parquet with prompt, completion and tools for TRL, a row for each trained turn",
     writes="conversations",
-    open=_open,
+    open=parquet_shards(_SCHEMA, _batch, items=_items, size=_size),
     read=read_parquet,
     columns=(
         Column("prompt", "list of JSON", "the messages before the turn"),

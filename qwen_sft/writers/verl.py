@@ -1,7 +1,6 @@
 """Conversations for verl's multi-turn SFT, and the few lines that make it read them without nulls."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from qwen_sft.writer import Column, Part, Talk, Writer
@@ -9,9 +8,9 @@ from qwen_sft.writing.arrow import (
     BOOL,
     PROVENANCE,
     TEXT,
-    ParquetSink,
     column,
     json_texts,
+    parquet_shards,
     read_parquet,
     record_batch,
     talk_provenance,
@@ -19,7 +18,7 @@ from qwen_sft.writing.arrow import (
 )
 from qwen_sft.writing.chat import template_messages
 from qwen_sft.writing.lines import talk_bytes
-from qwen_sft.writing.shards import Shards, as_talks, shard_name
+from qwen_sft.writing.shards import as_talks
 
 _SCHEMA = talk_schema(("messages", TEXT), ("tools", TEXT), ("enable_thinking", BOOL))
 
@@ -61,18 +60,6 @@ def _batch(talks: Sequence[Talk]) -> Any:
     return record_batch(columns, _SCHEMA)
 
 
-def _open(folder: Path, shard_size: int) -> Shards:
-    return Shards(
-        folder,
-        shard_size,
-        items=as_talks,
-        size=talk_bytes,
-        open_sink=lambda path: ParquetSink(path, _SCHEMA, _batch),
-        name=shard_name("parquet"),
-        extras=_extras,
-    )
-
-
 def _extras(_: Sequence[Part]) -> dict[str, bytes]:
     return {"verl_dataset.py": _LOADER.encode()}
 
@@ -81,7 +68,7 @@ WRITER = Writer(
     name="verl",
     title="Parquet with messages and tools as JSON text for verl, and data/verl_dataset.py, which reads them into it",
     writes="conversations",
-    open=_open,
+    open=parquet_shards(_SCHEMA, _batch, items=as_talks, size=talk_bytes, extras=_extras),
     read=read_parquet,
     columns=(
         Column("messages", "string", "the messages as JSON text, as templates read them"),

@@ -4,7 +4,8 @@
 """Training rows and conversations as Arrow columns, and Parquet files of them."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import pyarrow.parquet as pq
 
 from qwen_sft.tokens import Kind
 from qwen_sft.writer import Column, Row, Talk
+from qwen_sft.writing.shards import Extras, Shards, no_extras, shard_name
 from qwen_sft.writing.spelling import datasets_text, json_text
 
 LEGEND = {str(kind.value): kind.name.lower() for kind in Kind}
@@ -123,6 +125,31 @@ class ParquetSink:
     def close(self) -> None:
         """Ends the file."""
         self._file.close()
+
+
+def parquet_shards(
+    schema: Any,
+    batch: Batch,
+    *,
+    items: Callable[[Sequence[Row]], Iterable[tuple[str, Any]]],
+    size: Callable[[Any], int],
+    extras: Extras = no_extras,
+) -> Callable[[Path, int], Shards]:
+    """How a writer of Parquet starts: from a folder and the bytes of row data in a shard (see `Shards`).
+
+    Args:
+        schema: of each file.
+        batch: makes a record batch of some items.
+        items, size, extras: as in `Shards`.
+    """
+    return partial(
+        Shards,
+        items=items,
+        size=size,
+        open_sink=lambda path: ParquetSink(path, schema, batch),
+        name=shard_name("parquet"),
+        extras=extras,
+    )
 
 
 def _is_long(field: Any) -> bool:

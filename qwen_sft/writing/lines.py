@@ -7,10 +7,12 @@ itself.
 
 import json
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from qwen_sft.writer import Column, Row, Talk
+from qwen_sft.writing.shards import Extras, Shards, as_talks, no_extras, shard_name
 from qwen_sft.writing.spelling import json_text
 
 
@@ -59,3 +61,20 @@ def talk_bytes(talk: Talk) -> int:
     """Bytes of row data of a conversation, as JSON."""
     sample = talk.sample
     return len(json_text([sample.get("messages"), sample.get("tools")]))
+
+
+def talk_lines(line: Callable[[Talk], dict[str, Any]], extras: Extras = no_extras) -> Callable[[Path, int], Shards]:
+    """How a writer of a line for each conversation starts: from a folder and the bytes of row data in a shard.
+
+    Args:
+        line: the object of a conversation.
+        extras: as in `Shards`.
+    """
+    return partial(
+        Shards,
+        items=as_talks,
+        size=talk_bytes,
+        open_sink=lambda path: LinesSink(path, line),
+        name=shard_name("jsonl"),
+        extras=extras,
+    )

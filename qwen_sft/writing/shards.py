@@ -14,6 +14,15 @@ GROUP_BYTES = 1 << 27
 """Bytes of row data that are written at once, give or take an item: what a reader of a row group has to hold."""
 
 
+Extras = Callable[[Sequence[Part]], dict[str, bytes]]
+"""What makes further files by name, from the shards as they will be called."""
+
+
+def no_extras(_: Sequence[Part]) -> dict[str, bytes]:
+    """Nothing beside the shards."""
+    return {}
+
+
 class Sink(Protocol):
     """One file at work."""
 
@@ -48,7 +57,7 @@ class Shards:
         size: Callable[[Any], int],
         open_sink: Callable[[Path], Sink],
         name: Callable[[str, int, int], str],
-        extras: Callable[[Sequence[Part]], dict[str, bytes]] = lambda _: {},
+        extras: Extras = no_extras,
     ) -> None:
         self._folder = folder
         self._shard_size = shard_size
