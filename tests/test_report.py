@@ -475,15 +475,21 @@ def local(name: str) -> str:
     return name.rpartition("}")[2]
 
 
-@pytest.mark.parametrize("model", [True, False])
-def test_no_element_or_attribute_comes_from_a_trace(run: Any, tmp_path: Path, model: bool):
-    page = hostile_page(run, tmp_path, model=model)
+def inert(page: str) -> list[Any]:
+    """The elements of a page in which nothing of a trace is more than text."""
     found = elements(page)
     assert {local(one.tag) for one in found} <= ELEMENTS
     assert {local(name) for one in found for name in one.attrib} <= ATTRIBUTES
     assert all(re.fullmatch(r"#[A-Z]{3}\d{3}", one.attrib["href"]) for one in found if "href" in one.attrib)
     assert all("url(" not in value and "javascript" not in value for one in found for value in one.attrib.values())
     assert not set(ODD + NO_CHARACTERS) & set(page) - set("evil]0;x[31m")
+    return found
+
+
+@pytest.mark.parametrize("model", [True, False])
+def test_no_element_or_attribute_comes_from_a_trace(run: Any, tmp_path: Path, model: bool):
+    page = hostile_page(run, tmp_path, model=model)
+    found = inert(page)
     assert "\\u202e" in page and "\\x1b[31m" in page and ("\\u{fffe}" in page) == (not model)
     texts = ["".join(one.itertext()) for one in found if local(one.tag) == "pre"]
     for markup in ("<script>window.hit=1</script>", "{{7*7}}{% for x in y %}${7*7}<%= 7*7 %>"):
@@ -491,6 +497,13 @@ def test_no_element_or_attribute_comes_from_a_trace(run: Any, tmp_path: Path, mo
     turns = [one for one in found if local(one.tag) == "li" and one.attrib.get("class") == "assistant"]
     assert len(turns) == 10
     assert len(page.encode()) < 1_000_000
+    if model:
+        (name,) = (path.name for path in tmp_path.glob("*.jsonl"))
+        run("build", name, "--model", "qwen3", "--control-tokens", "as-text", "--out", "set")
+        assert run("report", "set", "--out", "r.html").code == 0
+        page = (tmp_path / "r.html").read_text(encoding="utf-8")
+        assert len([one for one in inert(page) if one.attrib.get("class") == "assistant"]) > 10
+        assert len(page.encode()) < 1_000_000
 
 
 def test_long_texts_are_cut_with_a_note(run: Any, tmp_path: Path):
