@@ -37,7 +37,8 @@ def el(name: str, /, *children: str, **attributes: str | bool) -> Html:
         given.append(f" {key}" if value is True else f' {key}="{html.escape(plain(str(value)))}"')
     if name in _EMPTY:
         return Html(f"<{name}{''.join(given)}>")
-    return Html(f"<{name}{''.join(given)}>{''.join(safe(child) for child in children)}</{name}>")
+    begin = "\n" if name == "pre" else ""  # readers of HTML drop the first newline of it
+    return Html(f"<{name}{''.join(given)}>{begin}{''.join(safe(child) for child in children)}</{name}>")
 
 
 def joined(parts: "list[Html]") -> Html:

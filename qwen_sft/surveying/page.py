@@ -272,7 +272,9 @@ def _rule(one: Found) -> Html:
     return el(
         "details",
         el(
-            "summary", f"{one.code} {one.name}: {one.n:,} ", el("span", one.severity, class_=_SEVERITY[one.severity][0])
+            "summary",
+            f"{one.code} {one.name}: ",
+            el("span", many(one.n, one.severity), class_=_SEVERITY[one.severity][0]),
         ),
         el("div", *about, *shown, *none, id=one.code),  # inside: a link to it opens what it stands in
     )

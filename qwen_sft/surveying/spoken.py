@@ -90,7 +90,8 @@ class Spoken:
         for (start, _), text in zip(pieces, texts, strict=True):
             cut = f"{len(text):,} characters, {_MOST_TEXT:,} are shown" if len(text) > _MOST_TEXT else ""
             name = Kind(int(kinds[start])).name.lower() + (", trained" if trained[start] else "")
-            turns.append(Turn(name, text[:_MOST_TEXT], cut=cut, trained=bool(trained[start])))
+            shown = text[:_MOST_TEXT].replace("\n", "⏎\n")
+            turns.append(Turn(name, shown, cut=cut, trained=bool(trained[start])))
         left = len(edges) - 1 - len(turns)
         return Shown(place, tuple(turns), f"{left:,} more pieces are not shown" if left > 0 else "")
 
