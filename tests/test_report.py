@@ -13,6 +13,7 @@ from collections import Counter
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import html5lib
@@ -674,6 +675,26 @@ def test_screen_is_inert_and_ascii_where_the_stream_is(tmp_path: Path):
     shown = raw.getvalue().decode("ascii")
     assert "#" in shown and "\x1b" not in shown and "\u202e" not in shown
     assert not re.search(r"^\s*::", shown, re.MULTILINE)
+
+
+def test_progress_tells_rate_and_time_left(traces: Path, monkeypatch: Any):
+    from qwen_sft.cli.progress import Progress
+    from qwen_sft.ingest import expand
+    from qwen_sft.pipeline import Pipeline, outcomes
+    from qwen_sft.settings import Settings
+
+    stream = Terminal()
+    monkeypatch.setattr("sys.stderr", stream)
+    monkeypatch.setenv("COLUMNS", "140")
+    monkeypatch.setenv("TERM", "xterm")
+    inputs = expand([str(traces)])
+    now = iter([0.0, 0.5, 1.0, 1.5, 2.0, 2.5])
+    monkeypatch.setattr("qwen_sft.cli.progress.time", SimpleNamespace(monotonic=lambda: next(now)))
+    with Progress(inputs) as progress:
+        for outcome in outcomes(inputs, Pipeline(Settings())):
+            progress.advance(outcome)
+    shown = re.sub(r"\x1b\[[?\d;]*[a-zA-Z]", "", stream.getvalue())
+    assert "5 records, 1 rejected, 2 a second" in shown and "left:" in shown
 
 
 # -- real traces, size, a browser --------------------------------------------------------------------------------------
