@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from itertools import chain
 from pathlib import Path
@@ -653,6 +654,24 @@ def test_our_own_rows_are_clean_whatever_is_said(mode: str):
             assert ([count.fault.name for count in tally.counts()], tally.n_rewritten) == ([], 0)
 
     holds()
+
+
+@pytest.mark.parametrize(("name", "needs_query"), [("qwen2_5", False), ("qwen3_6", True), ("qwen3_8", True)])
+def test_answer_to_a_tool_before_any_user_is_no_fault_where_no_server_can_be_asked_for_it(name: str, needs_query: bool):
+    call = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": {}}}
+    turns = [
+        {"role": "assistant", "content": "", "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "c1", "content": "4"},
+        {"role": "assistant", "content": "It is 4."},
+        {"role": "user", "content": "And?"},
+        {"role": "assistant", "content": "That is all."},
+    ]
+    mode = json.dumps({"model": name, "thinking": "off"} if needs_query else {"model": name})
+    rows = encoded({"messages": turns}, mode)
+    assert [row.turns for row in rows] == ([(4,)] if needs_query else [(2, 4)])
+    only_last = [replace(row, loss_mask=row.loss_mask & (row.messages == 4)) for row in rows]
+    tally, _ = judged(only_last, mode)
+    assert [count.fault.name for count in tally.counts()] == ([] if needs_query else ["untrained-answer"])
 
 
 @pytest.mark.parametrize("name", SHELF)

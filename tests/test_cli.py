@@ -26,7 +26,7 @@ from qwen_sft.tokenizer import load_tokenizer
 ROOT = Path(__file__).parents[1]
 HOSTILE = "\x1b]0;owned\x07\x1b[31m\u202ered\x9b2J\r"
 FORMATS = ("full", "concise", "json", "jsonl", "sarif", "junit", "github", "gitlab", "markdown")
-COMMANDS = ("validate", "build", "show", "audit", "rule", "formats", "models", "probe")
+COMMANDS = ("validate", "build", "show", "stats", "report", "audit", "rule", "formats", "models", "probe")
 load_once = cache(load_tokenizer)
 
 

@@ -66,6 +66,7 @@ class Grammar:
         prompts: those that requests can have, the likeliest first.
         recent, old: the think blocks that the template prints in a turn that others follow: behind the user's last
             query, and before it; numbers of BLOCKS.
+        needs_query: whether the template refuses a conversation in which no user has asked.
     """
 
     tokenizer: Tokenizer
@@ -84,6 +85,7 @@ class Grammar:
     prompts: tuple[Prompt, ...]
     recent: frozenset[int]
     old: frozenset[int]
+    needs_query: bool
 
     @property
     def n_ids(self) -> int:
@@ -141,6 +143,7 @@ def grammar(model: Model, options: Options, thinking: Thinking) -> Grammar:
         prompts=tuple(_prompts(model, requests, texts)),
         recent=_kept(model, requests, asked_again=False),
         old=_kept(model, requests, asked_again=True),
+        needs_query=_needs_query(model, requests),
     )
 
 
@@ -204,6 +207,18 @@ def _kept(model: Model, requests: Sequence[Options], *, asked_again: bool) -> fr
             text = "".join([span.text for span in spans])
             found.add(BLOCKS.index(_block(text.rpartition(HEADER)[2])))
     return frozenset(found)
+
+
+def _needs_query(model: Model, requests: Sequence[Options]) -> bool:
+    """True if the template refuses what a tool says where no user has said anything."""
+    called: Message = {"role": "assistant", "content": "", "tool_calls": [_CALL]}
+    for request in requests:
+        try:
+            model.family.serialize([called, {"role": "tool", "tool_call_id": "c1", "content": "42"}], _TOOLS, request)
+        except TemplateError:
+            continue
+        return False
+    return True
 
 
 def _block(turn: str) -> Block:

@@ -130,7 +130,7 @@ def judge(batch: Batch, grammar: Grammar, hasher: Hasher) -> Verdict:
 
     left_out = reached & passed_over
     faded = left_out & (
-        ~turns.served | _unprompted(turns) | (_asked_again(turns) & grammar.drops_reasoning & _bare(turns))
+        ~turns.served | _unprompted(turns, grammar) | (_asked_again(turns) & grammar.drops_reasoning & _bare(turns))
     )
     passed = np.flatnonzero(left_out & ~faded)
     keys = hasher.keys(ids, turns)
@@ -255,9 +255,13 @@ def _asked_again(turns: Turns) -> Bools:
     return asked[last] > asked[1:]
 
 
-def _unprompted(turns: Turns) -> Bools:
-    """The turns before which no user and no tool has said anything in their conversation: nobody asks for them."""
-    heard = np.append(0, np.cumsum((turns.role != ASSISTANT) & (turns.role != SYSTEM)))
+def _unprompted(turns: Turns, grammar: Grammar) -> Bools:
+    """The turns before which no user and no tool has said anything in their conversation: nobody asks for them.
+
+    Where the template refuses a conversation without a user, what a tool says is no prompt either.
+    """
+    prompts = turns.asks if grammar.needs_query else (turns.role != ASSISTANT) & (turns.role != SYSTEM)
+    heard = np.append(0, np.cumsum(prompts))
     return heard[:-1] == heard[_first(turns)]
 
 

@@ -16,8 +16,10 @@ from qwen_sft.cli.fix import fix
 from qwen_sft.cli.formats import formats
 from qwen_sft.cli.models import models
 from qwen_sft.cli.probe import probe
+from qwen_sft.cli.report import report
 from qwen_sft.cli.rule import rule
 from qwen_sft.cli.show import show
+from qwen_sft.cli.stats import stats
 from qwen_sft.cli.template import app as template
 from qwen_sft.cli.validate import validate
 from qwen_sft.cli.verify import verify
@@ -36,7 +38,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # rich's boxes cut flags short and swallow [brackets] in help texts
 )
-for command in (validate, convert, fix, build, show, audit, verify, rule, formats, models, probe):
+for command in (validate, convert, fix, build, show, stats, report, audit, verify, rule, formats, models, probe):
     app.command(short_help=(command.__doc__ or "").partition("\n")[0])(command)
 app.add_typer(template, name="template")
 

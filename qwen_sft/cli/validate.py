@@ -77,7 +77,7 @@ def validate(
 ) -> None:
     """Check traces: structure always; with --model also template, tokens and mask."""
     from qwen_sft.baseline import apart
-    from qwen_sft.cli.report import opened
+    from qwen_sft.cli.report_file import opened
     from qwen_sft.errors import UsageError
     from qwen_sft.finding import Diagnostic
     from qwen_sft.gate import Gate, judged
