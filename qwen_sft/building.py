@@ -254,10 +254,13 @@ class _Made:
             raise OutputError(f"{how}; go on with the same inputs, or start anew with --force")
 
         def timeless(told: dict[str, Any]) -> dict[str, Any]:
-            inputs = {name: {"n_bytes": one["n_bytes"]} for name, one in told["inputs"].items()}
-            return {**told, "inputs": inputs, "order of inputs": [*inputs]}
+            return {**told, "inputs": {name: {"n_bytes": one["n_bytes"]} for name, one in told["inputs"].items()}}
 
         found = differences(timeless(before), timeless(asked))
+        pairs = zip(before["inputs"], asked["inputs"], strict=False)
+        moved = next(((was, now) for was, now in pairs if was != now), None)
+        if not found and moved:
+            found = [f"its inputs come in another order, {moved[1]!r} where {moved[0]!r} was"]
         if found:
             more = f", and {len(found) - 3} more" if len(found) > 3 else ""
             says = "; ".join(found[:3])
