@@ -461,7 +461,9 @@ def result_of_another_name(sample: Any, rng: random.Random) -> Planted:
 def arguments_break_off(sample: Any, rng: random.Random) -> Planted:
     place, function = pick(rng, [one for one in calls(sample) if one[1]["arguments"]])
     text = json.dumps(function["arguments"])
-    function["arguments"] = text[: rng.randrange(1, len(text))]
+    cuts = range(1, len(text))
+    # Not inside an e-mail address: boss@example.com, which is nobody's, would become boss@example.co.
+    function["arguments"] = text[: rng.choice([cut for cut in cuts if not re.search(r"@[\w.-]*$", text[:cut])])]
     return *place, "arguments"
 
 
