@@ -5,8 +5,15 @@ from pathlib import Path
 
 import pytest
 from command import Ran
+from hypothesis import HealthCheck, settings
 
 from qwen_sft.cli import main
+
+# A busy machine is no fault of a test: hypothesis without its clocks, and in CI derandomized as it is by itself.
+settings.register_profile(
+    "without clocks", parent=settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("without clocks")
 
 
 @pytest.fixture
