@@ -61,7 +61,8 @@ def test_a_build_that_is_killed_and_goes_on_gives_the_bytes_of_one_that_was_not(
 def test_it_does_so_with_every_writer_and_way_to_curate(tmp_path: Path, variant: str, jobs: int):
     found = killed(tmp_path, variant, seed=jobs, points=N_POINTS or (8 if jobs == 1 else 3), jobs=jobs)
     assert found["wrong"] == []
-    assert found["n_gone_on"] > 0 or variant == "one file"
+    if jobs == 1 and variant != "one file":  # with several processes chance decides how far one was when it was killed
+        assert found["n_gone_on"] > 0
 
 
 # -- stopped in this process ------------------------------------------------------------------------------------------
