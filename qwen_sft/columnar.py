@@ -5,6 +5,7 @@
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -15,6 +16,7 @@ from qwen_sft.jsontext import parse
 from qwen_sft.normalize import decode_json
 from qwen_sft.record import Record, Where
 from qwen_sft.sample import is_list, is_object
+from qwen_sft.streams import CHUNK
 
 LISTS = ("messages", "conversations", "conversation", "trajectory", "traj", "history", "steps", "events", "tools")
 """Columns that some datasets keep as JSON text, because their values have no one type; no other text is looked into."""
@@ -35,6 +37,71 @@ def opened(name: str, kind: str, make: Callable[[], Any]) -> Generator[Any, None
         raise InputError(f"{name!r} is no {kind} file: {error}") from error
     with reader:
         yield reader
+
+
+ARROW_FILE = b"ARROW1"
+"""What an Arrow file begins with; a stream does not."""
+
+
+@contextmanager
+def parquet(
+    name: str, source: Any, size: int, keep: Callable[[str], bool] | None = None
+) -> Generator[tuple[Any, Iterator[Any]], None, None]:
+    """The schema of a Parquet file, and its rows as record batches of at most that many.
+
+    Args:
+        source: a path, or what pyarrow can seek in.
+        keep: tells the columns to read; None for all. Where it keeps none there is the first, for rows to be counted.
+
+    Raises:
+        InputError: it is no Parquet file.
+    """
+    import pyarrow.parquet as pq
+
+    # By default it holds a whole row group, which may be the whole file.
+    with opened(name, "Parquet", lambda: pq.ParquetFile(source, buffer_size=CHUNK, pre_buffer=False)) as file:
+        names = file.schema_arrow.names
+        columns = None if keep is None else [one for one in names if keep(one)] or names[:1]
+        yield file.schema_arrow, file.iter_batches(batch_size=size, columns=columns)
+
+
+@contextmanager
+def arrow(name: str, source: Any, size: int, *, is_file: bool) -> Generator[tuple[Any, Iterator[Any]], None, None]:
+    """The schema of an Arrow file or stream, and its rows as record batches of at most that many.
+
+    Args:
+        source: what pyarrow can read, and seek in if `is_file`.
+        is_file: whether it begins with ARROW_FILE.
+
+    Raises:
+        InputError: it is neither.
+    """
+    with opened(name, "Arrow", lambda: (pa.ipc.open_file if is_file else pa.ipc.open_stream)(source)) as reader:
+        batches = map(reader.get_batch, range(reader.num_record_batches)) if is_file else reader
+        yield reader.schema, (batch.slice(at, size) for batch in batches for at in range(0, batch.num_rows, size))
+
+
+@contextmanager
+def tables(
+    name: str, path: Path, size: int, keep: Callable[[str], bool] | None = None
+) -> Generator[tuple[Any, Iterator[Any]], None, None]:
+    """The same of a file on disk, whichever it is by its suffix: Parquet (.parquet) or else Arrow.
+
+    Args:
+        keep: of Parquet, tells the columns to read.
+
+    Raises:
+        InputError: it is not what its name says.
+    """
+    if name.lower().endswith(".parquet"):
+        with parquet(name, path, size, keep) as found:
+            yield found
+        return
+    with path.open("rb") as file:
+        is_file = file.read(len(ARROW_FILE)) == ARROW_FILE
+    # Not memory-mapped: what has passed would stay in the memory that the process holds.
+    with arrow(name, pa.OSFile(str(path)), size, is_file=is_file) as found:
+        yield found
 
 
 def rows(name: str, schema: Any, batches: Iterable[Any]) -> Iterator[Record]:

@@ -40,10 +40,8 @@ def batches(source: Input, mask: str | None) -> Iterator[Batch]:
     """
     name = source.name.lower()
     local = source.path is not None
-    if local and name.endswith(".parquet"):
-        found = _rows(_parquet(source, mask), mask)
-    elif local and name.endswith((".arrow", ".feather")):
-        found = _rows(_arrow(source), mask)
+    if local and name.endswith((".parquet", ".arrow", ".feather")):
+        found = _rows(_batches(source, mask), mask)
     else:
         found = _of_records(source, mask)
     held: list[_Row] = []
@@ -152,40 +150,13 @@ def _documents(packing: str, told: Ints, n_tokens: int) -> Ints | None:
 # -- Parquet and Arrow -------------------------------------------------------------------------------------------------
 
 
-def _parquet(source: Input, mask: str | None) -> Iterator[Any]:
-    import pyarrow.parquet as pq
-
-    from qwen_sft.columnar import opened
-    from qwen_sft.streams import CHUNK
-
-    def make() -> Any:
-        return pq.ParquetFile(source.path, buffer_size=CHUNK, pre_buffer=False)
-
-    with opened(source.name, "Parquet", make) as parquet:
-        names = ("input_ids", *((mask,) if mask else MASKS), *PACKING)
-        columns = [name for name in parquet.schema_arrow.names if name in names]
-        # Without the first column there would be no rows to count.
-        yield from parquet.iter_batches(batch_size=_MOST_ROWS, columns=columns or parquet.schema_arrow.names[:1])
-
-
-def _arrow(source: Input) -> Iterator[Any]:
-    import pyarrow as pa
-
-    from qwen_sft.columnar import opened
+def _batches(source: Input, mask: str | None) -> Iterator[Any]:
+    from qwen_sft.columnar import tables
 
     assert source.path is not None
-    with source.path.open("rb") as file:
-        is_file = file.read(6) == b"ARROW1"
-
-    def make() -> Any:
-        stream = pa.OSFile(str(source.path))
-        return pa.ipc.open_file(stream) if is_file else pa.ipc.open_stream(stream)
-
-    with opened(source.name, "Arrow", make) as reader:
-        found = map(reader.get_batch, range(reader.num_record_batches)) if is_file else reader
-        for batch in found:
-            for start in range(0, batch.num_rows, _MOST_ROWS):
-                yield batch.slice(start, _MOST_ROWS)
+    names = ("input_ids", *((mask,) if mask else MASKS), *PACKING)
+    with tables(source.name, source.path, _MOST_ROWS, lambda name: name in names) as (_, found):
+        yield from found
 
 
 def _rows(tables: Iterable[Any], mask: str | None) -> Iterator[_Row | Broken]:

@@ -16,15 +16,13 @@ _BATCH = 256
 def _records(file: File) -> Iterator[Record]:
     import pyarrow as pa  # 0.15 s
 
-    from qwen_sft.columnar import opened, rows
+    from qwen_sft.columnar import arrow, rows
 
     is_file = file.stream.peek(len(_MAGIC)).startswith(_MAGIC)
     # Not memory-mapped: what has passed would stay in the memory that the process holds.
     source: Any = pa.OSFile(str(file.path)) if file.path else file.whole() if is_file else file.stream
-    with opened(file.name, "Arrow", lambda: (pa.ipc.open_file if is_file else pa.ipc.open_stream)(source)) as reader:
-        batches = map(reader.get_batch, range(reader.num_record_batches)) if is_file else reader
-        parts = (batch.slice(at, _BATCH) for batch in batches for at in range(0, batch.num_rows, _BATCH))
-        yield from rows(file.name, reader.schema, parts)
+    with arrow(file.name, source, _BATCH, is_file=is_file) as (schema, batches):
+        yield from rows(file.name, schema, batches)
 
 
 CONTAINER = Container(

@@ -120,37 +120,18 @@ def _hold_to(numbers: Numbers, folder: Path, told: dict[str, Any], name: str) ->
 def _batches(name: str) -> Iterator[Any]:
     """Some rows of a file at a time, of the columns that are asked for."""
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
-    from qwen_sft.columnar import opened
+    from qwen_sft.columnar import tables
 
-    if name.endswith(".parquet"):
-        with opened(name, "Parquet", lambda: pq.ParquetFile(name)) as parquet:
-            wanted = [one for one in parquet.schema_arrow.names if one in _COLUMNS]
-            found = parquet.iter_batches(batch_size=_BATCH, columns=wanted)
-            yield from _whole(found, name)
-        return
-    with Path(name).open("rb") as file:
-        is_file = file.read(6) == b"ARROW1"
-    make = pa.ipc.open_file if is_file else pa.ipc.open_stream
-    with opened(name, "Arrow", lambda: make(pa.OSFile(name))) as reader:
-        found = map(reader.get_batch, range(reader.num_record_batches)) if is_file else reader
-        for batch in _whole(iter(found), name):
-            for start in range(0, batch.num_rows, _BATCH):
-                yield batch.slice(start, _BATCH)
-
-
-def _whole(batches: Iterator[Any], name: str) -> Iterator[Any]:
-    import pyarrow as pa
-
-    while True:
-        try:
-            batch = next(batches, None)
-        except (OSError, pa.ArrowException) as error:
-            raise InputError(f"{name!r} is damaged: {error}; build again") from error
-        if batch is None:
-            return
-        yield batch
+    with tables(name, Path(name), _BATCH, lambda column: column in _COLUMNS) as (_, found):
+        while True:
+            try:
+                batch = next(found, None)
+            except (OSError, pa.ArrowException) as error:
+                raise InputError(f"{name!r} is damaged: {error}; build again") from error
+            if batch is None:
+                return
+            yield batch
 
 
 class _Rows:

@@ -28,6 +28,7 @@ MASKS = ("labels", "assistant_masks", "completion_mask", "loss_mask")
 _TOKENS = ("input_ids", *MASKS, "attention_mask", "weights", "seq_lengths", "position_ids")
 _TALKS = ("messages", "conversations", "prompt", "completion")
 _BESIDE = ("tools", "chat_template_kwargs", "enable_thinking", "trained_turns", "system")
+_COLUMNS = (*_TOKENS, *_TALKS, *_BESIDE, "text")
 _FLAGS = ("train", "training", "loss")
 """Fields of a message that say whether its turn is trained: ours, axolotl's and ms-swift's."""
 
@@ -130,10 +131,11 @@ def _told(facts: Facts, manifest: Mapping[str, Any], model: Model | None) -> Non
 def _tables(source: Input) -> Iterator[tuple[dict[str, str], list[Any]]]:
     """The rows of a file, some at a time, with the types of its columns."""
     name = source.name.lower()
-    if source.path is not None and name.endswith(".parquet"):
-        yield from _arrow_rows(_parquet(source))
-    elif source.path is not None and name.endswith((".arrow", ".feather")):
-        yield from _arrow_rows(_arrow(source))
+    if source.path is not None and name.endswith((".parquet", ".arrow", ".feather")):
+        from qwen_sft.columnar import tables
+
+        with tables(source.name, source.path, _BATCH, lambda one: one in _COLUMNS) as (schema, found):
+            yield from _arrow_rows(schema, found)
     else:
         yield from _json_rows(source)
 
@@ -162,49 +164,15 @@ def _json_type(value: Any) -> str:
     return names.get(type(value), "null")
 
 
-def _parquet(source: Input) -> Iterator[Any]:
-    import pyarrow.parquet as pq
-
-    from qwen_sft.columnar import opened
-
-    with opened(source.name, "Parquet", lambda: pq.ParquetFile(source.path)) as parquet:
-        names = list(parquet.schema_arrow.names)
-        wanted = [name for name in names if name in (*_TOKENS, *_TALKS, *_BESIDE, "text")]
-        yield parquet.schema_arrow
-        yield from parquet.iter_batches(batch_size=_BATCH, columns=wanted or names[:1])
-
-
-def _arrow(source: Input) -> Iterator[Any]:
-    import pyarrow as pa
-
-    from qwen_sft.columnar import opened
-
-    assert source.path is not None
-    with source.path.open("rb") as file:
-        is_file = file.read(6) == b"ARROW1"
-
-    def make() -> Any:
-        stream = pa.OSFile(str(source.path))
-        return pa.ipc.open_file(stream) if is_file else pa.ipc.open_stream(stream)
-
-    with opened(source.name, "Arrow", make) as reader:
-        yield reader.schema
-        found = map(reader.get_batch, range(reader.num_record_batches)) if is_file else reader
-        for batch in found:
-            for start in range(0, batch.num_rows, _BATCH):
-                yield batch.slice(start, _BATCH)
-
-
-def _arrow_rows(found: Iterator[Any]) -> Iterator[tuple[dict[str, str], list[Any]]]:
-    """Record batches behind their schema, as rows; numbers of tokens stay arrays."""
-    schema = next(found)
+def _arrow_rows(schema: Any, found: Iterator[Any]) -> Iterator[tuple[dict[str, str], list[Any]]]:
+    """Record batches as rows; numbers of tokens stay arrays."""
     types = {one.name: _arrow_type(one.type, _feature(schema, one.name)) for one in schema}
     for batch in found:
         columns: dict[str, list[Any]] = {}
         for name, column in zip(batch.schema.names, batch.columns, strict=True):
             if name in _TOKENS:
                 columns[name] = _arrays(column)
-            elif name in (*_TALKS, *_BESIDE, "text"):
+            elif name in _COLUMNS:
                 columns[name] = (
                     [_decoded(value) for value in column.to_pylist()]
                     if _may_be_json(types[name], name)
