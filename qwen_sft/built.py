@@ -7,6 +7,7 @@ from os import PathLike, fspath
 from pathlib import Path
 from typing import Any
 
+from qwen_sft.baseline import apart
 from qwen_sft.building import build as written
 from qwen_sft.curating.mix import with_mix
 from qwen_sft.errors import UsageError
@@ -79,7 +80,8 @@ def build(
     paths, given = held(data)
     skipped = Counter[str]()
     pipeline = Pipeline(told, excerpts=False)
-    inputs, _ = with_mix([*expand(paths), *(Input(name, None) for name in given)], told.mix)
+    inputs, _ = with_mix(apart(expand(paths), paths, told.baseline), told.mix)
+    inputs += [Input(name, None) for name in given]
     gate = Gate(pipeline, inputs)
     folder = Path(fspath(out))
 
