@@ -91,6 +91,21 @@ def open_url(url: str) -> IO[bytes]:
     return cast("IO[bytes]", io.BufferedReader(_Remote(opened, url), 1 << 16))
 
 
+def read_below(url: str, name: str) -> bytes | None:
+    """What a file of a folder holds; None where there is none.
+
+    Raises:
+        InputError: it cannot be had.
+    """
+    fs, path = _driver(url)
+    try:
+        return fs.cat_file(f"{path.rstrip('/')}/{name}")
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except Exception as error:  # as above
+        raise _failed(url, error) from error
+
+
 class _Remote(io.RawIOBase):
     """A file of fsspec's whose failures are OSErrors."""
 
