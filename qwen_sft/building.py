@@ -418,6 +418,8 @@ class _Made:
             self._journal.close()
             with suppress(OSError):
                 self._rejects.close()
+            if not self._out.is_held:
+                return ""
             return (
                 f"stopped; {self._n_committed:,} records are done and stay in {self._out.name!r}: the same command "
                 "goes on there, with --force it starts anew"
@@ -432,7 +434,8 @@ class _Made:
                     self._rejects.close()
         finally:
             if self._out.is_held:
-                clear(self._out, force=True)
+                with suppress(OutputError):  # what stopped the build is told, and not this
+                    clear(self._out, force=True)
         return ""
 
 
@@ -466,6 +469,11 @@ def _out_folder(out: Path | str) -> OutFolder:
         raise OutputError(f"{told!r} is a URL that has become a path; give it as text")
     if not is_url(told):
         return LocalFolder(Path(out))
+    if told.startswith("hf://") and not told.startswith("hf://buckets/"):
+        raise OutputError(
+            f"{told!r} is a repository, in which each file would be a commit; name a folder with --out, and the "
+            "repository with --push-to-hub"
+        )
     path = local_path(told)
     return RemoteFolder(told) if path is None else LocalFolder(path)
 

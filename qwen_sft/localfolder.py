@@ -10,6 +10,7 @@ from qwen_sft.errors import OutputError
 from qwen_sft.ingest import Input
 from qwen_sft.journal import JOURNAL, alone_in, sync, sync_folder, write_whole
 from qwen_sft.outfolder import DATA, REJECTS, UNFINISHED, Kind, begin
+from qwen_sft.remote import local_path
 from qwen_sft.writer import Part
 
 
@@ -25,7 +26,8 @@ class LocalFolder:
         return self.stage.exists() and not self.stage.is_dir()
 
     def holds(self, source: Input) -> bool:
-        return source.path is not None and self.stage.resolve() in source.path.resolve().parents
+        path = source.path if source.url is None else local_path(source.url)
+        return path is not None and self.stage.resolve() in path.resolve().parents
 
     @contextmanager
     def alone(self) -> Generator[None]:

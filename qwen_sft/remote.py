@@ -185,6 +185,7 @@ class Prefix:
 
     Attributes:
         name: the URL for people.
+        key: what is alike for URLs that name the same folder, however they are spelled.
 
     Raises:
         InputError: there is no driver for it.
@@ -195,6 +196,7 @@ class Prefix:
         self._fs, root = _driver(url)
         self._root: str = root.rstrip("/")
         self.name = masked(url)
+        self.key = f"{min(self._protocols)}:{self._root}"
         if not self._root.strip("/"):
             raise OutputError(f"{self.name!r} names no folder; name one below it")
         if re.search(r"[*?\[]", self._root):

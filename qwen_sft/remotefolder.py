@@ -46,7 +46,7 @@ class RemoteFolder:
         self._stop = threading.Event()
         self._n_lines = self._n_rejects = 0
         self._sent: set[str] = set()
-        place = hashlib.sha256(url.encode()).hexdigest()[:16]
+        place = hashlib.sha256(self._prefix.key.encode()).hexdigest()[:16]
         self._stages = [folder / "builds" / place for folder in cache_folders()]
         self.stage = self._stages[0]
 
@@ -108,11 +108,11 @@ class RemoteFolder:
         be at work with it, if the system keeps others out of the stage.
         """
         own = self.stage / _OWNER
-        last = own.read_text() if is_alone and own.is_file() else None
+        dead = own.read_text().split() if is_alone and own.is_file() else []
         before = self._mark()
-        if before is not None and before["owner"] != last and time.time() - before["seen"] < LEASE:
+        if before is not None and before["owner"] not in dead and time.time() - before["seen"] < LEASE:
             raise OutputError(self._held_by(before))
-        own.write_text(self._owner)
+        own.write_text(self._owner if before is None else f"{self._owner} {before['owner']}")
         self._since = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime())
         if before is None:
             self._prefix.create(AT_WORK, self._told())
