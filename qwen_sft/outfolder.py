@@ -171,7 +171,7 @@ def strange(out: OutFolder) -> str:
     ours = {DATA, JOURNAL, UNFINISHED, *_NAMES, *_files(out)}
     ours |= {str(parent) for name in ours for parent in PurePosixPath(name).parents}
     links = {name for name, kind in found.items() if kind == "link" and "/" in name}
-    others = sorted(found.keys() - ours - links)
+    others = sorted((found.keys() - ours) | links)
     return f"holds {others[0]!r}" if others else ""
 
 

@@ -867,7 +867,7 @@ def test_link_in_place_of_the_data_is_not_followed(tmp_path: Path) -> None:
     assert len(files_in(tmp_path / "train")) == 3
 
 
-@pytest.mark.parametrize("stage", ["rejected", "_sha256"], ids=["at work", "when its files have their names"])
+@pytest.mark.parametrize("stage", ["rejected", "_manifest"], ids=["at work", "when its files have their names"])
 @pytest.mark.parametrize("name", ["hf", "llama_factory"])
 def test_what_a_killed_build_left_is_replaced(
     name: str, stage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -886,7 +886,7 @@ def test_what_a_killed_build_left_is_replaced(
             build([str(traces)], told, out, WRITERS[name])
     left = files_in(out)
     assert UNFINISHED in left
-    assert any("00000-of-00001" in one if stage == "_sha256" else one.endswith(".part") for one in left)
+    assert any("00000-of-00001" in one if stage == "_manifest" else one.endswith(".part") for one in left)
     (out / "data" / "mine.txt").write_text("mine")
     with pytest.raises(OutputError, match=r"holds 'data/mine\.txt', so it is no earlier build"):
         build([str(CLEAN)], told, out, WRITERS[name], force=True)
