@@ -59,6 +59,7 @@ _SECRET_RULES = "SEC"  # what they find must stand in no report
 _VERIFIED_SHARE = 20  # one record in so many is shown to the oracle, and the first ones of each file
 _VERIFIED_FIRST = 8
 _MOST_ASKED = 4000  # combinations of traits and marks for which the rules to ask are remembered
+_LITTLE_BYTES = 1_000_000  # of input: `tokenizers` has encoded it before fastokens is loaded (0.3 s and 0.9 s)
 _BATCH = (512, 8_000_000)  # records and bytes
 _SMALL_BATCH = (16, 250_000)  # where no tokenizer wants many at once: what was just read is still in the cache
 
@@ -133,15 +134,17 @@ class Pipeline:
     Args:
         settings: what to read, check and render.
         excerpts: whether findings are shown with the line of the record around them, which takes time for each.
+        n_bytes: how much there is to read, where that is known: it decides who encodes, if the settings do not.
 
     Raises:
         UsageError: settings that name a format or a rule that is on no shelf.
         ModelError: the model cannot be loaded.
     """
 
-    def __init__(self, settings: Settings, *, excerpts: bool = True) -> None:
+    def __init__(self, settings: Settings, *, excerpts: bool = True, n_bytes: int | None = None) -> None:
         self.settings = settings
         self.excerpts = excerpts
+        self._n_bytes = n_bytes
         self.formats = formats()
         self._candidates = Candidates(self.formats.values())
         self.rules = _selected(settings)
@@ -179,7 +182,7 @@ class Pipeline:
         return self._of_overrides[holds]
 
     def __reduce__(self) -> tuple[Callable[[Settings], "Pipeline"], tuple[Settings]]:
-        return partial(Pipeline, excerpts=self.excerpts), (self.settings,)
+        return partial(Pipeline, excerpts=self.excerpts, n_bytes=self._n_bytes), (self.settings,)
 
     @cached_property
     def encoder(self) -> "Encoder":
@@ -187,7 +190,8 @@ class Pipeline:
         from qwen_sft.encoder import Encoder  # numpy, jinja2 and the tokenizer: 0.3 s that others need not pay
         from qwen_sft.family import families  # numpy too
 
-        return Encoder(self.settings, families())
+        is_little = self._n_bytes is not None and self._n_bytes < _LITTLE_BYTES
+        return Encoder(self.settings, families(), sooner=is_little)
 
     def process(self, batch: Sequence[Record]) -> list[Outcome]:
         """One outcome for each record, in order."""

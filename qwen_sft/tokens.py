@@ -99,4 +99,4 @@ class Tokens:
     @property
     def n_trained_tokens(self) -> int:
         """How many tokens carry loss."""
-        return int(self.loss_mask.sum())
+        return int(np.count_nonzero(self.loss_mask))
