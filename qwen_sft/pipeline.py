@@ -73,6 +73,7 @@ class Outcome:
         reading: what that format made of it.
         conversations: its samples as they were rendered; as they were read where nothing was rendered.
         numbers: for each of them which of the record's conversations it was, before settings left some out.
+        transcripts: for each of them its transcript, from the rules to the encoder; empty before and after.
         rows: its training rows; empty without a model, and for a rejected record.
         aside: events that were merged or dropped, by the format or on the way.
         events: the places of the record's events; empty where nothing could be read.
@@ -94,6 +95,7 @@ class Outcome:
     reading: Reading | None = None
     conversations: list[Conversation] = field(default_factory=list[Conversation])
     numbers: list[int] = field(default_factory=list[int])
+    transcripts: list[Transcript] = field(default_factory=list[Transcript])
     rows: list[Row] = field(default_factory=list[Row])
     aside: list[Event] = field(default_factory=list[Event])
     events: list[Path] = field(default_factory=list[Path])
@@ -222,6 +224,8 @@ class Pipeline:
         for conversation in outcome.conversations:
             self._check_sample(conversation, outcome)
         _silence(outcome)
+        if outcome.rejected:
+            outcome.transcripts = []
         return outcome
 
     def _recognise(self, record: Record, outcome: Outcome) -> Source:
@@ -313,6 +317,8 @@ class Pipeline:
 
     def _check_sample(self, conversation: Conversation, outcome: Outcome) -> None:
         transcript = Transcript(conversation.sample, self.settings, outcome.record.structs)
+        if self.settings.model is not None:
+            outcome.transcripts.append(transcript)
         rules = self.rules_of(outcome.record.where.file)["sample"]
         for rule in rules:  # those about the shape come first: the others may take it for granted
             if not rule.code.startswith(_SCHEMA_RULES):
@@ -404,19 +410,13 @@ class Pipeline:
     def _encode(self, outcomes: Sequence[Outcome]) -> None:
         """Renders and encodes all samples of all clean records; one call of the tokenizer does the batch."""
         clean = [outcome for outcome in outcomes if not outcome.rejected]
-        inputs = [
-            (conversation, is_verified(outcome.record, self.settings))
-            for outcome in clean
-            for conversation in outcome.conversations
-        ]
+        inputs = [self._to_encode(outcome) for outcome in clean]
         try:
-            encoded = iter(self.encoder.encode(inputs))
+            encoded = iter(self.encoder.encode([one for each in inputs for one in each]))
         except Exception:
-            for outcome in clean:  # one by one, to say which record it was
+            for outcome, each in zip(clean, inputs, strict=True):  # one by one, to say which record it was
                 with _named_in_crash(outcome.record):
-                    self.encoder.encode(
-                        [(one, is_verified(outcome.record, self.settings)) for one in outcome.conversations]
-                    )
+                    self.encoder.encode(each)
             raise
         for outcome in clean:
             numbers = outcome.numbers
@@ -443,6 +443,12 @@ class Pipeline:
             _silence(outcome)
             if outcome.rejected:
                 outcome.rows = []
+
+    def _to_encode(self, outcome: Outcome) -> list[tuple[Conversation, Transcript, bool]]:
+        """The samples of a record as the encoder takes them."""
+        transcripts, outcome.transcripts = outcome.transcripts, []
+        verify = is_verified(outcome.record, self.settings)
+        return [(one, seen, verify) for one, seen in zip(outcome.conversations, transcripts, strict=True)]
 
     def _fitting(self, encoded: Sequence[Encoded], outcome: Outcome) -> list[Encoded]:
         """The samples of a record, those with rows over the limit as several where settings want that."""
