@@ -50,7 +50,7 @@ from qwen_sft.remote import is_url, local_path
 from qwen_sft.remotefolder import RemoteFolder
 from qwen_sft.reporter import Totals, finding_json
 from qwen_sft.settings import Settings
-from qwen_sft.stretches import Stretch, hash_of
+from qwen_sft.stretches import Stretch, hash_of, n_plain_bytes
 from qwen_sft.tokens import Kind
 from qwen_sft.workers import Place, Plan, jobs_of, worked
 from qwen_sft.writer import OpenWriter, Part, Row, Writer, talks, writers
@@ -123,7 +123,7 @@ def build(
     inputs = apart(expand(paths, hashed=True, skipped=skipped), paths, settings.baseline)
     inputs, sources = with_mix(inputs, settings.mix, hashed=True, skipped=skipped)
     inputs += [Input(name, None) for name in given or {}]
-    pipeline = pipeline or Pipeline(settings, excerpts=False)
+    pipeline = pipeline or Pipeline(settings, excerpts=False, n_bytes=n_plain_bytes(inputs))
     curation = Curation(pipeline, sources)
     packer = None if settings.pack is None else Packer(settings.pack)
     folder = _out_folder(out)

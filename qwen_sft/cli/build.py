@@ -64,6 +64,7 @@ def build(
     from qwen_sft.pipeline import Outcome, Pipeline
     from qwen_sft.remote import is_url, masked
     from qwen_sft.reporter import failed, gated
+    from qwen_sft.stretches import n_plain_bytes
     from qwen_sft.terminal import one_line, printable
     from qwen_sft.writer import writer_named
 
@@ -81,7 +82,8 @@ def build(
     if not named and settings.mix is None:
         raise UsageError("nothing to read is named; name files, directories or globs, or sources with --mix")
     inputs, _ = with_mix(apart(expand(named), named, settings.baseline), settings.mix)
-    pipeline = Pipeline(settings, excerpts=False)  # nothing that a build writes shows one
+    # nothing that a build writes shows an excerpt
+    pipeline = Pipeline(settings, excerpts=False, n_bytes=n_plain_bytes(inputs))
     gate = Gate(pipeline, inputs)
 
     def each(outcome: Outcome) -> None:
