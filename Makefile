@@ -32,7 +32,8 @@ test: .venv/.test ## Run the tests
 	$(BIN)/python -m pytest -n auto
 
 test-slow: .venv/.test .venv/.bench ## Run the tests that take minutes, install packages or train (installs trl and torch)
-	$(BIN)/python -m pytest -n auto -m slow
+	QWEN_SFT_THOROUGH=1 $(BIN)/python -m pytest -n auto -m slow
+	QWEN_SFT_THOROUGH=1 $(BIN)/python -m pytest -n auto tests/test_families.py
 	$(BIN)/python -m pytest -n auto tests/test_traced.py
 
 check: .venv/.test .venv/.check ## Check format, lint, types and the direction of imports
