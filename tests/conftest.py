@@ -46,8 +46,8 @@ def vocabularies_loaded_once() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("qwen_sft.tokenizer._load", loaded)
-        for user in ("model", "proving.served"):
-            patch.setattr(f"qwen_sft.{user}.load_tokenizer", known)
+        patch.setattr("qwen_sft.model.load_tokenizer", known)
+        patch.setattr("qwen_sft.proving.served.load_tokenizer", known)
         yield
 
 
