@@ -279,7 +279,7 @@ def test_ctrl_c_ends_all_processes_and_leaves_what_can_be_gone_on_with(tmp_path:
     ]
     command += ["--out", str(out), "--shard-size", "1MB"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as ran:
-        for _ in range(600):
+        for _ in range(3000):
             if (out / "journal.jsonl").is_file() and (out / "journal.jsonl").read_bytes().count(b"\n") > 1:
                 break
             time.sleep(0.1)
