@@ -14,8 +14,10 @@ from qwen_sft.finding import Diagnostic
 from qwen_sft.gate import Fold, Gate
 from qwen_sft.inmemory import Held, held
 from qwen_sft.pipeline import Outcome, Pipeline
+from qwen_sft.remote import is_url
 from qwen_sft.reporter import Totals
 from qwen_sft.settings import Settings, settings_of
+from qwen_sft.stretches import n_plain_bytes
 from qwen_sft.writer import writer_named
 
 
@@ -24,14 +26,14 @@ class Built:
     """A training set that was written. It is true where the traces passed and gave rows.
 
     Attributes:
-        out: its folder.
+        out: its folder, or its URL.
         manifest: what its `manifest.json` says: hashes, counts, settings.
         totals: the counts of records, events and findings, as every output format tells them.
         exit_code: what `qwen-sft build` would exit with: 0 clean, 1 findings at or above `fail_on` or over a limit, 3
             no row was written.
     """
 
-    out: Path
+    out: Path | str
     manifest: Mapping[str, Any]
     totals: Totals
     exit_code: int
@@ -62,12 +64,13 @@ class Work:
         InputError, UsageError: as `inputs_of` and `Gate` say; there is no such writer.
     """
 
-    def __init__(self, paths: Sequence[str], settings: Settings, out: Path, given: Held | None = None) -> None:
+    def __init__(self, paths: Sequence[str], settings: Settings, out: Path | str, given: Held | None = None) -> None:
         self._paths, self._settings, self._out, self._given = paths, settings, out, given
         self.writer = writer_named(settings.writer)
         self.skipped, self.found = Counter[str](), list[Diagnostic]()
         self.inputs, self._sources = inputs_of(paths, settings, given, self.skipped)
-        self._pipeline = Pipeline(settings, excerpts=False)  # nothing that a build writes shows one
+        # nothing that a build writes shows an excerpt
+        self._pipeline = Pipeline(settings, excerpts=False, n_bytes=n_plain_bytes(self.inputs))
         self._gate = Gate(self._pipeline, self.inputs)
 
     def run(
@@ -134,7 +137,8 @@ def build(
     Args:
         data: files, directories, globs or URLs: one or several; or the records themselves: one mapping, an iterable of
             them, or what `datasets` has loaded.
-        out: a folder that does not exist, is empty, or (with `force`) holds an earlier build.
+        out: a folder that does not exist, is empty, or (with `force`) holds an earlier build; or the URL of such a one,
+            on any file system that fsspec has a driver for.
         model: family name, folder or hub id.
         config: the settings file; by default `qwen-sft.toml` or `[tool.qwen-sft]` in `pyproject.toml`, here.
         settings: as those of `qwen_sft.validate`.
@@ -149,4 +153,5 @@ def build(
     if told.model is None:
         raise UsageError("build() needs a model; name a family, a folder or a hub id")
     paths, given = held(data)
-    return Work(paths, told, Path(fspath(out)), given).run(force=force)
+    folder = out if isinstance(out, str) and is_url(out) else Path(fspath(out))
+    return Work(paths, told, folder, given).run(force=force)

@@ -63,7 +63,9 @@ def _serve(address: str) -> None:
     from qwen_sft.tokenizer import load_tokenizer
     from qwen_sft.vocabulary import tokenizer_json
 
-    assert formats() and rules() and load_tokenizer(tokenizer_json("qwen3"))
+    assert formats() and rules()
+    for backend in ("auto", "tokenizers"):  # the second for little data
+        load_tokenizer(tokenizer_json("qwen3"), backend)
     assert not sys.modules.keys() & {"datasets", "huggingface_hub", "transformers"}, "they read the environment"
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(address)
