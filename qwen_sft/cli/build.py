@@ -60,7 +60,7 @@ def build(
     from qwen_sft.ingest import expand
     from qwen_sft.pipeline import Outcome, Pipeline
     from qwen_sft.reporter import failed, gated
-    from qwen_sft.terminal import one_line, printable
+    from qwen_sft.terminal import fitted, one_line, printable
     from qwen_sft.writer import writer_named
 
     size = None if shard_size is None else options.size(shard_size)
@@ -83,7 +83,7 @@ def build(
         gate.judge(outcome)
 
     def again(fold: Fold) -> None:
-        progress.count(fold.totals.n_records, fold.totals.n_rejected, fold.n_bytes)
+        progress.count(fold.totals.n_records, fold.totals.n_rejected, fold.n_bytes, fold.files[-1])
         gate.judge_all(fold)
 
     found: list[Diagnostic] = []
@@ -97,24 +97,26 @@ def build(
             skipped=skipped,
             pipeline=pipeline,
             again=again,
+            surveyed=progress.advance,
+            begun=progress.begin_again,
             left=lambda says: print(f"qwen-sft: {one_line(says)}", file=sys.stderr),
         )
     code = gate.close(totals)
-    sys.stderr.writelines(f"{options.said(one)}\n" for one in found)
+    sys.stderr.writelines(fitted(f"{options.said(one)}\n", sys.stderr) for one in found)
     records, rows, verified, written = (manifest[key] for key in ("records", "rows", "verified", "writer"))
-    sys.stderr.write(
+    said = [
         f"{records['read']:,} records read, {records['written']:,} written, {records['rejected']:,} rejected"
-        f"{_codes(manifest)}\n"
+        f"{_codes(manifest)}",
         f"{rows['n_rows']:,} rows, {rows['n_tokens']:,} tokens, {rows['n_trained_tokens']:,} of them trained; "
-        f"{verified['n_samples']:,} samples verified against {verified['against']}\n"
-    )
-    sys.stderr.writelines(f"{one_line(remark)}\n" for remark in manifest["curation"]["remarks"])
+        f"{verified['n_samples']:,} samples verified against {verified['against']}",
+        *(one_line(remark) for remark in manifest["curation"]["remarks"]),
+    ]
     if written["trains"] == "all" and written["n_turns_masked"]:
-        sys.stderr.write(
+        said.append(
             f"{written['n_turns_masked']:,} turns are not to be trained, and {writer.name} has no word for that: "
-            "a trainer may train them; README.md says more\n"
+            "a trainer may train them; README.md says more"
         )
-    sys.stderr.writelines(f"{line}\n" for line in (*gated(totals), *failed(totals)))
+    sys.stderr.writelines(fitted(f"{line}\n", sys.stderr) for line in (*said, *gated(totals), *failed(totals)))
     options.tell_skipped(skipped)
     sys.stdout.write(f"{printable(str(out))}\n")
     if not rows["n_rows"]:
@@ -134,7 +136,9 @@ def build(
 
 
 def _codes(manifest: dict[str, Any]) -> str:
-    counts = ", ".join(f"{code} {n:,}" for code, n in manifest["rejected_by_code"].items())
+    from qwen_sft.reporter import by_count
+
+    counts = by_count(manifest["rejected_by_code"])
     return f" ({counts})" if counts else ""
 
 

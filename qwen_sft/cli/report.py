@@ -86,7 +86,7 @@ def surveyed(
         excerpts: whether findings are wanted with the line of the record around them.
     """
     from qwen_sft.baseline import apart
-    from qwen_sft.cli.progress import Progress
+    from qwen_sft.cli.progress import Progress, reading_rows
     from qwen_sft.errors import UsageError
     from qwen_sft.ingest import expand
     from qwen_sft.pipeline import Pipeline
@@ -106,7 +106,7 @@ def surveyed(
             raise UsageError(f"{built[0]!r} is a built set, made with its own settings; leave --{flag} out")
         from qwen_sft.surveying.folder import survey_folder
 
-        return survey_folder(Path(built[0]), assumed, flags["model"]), []
+        return survey_folder(Path(built[0]), assumed, flags["model"], reading_rows), []
     settings = options.settings(flags)
     skipped = Counter[str]()
     inputs = apart(expand(list(paths), skipped=skipped), list(paths), settings.baseline)

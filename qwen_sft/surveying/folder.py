@@ -15,6 +15,7 @@ import numpy as np
 from qwen_sft.census import alike
 from qwen_sft.errors import InputError
 from qwen_sft.finding import Severity
+from qwen_sft.ingest import Watched, unwatched
 from qwen_sft.rule import rules
 from qwen_sft.sample import is_list, is_object
 from qwen_sft.surveying.cost import Assumed
@@ -34,11 +35,12 @@ def is_built(path: Path) -> bool:
     return path.is_dir() and bool(manifest_of(path))
 
 
-def survey_folder(folder: Path, assumed: Assumed, model: str | None = None) -> Numbers:
+def survey_folder(folder: Path, assumed: Assumed, model: str | None = None, watched: Watched = unwatched) -> Numbers:
     """The numbers of a set that `build` wrote.
 
     Args:
         model: the one that is to be trained: its template and tokenizer are held to the set's lock.
+        watched: for people who wait while the rows are read.
 
     Raises:
         ModelError: the model cannot be loaded, or the lock is none.
@@ -57,12 +59,13 @@ def survey_folder(folder: Path, assumed: Assumed, model: str | None = None) -> N
     spoken, why = _spoken(manifest)
     rows = _Rows(spoken)
     readable = manifest["writer"].get("writes") == "tokens"
-    for source in inputs_of(folder, manifest) if readable else ():
-        if not source.name.endswith((".parquet", ".arrow")):
-            readable = False
-            break
-        for batch in _batches(source.name):
-            rows.see(batch, split_of.get(source.name, ""))
+    inputs = inputs_of(folder, manifest) if readable else []
+    readable = readable and all(source.name.endswith((".parquet", ".arrow")) for source in inputs)
+    with watched(inputs) if readable else unwatched(inputs) as each:
+        for source in inputs if readable else ():
+            for batch in _batches(source.name):
+                rows.see(batch, split_of.get(source.name, ""))
+                each(batch.num_rows, source.name)
     if readable:
         rows.tell(numbers)
         if why:
@@ -243,16 +246,14 @@ def _told(folder: Path, manifest: dict[str, Any], assumed: Assumed) -> Numbers:
     files.sort(key=lambda one: (-one.n_records, one.name))
     numbers.n_files = len(files)
     numbers.files, numbers.n_files_more = files[:MOST_FILES], max(0, len(files) - MOST_FILES)
+    by_format: dict[str, dict[str, int]] = events["by_format"]
+    for one in numbers.formats:
+        of = by_format.get(one.name)  # what no format read has no events
+        if of is not None:
+            one.n_events, one.n_kept, one.n_merged, one.n_dropped = (int(of[fate]) for fate in _FATES)
     if len(numbers.formats) == 1:
         (only,) = numbers.formats
         only.n_rejected, only.n_rows, only.n_tokens = numbers.n_rejected, numbers.n_rows, numbers.n_tokens
-        only.n_events, only.n_kept = int(events["read"]), int(events["kept"])
-        only.n_merged, only.n_dropped = int(events["merged"]), int(events["dropped"])
-    else:
-        numbers.untold["events"] = (
-            f"Of all formats together {events['read']:,} events were read: {events['kept']:,} kept, "
-            f"{events['merged']:,} merged, {events['dropped']:,} dropped; the manifest does not part them by format."
-        )
     numbers.limit, numbers.limit_of = _limit(settings, model)
     numbers.splits = [Split(name, int(n)) for name, n in writer["n_rows_by_split"].items()]
     curated: dict[str, Any] = manifest["curation"]
@@ -293,6 +294,7 @@ def _told(folder: Path, manifest: dict[str, Any], assumed: Assumed) -> Numbers:
     return numbers
 
 
+_FATES = ("read", "kept", "merged", "dropped")
 _BY = ("n_rows_by_n_calls", "n_rows_by_depth")
 
 
