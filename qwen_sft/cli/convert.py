@@ -64,7 +64,7 @@ def convert(
         for line in traced(outcome) if trace_events else ():
             (sys.stderr if out == "-" else sys.stdout).write(line + "\n")
         for found in outcome.diagnostics:
-            sys.stderr.write(options.said(found) + "\n")
+            sys.stderr.write(fitted(options.said(found) + "\n", sys.stderr))
 
     with Progress(inputs) as progress:
         totals = run(inputs, settings, out, rejects, each=each)

@@ -90,7 +90,7 @@ def fix(
         progress.advance(outcome)
         if outcome.rejected:
             for found in outcome.diagnostics:
-                sys.stderr.write(options.said(found) + "\n")
+                sys.stderr.write(fitted(options.said(found) + "\n", sys.stderr))
 
     def mended(outcome: "Outcome", one: "Mended") -> None:
         for line in differences(outcome, one) if diff else ():

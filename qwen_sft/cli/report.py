@@ -55,7 +55,7 @@ def report(
     from qwen_sft.ingest import Input
     from qwen_sft.surveying.charts import Charts
     from qwen_sft.surveying.page import report_page
-    from qwen_sft.terminal import one_line
+    from qwen_sft.terminal import fitted, one_line
 
     numbers, inputs = surveyed(paths, flags, (parameters, epochs, peak_tflops, mfu), excerpts=True)
     read = inputs or [
@@ -66,9 +66,10 @@ def report(
         stream.write(page)
     if Charts().missing:
         sys.stderr.write("qwen-sft: the page has tables and no charts; for charts: pip install 'qwen-sft[report]'\n")
-    sys.stdout.write(
+    says = (
         f"{numbers.verdict}: {one_line(' '.join(numbers.sense))}\n{one_line(str(out))}: {len(page.encode()):,} bytes\n"
     )
+    sys.stdout.write(fitted(says, sys.stdout))
     raise typer.Exit(numbers.code)
 
 

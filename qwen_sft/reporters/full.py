@@ -27,7 +27,7 @@ def report(findings: Iterable[Diagnostic], totals: Totals, stream: TextIO, limit
         stream.write(fitted(f"    {styled('fix:', 'fix', colour)} {_indented(found.fix)}\n\n", stream))
     n_hidden = sum(1 for _ in remaining)
     if n_hidden:
-        stream.write(f"{n_hidden:,} more findings are not shown (--max-findings)\n\n")
+        stream.write(fitted(f"{n_hidden:,} more findings are not shown (--max-findings)\n\n", stream))
     stream.write(fitted(summary(totals, colour=colour), stream))
 
 
