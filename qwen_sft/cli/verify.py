@@ -18,7 +18,7 @@ Examples:
 
 
 def verify(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="What `build` wrote, or any folder of rows.")],
+    folder: Annotated[str, typer.Argument(metavar="DIR", help="What `build` wrote, or any folder of rows.")],
     trainer: Annotated[
         str, typer.Option("--trainer", metavar="NAME", help="Whose: trl, for one; an unknown name lists all.")
     ],
@@ -62,12 +62,15 @@ def verify(
 
     from qwen_sft.cli.progress import reading_rows
     from qwen_sft.errors import UsageError
+    from qwen_sft.remote import is_url, masked
     from qwen_sft.terminal import fitted, in_colour
     from qwen_sft.trainer import trainer_named
     from qwen_sft.verifying.report import json_report, text_report
     from qwen_sft.verifying.verify import parsed
     from qwen_sft.verifying.verify import verify as verified
 
+    if is_url(folder):
+        raise UsageError(f"{masked(folder)!r} is on another machine; copy it to this one, and name that folder")
     if output_format not in ("full", "json"):
         raise UsageError(f"no output format {output_format!r}; it can be full, json")
     named = trainer_named(trainer)
@@ -79,7 +82,7 @@ def verify(
             raise UsageError(f"{named.name} packs no rows; leave --packing out")
         told[named.packing] = packing
     result = verified(
-        *(folder, named),
+        *(Path(folder), named),
         asked=version,
         config=config,
         told=told,
