@@ -1,7 +1,7 @@
 """`qwen-sft build`: traces to a training set."""
 
 import sys
-from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -52,35 +52,31 @@ def build(
     ] = False,
 ) -> None:
     """Write a training set: its files, rejects.jsonl, manifest.json and a dataset card."""
-    from qwen_sft.baseline import apart
-    from qwen_sft.building import build as run
+    from qwen_sft.built import Work
     from qwen_sft.cli.progress import Progress
-    from qwen_sft.curating.mix import with_mix
     from qwen_sft.errors import UsageError
-    from qwen_sft.finding import Diagnostic
-    from qwen_sft.gate import Fold, Gate
     from qwen_sft.hub import check_repository, push
-    from qwen_sft.ingest import expand
-    from qwen_sft.pipeline import Outcome, Pipeline
     from qwen_sft.remote import is_url, masked
     from qwen_sft.reporter import failed, gated
+<<<<<<< HEAD
     from qwen_sft.stretches import n_plain_bytes
     from qwen_sft.terminal import fitted, one_line, printable
     from qwen_sft.writer import writer_named
+=======
+    from qwen_sft.terminal import one_line, printable
+>>>>>>> main
 
     size = None if shard_size is None else options.size(shard_size)
     settings = options.settings(flags, shard_size=size, license=licence)
-    writer = writer_named(settings.writer)
     if push_to_hub is not None:
         if is_url(out):
             raise UsageError("--push-to-hub sends a folder of this machine; name one with --out, or leave it out")
         check_repository(push_to_hub)
     elif private:
         raise UsageError("--private is about a data set on the hub; name one with --push-to-hub")
-    skipped = Counter[str]()
-    named = paths or []
-    if not named and settings.mix is None:
+    if not paths and settings.mix is None:
         raise UsageError("nothing to read is named; name files, directories or globs, or sources with --mix")
+<<<<<<< HEAD
     inputs, _ = with_mix(apart(expand(named), named, settings.baseline), settings.mix)
     # nothing that a build writes shows an excerpt
     pipeline = Pipeline(settings, excerpts=False, n_bytes=n_plain_bytes(inputs))
@@ -111,6 +107,18 @@ def build(
         )
     code = gate.close(totals)
     sys.stderr.writelines(fitted(f"{options.said(one)}\n", sys.stderr) for one in found)
+=======
+    work = Work(paths or [], settings, out)
+    with Progress(work.inputs) as progress:
+        built = work.run(
+            force=force,
+            one=progress.advance,
+            many=progress.count,
+            left=lambda says: print(f"qwen-sft: {one_line(says)}", file=sys.stderr),
+        )
+    manifest, totals, code = built.manifest, built.totals, built.exit_code
+    sys.stderr.writelines(f"{options.said(one)}\n" for one in work.found)
+>>>>>>> main
     records, rows, verified, written = (manifest[key] for key in ("records", "rows", "verified", "writer"))
     said = [
         f"{records['read']:,} records read, {records['written']:,} written, {records['rejected']:,} rejected"
@@ -120,16 +128,24 @@ def build(
         *(one_line(remark) for remark in manifest["curation"]["remarks"]),
     ]
     if written["trains"] == "all" and written["n_turns_masked"]:
+<<<<<<< HEAD
         said.append(
             f"{written['n_turns_masked']:,} turns are not to be trained, and {writer.name} has no word for that: "
             "a trainer may train them; README.md says more"
         )
     sys.stderr.writelines(fitted(f"{line}\n", sys.stderr) for line in (*said, *gated(totals), *failed(totals)))
     options.tell_skipped(skipped)
+=======
+        sys.stderr.write(
+            f"{written['n_turns_masked']:,} turns are not to be trained, and {work.writer.name} has no word for that: "
+            "a trainer may train them; README.md says more\n"
+        )
+    sys.stderr.writelines(f"{line}\n" for line in (*gated(totals), *failed(totals)))
+    options.tell_skipped(work.skipped)
+>>>>>>> main
     sys.stdout.write(f"{printable(masked(out))}\n")
     if not rows["n_rows"]:
         sys.stderr.write("qwen-sft: nothing was written: no record gave a row; rejects.jsonl says why\n")
-        code = code or 3
     if push_to_hub is not None:
         if code:
             sys.stderr.write(
@@ -143,10 +159,15 @@ def build(
     raise typer.Exit(code)
 
 
+<<<<<<< HEAD
 def _codes(manifest: dict[str, Any]) -> str:
     from qwen_sft.reporter import by_count
 
     counts = by_count(manifest["rejected_by_code"])
+=======
+def _codes(manifest: Mapping[str, Any]) -> str:
+    counts = ", ".join(f"{code} {n:,}" for code, n in manifest["rejected_by_code"].items())
+>>>>>>> main
     return f" ({counts})" if counts else ""
 
 
