@@ -58,13 +58,7 @@ def build(
     from qwen_sft.hub import check_repository, push
     from qwen_sft.remote import is_url, masked
     from qwen_sft.reporter import failed, gated
-<<<<<<< HEAD
-    from qwen_sft.stretches import n_plain_bytes
     from qwen_sft.terminal import fitted, one_line, printable
-    from qwen_sft.writer import writer_named
-=======
-    from qwen_sft.terminal import one_line, printable
->>>>>>> main
 
     size = None if shard_size is None else options.size(shard_size)
     settings = options.settings(flags, shard_size=size, license=licence)
@@ -76,49 +70,18 @@ def build(
         raise UsageError("--private is about a data set on the hub; name one with --push-to-hub")
     if not paths and settings.mix is None:
         raise UsageError("nothing to read is named; name files, directories or globs, or sources with --mix")
-<<<<<<< HEAD
-    inputs, _ = with_mix(apart(expand(named), named, settings.baseline), settings.mix)
-    # nothing that a build writes shows an excerpt
-    pipeline = Pipeline(settings, excerpts=False, n_bytes=n_plain_bytes(inputs))
-    gate = Gate(pipeline, inputs)
-
-    def each(outcome: Outcome) -> None:
-        progress.advance(outcome)
-        gate.judge(outcome)
-
-    def again(fold: Fold) -> None:
-        progress.count(fold.totals.n_records, fold.totals.n_rejected, fold.n_bytes, fold.files[-1])
-        gate.judge_all(fold)
-
-    found: list[Diagnostic] = []
-
-    with Progress(inputs) as progress:
-        manifest, totals = run(
-            *(named, settings, out, writer),
-            force=force,
-            each=each,
-            concluded=lambda findings: found.extend(gate.news(findings)),
-            skipped=skipped,
-            pipeline=pipeline,
-            again=again,
-            surveyed=progress.advance,
-            begun=progress.begin_again,
-            left=lambda says: print(f"qwen-sft: {one_line(says)}", file=sys.stderr),
-        )
-    code = gate.close(totals)
-    sys.stderr.writelines(fitted(f"{options.said(one)}\n", sys.stderr) for one in found)
-=======
     work = Work(paths or [], settings, out)
     with Progress(work.inputs) as progress:
         built = work.run(
             force=force,
             one=progress.advance,
             many=progress.count,
+            surveyed=progress.advance,
+            begun=progress.begin_again,
             left=lambda says: print(f"qwen-sft: {one_line(says)}", file=sys.stderr),
         )
     manifest, totals, code = built.manifest, built.totals, built.exit_code
-    sys.stderr.writelines(f"{options.said(one)}\n" for one in work.found)
->>>>>>> main
+    sys.stderr.writelines(fitted(f"{options.said(one)}\n", sys.stderr) for one in work.found)
     records, rows, verified, written = (manifest[key] for key in ("records", "rows", "verified", "writer"))
     said = [
         f"{records['read']:,} records read, {records['written']:,} written, {records['rejected']:,} rejected"
@@ -128,21 +91,12 @@ def build(
         *(one_line(remark) for remark in manifest["curation"]["remarks"]),
     ]
     if written["trains"] == "all" and written["n_turns_masked"]:
-<<<<<<< HEAD
         said.append(
-            f"{written['n_turns_masked']:,} turns are not to be trained, and {writer.name} has no word for that: "
+            f"{written['n_turns_masked']:,} turns are not to be trained, and {work.writer.name} has no word for that: "
             "a trainer may train them; README.md says more"
         )
     sys.stderr.writelines(fitted(f"{line}\n", sys.stderr) for line in (*said, *gated(totals), *failed(totals)))
-    options.tell_skipped(skipped)
-=======
-        sys.stderr.write(
-            f"{written['n_turns_masked']:,} turns are not to be trained, and {work.writer.name} has no word for that: "
-            "a trainer may train them; README.md says more\n"
-        )
-    sys.stderr.writelines(f"{line}\n" for line in (*gated(totals), *failed(totals)))
     options.tell_skipped(work.skipped)
->>>>>>> main
     sys.stdout.write(f"{printable(masked(out))}\n")
     if not rows["n_rows"]:
         sys.stderr.write("qwen-sft: nothing was written: no record gave a row; rejects.jsonl says why\n")
@@ -159,15 +113,10 @@ def build(
     raise typer.Exit(code)
 
 
-<<<<<<< HEAD
-def _codes(manifest: dict[str, Any]) -> str:
+def _codes(manifest: Mapping[str, Any]) -> str:
     from qwen_sft.reporter import by_count
 
     counts = by_count(manifest["rejected_by_code"])
-=======
-def _codes(manifest: Mapping[str, Any]) -> str:
-    counts = ", ".join(f"{code} {n:,}" for code, n in manifest["rejected_by_code"].items())
->>>>>>> main
     return f" ({counts})" if counts else ""
 
 
