@@ -120,7 +120,8 @@ class Settings:
         writer: how `build` writes the set: `parquet`, or another name of `qwen_sft.writers`.
         shard_size: bytes of row data after which a new shard starts.
         license: identifier of the licence that the dataset card names, such as `apache-2.0`.
-        tokenizer_backend: who turns text into ids.
+        tokenizer_backend: who turns text into ids; the ids are the same. "auto" is fastokens where it is installed, and
+            in a build of less than 1 MB of JSON tokenizers, which loads three times as fast.
         chat_template_kwargs: options of the chat template, such as `enable_thinking`, for every request.
         thinking: whether a turn is prompted with thinking on or off, where the template can do both. `auto`: off for a
             turn without reasoning where the prompt would open a think block, on for one with reasoning where it would
