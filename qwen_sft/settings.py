@@ -5,7 +5,6 @@ An unknown key is an error: a misspelled setting would otherwise be a check that
 
 import math
 import re
-import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from os import PathLike, fspath
@@ -345,6 +344,8 @@ def _from_file(folder: Path, file: Path | None) -> dict[str, Any]:
     for path in [file] if file else [folder / "qwen-sft.toml", folder / "pyproject.toml"]:
         if not path.is_file():
             continue
+        import tomllib  # only where there is something to read
+
         try:
             table: Any = tomllib.loads(path.read_text(encoding="utf-8"))
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
