@@ -44,7 +44,6 @@ from qwen_sft.journal import (
 from qwen_sft.lean import lean, lean_talks
 from qwen_sft.pipeline import FILTERED, Outcome, Pipeline, Survey, tally
 from qwen_sft.proving.lock import LOCK_FILE, lock_of, write_lock
-from qwen_sft.record import Where
 from qwen_sft.rejects import rejected
 from qwen_sft.remote import is_url
 from qwen_sft.reporter import Totals, finding_json
@@ -181,7 +180,6 @@ class _Made:
         self._place = Place()
         self._is_surveyed = False
         self._fold = Fold(Totals(), Census())
-        self._twins: list[tuple[bytes, bytes, Where]] = []
         self._hashes: dict[str, str] = {}
         self._n_committed = 0
         self._journal: Journal | None = None
@@ -207,7 +205,7 @@ class _Made:
             (self._out / JOURNAL).unlink(missing_ok=True)
             (self._out / UNFINISHED).unlink(missing_ok=True)
             left = None
-        if left is not None and left.commits:
+        if left is not None and left.n_commits:
             strange = _strange(self._out)
             if strange:
                 raise OutputError(f"{str(self._out)!r} {strange}, so no build goes on there; name another --out")
@@ -216,20 +214,19 @@ class _Made:
             left = None
             clear(self._out, force=force or _was_killed(self._out))
         if left is not None:
-            _take_back(self._out, left.commits[-1])
-            self._hashes = {PurePosixPath(one["file"]).name: one["sha256"] for one in left.commits[-1]["files"]}
+            _take_back(self._out, left.last)
+            self._hashes = {PurePosixPath(one["file"]).name: one["sha256"] for one in left.last["files"]}
         _begin(self._out)
         if left is not None:
-            for commit in left.commits:
+            for commit in left.commits(self._out):
                 self._learn(unpacked(commit["more"]), again)
         self._opened = self._writer.open(self._out / DATA, self._settings.shard_size)
         with (self._out / REJECTS).open("ab") as file:
-            file.truncate(0 if left is None else left.commits[-1]["rejects"])
+            file.truncate(0 if left is None else left.last["rejects"])
         self._rejects = (self._out / REJECTS).open("ab")
         if left is not None:
-            self._restore(unpacked(left.commits[-1]["now"]))
+            self._restore(unpacked(left.last["now"]))
             self._hold_inputs_to(left)
-            self._begin_census()
         if self._can_go_on:
             self._journal = Journal(self._out, asked, left)
 
@@ -279,7 +276,7 @@ class _Made:
 
     def _learn(self, more: Any, again: Callable[[Fold], None]) -> None:
         self._census.merge(more["census"])
-        self._twins += more["twins"]
+        self._curation.learn(more["twins"])
         again(more["fold"])
 
     def _restore(self, now: Any) -> None:
@@ -288,7 +285,7 @@ class _Made:
         self.totals, self._counts = now["totals"], now["counts"]
         self._n_committed = self.totals.n_records
         self._pending, self._n_tokens, self._n_rejects = now["pending"], now["n_tokens"], now["rejects"]
-        self._curation.restore(self._twins, now["curation"])
+        self._curation.restore(now["curation"])
         if self._packer is not None:
             self._packer.restore(now["packer"])
         for source, (n_records, n_bytes, digest, skipped) in zip(self._inputs, now["inputs"], strict=False):
@@ -298,7 +295,9 @@ class _Made:
 
     def _begin_census(self) -> None:
         """From now on a census of its own counts what comes, until it is written down."""
-        self._survey.census = Census(self._census.thresholds, self._census.model_context)
+        if self._journal is None:
+            return
+        self._survey.census = Census(self._census.thresholds, self._census.model_context, is_part=True)
         self._fold = Fold(Totals(), Census())
 
     # -- the records --------------------------------------------------------------------------------------------------
@@ -343,8 +342,9 @@ class _Made:
         self._pending += [] if self._packer is None else self._packer.close()
         self._write()
         self._rejects.close()
-        self._census.merge(self._survey.census)
-        self._survey.census = self._census
+        if self._survey.census is not self._census:
+            self._census.merge(self._survey.census)
+            self._survey.census = self._census
 
     def _write(self) -> None:
         assert self._opened is not None

@@ -299,6 +299,7 @@ class Fold:
 def folded(pipeline: Pipeline, batch: Sequence[Outcome]) -> Fold:
     """The fold of some outcomes."""
     survey = Survey(pipeline)
+    survey.census.is_part = True
     fold = Fold(Totals(), survey.census)
     for outcome in batch:
         tally(fold.totals, outcome)
