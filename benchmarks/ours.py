@@ -1,11 +1,17 @@
 """What of qwen-sft is measured, called in this process, with the collector set as the command line sets it."""
 
 import gc
+import importlib.util
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
+
+import numpy as np
+import orjson
+import pyarrow as pa  # pyright: ignore[reportMissingTypeStubs]
+from timing import Spent, spent
 
 from qwen_sft.building import build as run
 from qwen_sft.cli import COLLECTOR
@@ -21,6 +27,7 @@ from qwen_sft.settings import Settings
 from qwen_sft.tokenizer import LOADED
 from qwen_sft.vocabulary import tokenizer_json
 from qwen_sft.writer import Row, writers
+from qwen_sft.writing.arrow import ParquetSink
 
 FAMILY = "qwen3"
 HERE = Path(__file__).resolve().parent
@@ -40,19 +47,96 @@ def _collector() -> Iterator[None]:
 
 
 def build(
-    rows: Path, out: Path, verify: Literal["all", "sample", "none"] = "sample", *, loaded: bool = False
+    rows: Path,
+    out: Path,
+    verify: Literal["all", "sample", "none"] = "sample",
+    *,
+    loaded: bool = False,
+    jobs: int = 1,
+    writer: str = "parquet",
 ) -> dict[str, Any]:
-    """A whole build, from the file to Parquet on disk; returns the manifest.
+    """A whole build, from the file to shards on disk; returns the manifest.
 
     Args:
-        loaded: the tokenizer of an earlier build may be used, as TRL is handed one that is loaded.
+        loaded: the tokenizer of an earlier build may be used, as peers are handed one that is loaded.
     """
     if not loaded:
         LOADED.clear()
-    settings = Settings(model=FAMILY, verify=verify)
+    settings = Settings(model=FAMILY, verify=verify, jobs=jobs)
     with _collector():
-        manifest, _ = run([str(rows)], settings, out, writers()["parquet"], force=True)
+        manifest, _ = run([str(rows)], settings, out, writers()[writer], force=True)
     return manifest
+
+
+def ready(rows: Path, out: Path) -> Spent:
+    """A whole build, timed from when the model is loaded; nothing of earlier rounds is in the tokenizer's cache."""
+    load()
+    return spent(lambda: build(rows, out, loaded=True))
+
+
+def texts(rows: Path) -> list[str]:
+    """What the rows of a build say, as one text each."""
+    pipeline = load()
+    return [pipeline.encoder.model.tokenizer.decode(row.tokens.input_ids) for row in render(rows, pipeline)]
+
+
+def floor(rows: Path, texts: list[str], out: Path) -> Spent:
+    """The least that a build could do: parse each line, encode the texts flat, write ids and labels as Parquet.
+
+    What the texts are is known before: nothing is recognised, checked, rendered, masked or counted. The tokenizer is
+    loaded before, and is the one of a build; the columns are written as a build writes them.
+    """
+    tokenizer = load().encoder.model.tokenizer
+
+    def work() -> None:
+        with rows.open("rb") as file:
+            for line in file:
+                orjson.loads(line)
+        sink = ParquetSink(
+            out, pa.schema([("input_ids", pa.list_(pa.int32())), ("labels", pa.list_(pa.int64()))]), _flat
+        )
+        for first in range(0, len(texts), 512):
+            sink.write([tokenizer.encode_batch(texts[first : first + 512])])
+        sink.close()
+
+    with _collector():
+        return spent(work)
+
+
+def _flat(encoded: Sequence[Any]) -> Any:
+    ((ids, offsets),) = encoded
+    columns = [
+        pa.ListArray.from_arrays(offsets.astype(np.int32), ids.astype(kind, copy=False))
+        for kind in (np.int32, np.int64)
+    ]
+    return pa.record_batch(columns, names=["input_ids", "labels"])
+
+
+def tokenizer_folder(folder: Path) -> str:
+    """Puts together what peers load: tokenizer.json and the official chat template, or the one that TRL ships.
+
+    Returns:
+        which template it is; "" if there is none.
+    """
+    folder.mkdir(parents=True)
+    shipped = importlib.util.find_spec("trl")
+    if OFFICIAL.exists():
+        says, template = "the official qwen3 chat template", json.loads(OFFICIAL.read_text())["chat_template"]
+    elif shipped is not None and shipped.origin is not None:
+        says = "the qwen3 chat template that TRL ships"
+        template = (Path(shipped.origin).parent / "chat_templates/qwen3.jinja").read_text()
+    else:
+        return ""
+    (folder / "tokenizer.json").symlink_to(tokenizer_json(FAMILY))
+    config = {
+        "tokenizer_class": "Qwen2Tokenizer",
+        "eos_token": "<|im_end|>",
+        "pad_token": "<|endoftext|>",
+        "unk_token": None,
+        "chat_template": template,
+    }
+    (folder / "tokenizer_config.json").write_text(json.dumps(config))
+    return says
 
 
 def examples() -> dict[str, tuple[list[bytes], list[bytes]]]:
@@ -127,14 +211,14 @@ def render(rows: Path, ready: Pipeline) -> list[Row]:
         return [row for outcome in outcomes(expand([str(rows)]), ready) for row in outcome.rows]
 
 
-def validate(rows: Path) -> Totals:
+def validate(rows: Path, jobs: int = 1) -> Totals:
     """`qwen-sft validate` without a model: every rule on structure and set; findings are made, and not printed."""
     inputs = expand([str(rows)])
     pipeline = Pipeline(Settings(), excerpts=False)
     gate = Gate(pipeline, inputs)
     totals = Totals(n_files=len(inputs))
     with _collector():
-        for _ in judged(inputs, pipeline, gate, totals):
+        for _ in judged(inputs, pipeline, gate, totals, jobs=jobs):
             pass
     gate.close(totals)
     return totals

@@ -2,8 +2,8 @@
 
 Facts are made of one sample, wherever that is checked; a census adds them up, and two of them can be merged. In memory
 it holds the facts of the last samples (HELD), a name, two counts and the names of the parameters for each different
-tool, and a name for each file; the facts of all others lie in a temporary file (see `qwen_sft.scratch`), 80 bytes for
-each sample, 210 where near duplicates are looked for.
+tool, and a name for each file; the facts of all others lie in a temporary file (see `qwen_sft.scratch`), 70 bytes for
+each sample, 205 where near duplicates are looked for.
 """
 
 import hashlib

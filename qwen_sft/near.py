@@ -101,8 +101,8 @@ class Index(Generic[Key]):
 
     Signatures are cut into bands, and only those that share a whole band are compared: of pairs exactly at the
     threshold about one in twenty is missed, of those above it fewer. Each band leads to the first sample that had it,
-    so that one more sample costs nearly the same however many there are, about 60 µs. Memory does not grow with them
-    (see `qwen_sft.scratch`); the temporary file does, by about 700 bytes for each that is kept, 1,100 below a threshold
+    so that one more sample costs nearly the same however many there are, about 70 µs. Memory does not grow with them
+    (see `qwen_sft.scratch`); the temporary file does, by about 450 bytes for each that is kept, 600 below a threshold
     of 0.8.
 
     Args:

@@ -11,8 +11,8 @@ from qwen_sft.scratch import Scratch
 class Twins:
     """The samples that were kept, among which it finds the earlier twin of another.
 
-    Memory does not grow with them (see `qwen_sft.scratch`); the temporary file does, by about 60 bytes and the name of
-    its place for each, 800 for near duplicates.
+    Memory does not grow with them (see `qwen_sft.scratch`); the temporary file does, by about 35 bytes and the name of
+    its place for each, 450 more for near duplicates.
 
     Args:
         threshold: the share of common runs of words from which two samples are near duplicates; None to find only those
