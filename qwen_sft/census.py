@@ -420,7 +420,8 @@ class Census:
             found.put("found", [(*one, False)], 3)
         n, n_same = next(found.ask("SELECT COUNT(*), TOTAL(is_same) FROM found"))
         sql = "SELECT later, first FROM found ORDER BY later LIMIT 1"
-        return Pair(n, *next(found.ask(sql), (0, 0)), int(n_same))
+        later, first = next(found.ask(sql), (0, 0))
+        return Pair(n, later, first, int(n_same))
 
     def _same_conversations(self) -> Iterator[tuple[int, int]]:
         several = "SELECT conversation FROM seen WHERE conversation GROUP BY 1 HAVING MIN(split) < MAX(split)"
