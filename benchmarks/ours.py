@@ -3,14 +3,11 @@
 import gc
 import importlib.util
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-import orjson
-import pyarrow as pa  # pyright: ignore[reportMissingTypeStubs]
 from timing import Spent, spent
 
 from qwen_sft.building import build as run
@@ -27,7 +24,6 @@ from qwen_sft.settings import Settings
 from qwen_sft.tokenizer import LOADED
 from qwen_sft.vocabulary import tokenizer_json
 from qwen_sft.writer import Row, writers
-from qwen_sft.writing.arrow import ParquetSink
 
 FAMILY = "qwen3"
 HERE = Path(__file__).resolve().parent
@@ -37,7 +33,7 @@ OFFICIAL = HERE.parents[1] / "shared/data/models/qwen3/tokenizer_config.json"
 
 
 @contextmanager
-def _collector() -> Iterator[None]:
+def collector() -> Iterator[None]:
     before = gc.get_threshold()
     gc.set_threshold(*COLLECTOR)
     try:
@@ -63,7 +59,7 @@ def build(
     if not loaded:
         LOADED.clear()
     settings = Settings(model=FAMILY, verify=verify, jobs=jobs)
-    with _collector():
+    with collector():
         manifest, _ = run([str(rows)], settings, out, writers()[writer], force=True)
     return manifest
 
@@ -78,38 +74,6 @@ def texts(rows: Path) -> list[str]:
     """What the rows of a build say, as one text each."""
     pipeline = load()
     return [pipeline.encoder.model.tokenizer.decode(row.tokens.input_ids) for row in render(rows, pipeline)]
-
-
-def floor(rows: Path, texts: list[str], out: Path) -> Spent:
-    """The least that a build could do: parse each line, encode the texts flat, write ids and labels as Parquet.
-
-    What the texts are is known before: nothing is recognised, checked, rendered, masked or counted. The tokenizer is
-    loaded before, and is the one of a build; the columns are written as a build writes them.
-    """
-    tokenizer = load().encoder.model.tokenizer
-
-    def work() -> None:
-        with rows.open("rb") as file:
-            for line in file:
-                orjson.loads(line)
-        sink = ParquetSink(
-            out, pa.schema([("input_ids", pa.list_(pa.int32())), ("labels", pa.list_(pa.int64()))]), _flat
-        )
-        for first in range(0, len(texts), 512):
-            sink.write([tokenizer.encode_batch(texts[first : first + 512])])
-        sink.close()
-
-    with _collector():
-        return spent(work)
-
-
-def _flat(encoded: Sequence[Any]) -> Any:
-    ((ids, offsets),) = encoded
-    columns = [
-        pa.ListArray.from_arrays(offsets.astype(np.int32), ids.astype(kind, copy=False))
-        for kind in (np.int32, np.int64)
-    ]
-    return pa.record_batch(columns, names=["input_ids", "labels"])
 
 
 def tokenizer_folder(folder: Path) -> str:
@@ -179,7 +143,7 @@ def read(texts: list[bytes], copies: int) -> None:
 def load() -> Pipeline:
     """What a build does before its first record: it reads tokenizer.json and sets the encoder up."""
     LOADED.clear()
-    with _collector():
+    with collector():
         return Pipeline(Settings(model=FAMILY))
 
 
@@ -207,7 +171,7 @@ def pipeline(model: str | Path, verify: Literal["sample", "none"] = "sample") ->
 
 def render(rows: Path, ready: Pipeline) -> list[Row]:
     """The training rows of a file, from reading it to ids, labels and all findings; nothing is written."""
-    with _collector():
+    with collector():
         return [row for outcome in outcomes(expand([str(rows)]), ready) for row in outcome.rows]
 
 
@@ -217,7 +181,7 @@ def validate(rows: Path, jobs: int = 1) -> Totals:
     pipeline = Pipeline(Settings(), excerpts=False)
     gate = Gate(pipeline, inputs)
     totals = Totals(n_files=len(inputs))
-    with _collector():
+    with collector():
         for _ in judged(inputs, pipeline, gate, totals, jobs=jobs):
             pass
     gate.close(totals)

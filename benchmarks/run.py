@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import data
+import floor
 import numpy as np
 import orjson
 import ours
@@ -97,7 +98,7 @@ def build(bench: Bench) -> Section:
         READY: lambda: ours.ready(bench.file, out),
         "qwen-sft build, verify=none": lambda: ours.build(bench.file, out, "none"),
         "of it loading the model": ours.load,
-        "floor: orjson.loads, flat encoding, Parquet": lambda: ours.floor(bench.file, texts, bench.folder / "floor"),
+        "floor: orjson.loads, flat encoding, Parquet": lambda: floor.floor(bench.file, texts, bench.folder / "floor"),
     }
     template = ours.tokenizer_folder(tokenizer)
     for name in ("llama_factory", "axolotl"):
@@ -155,10 +156,10 @@ def validate(bench: Bench) -> Section:
     """Structure-only validation beside nothing but parsing the same lines: of the rows, and of many formats at once."""
     section = Section("validate", ("step", "MB", *TIMES, "MB per CPU s", "times as long as parsing: wall, CPU"))
     for kind, file in {"chat rows": bench.file, "many formats": bench.varied(2 if bench.is_quick else 25)}.items():
-        mine, floor = f"{kind}: qwen-sft validate", f"{kind}: orjson.loads of each line"
+        mine, parsing = f"{kind}: qwen-sft validate", f"{kind}: orjson.loads of each line"
         steps: dict[str, Callable[[], object]] = {
             mine: functools.partial(ours.validate, file),
-            floor: functools.partial(_parse, file),
+            parsing: functools.partial(_parse, file),
         }
         peer = None
         with contextlib.ExitStack() as running:
@@ -174,7 +175,7 @@ def validate(bench: Bench) -> Section:
         n_mb = file.stat().st_size / 1e6
         for name, times in timed.items():
             rate = f"{n_mb / times.median_cpu:,.1f}"
-            section.lines.append((name, f"{n_mb:.1f}", *_seconds(times), rate, _times(times, timed[floor])))
+            section.lines.append((name, f"{n_mb:.1f}", *_seconds(times), rate, _times(times, timed[parsing])))
             section.numbers[name] = {**_rounds(times), "n_mb": n_mb}
     return section
 
