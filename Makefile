@@ -49,7 +49,7 @@ format: .venv/.check ## Format the code, and mend what the linter can mend
 docs: .venv/.installed ## Write the pages of docs/rules from the rules' own files
 	$(BIN)/python docs/rule_pages.py
 
-bench: .venv/.bench ## Run the benchmarks beside their peers (installs trl and torch)
+bench: .venv/.bench ## Run the benchmarks beside their peers: about 10 minutes (installs trl and torch)
 	$(BIN)/python benchmarks/run.py
 
 proof: .venv/.bench ## Train a tiny model on what build writes, and on what it refuses; keep both numbers (minutes)

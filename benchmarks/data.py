@@ -27,15 +27,17 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class Rows:
-    """Rows to measure with, and where their conversations come from."""
+    """Rows to measure with, and where their conversations come from. They are made one by one, whenever asked for."""
 
     source: str
-    rows: list[Row]
+    n_rows: int
+    row: Callable[[int], Row]
 
     def write(self, path: Path, n_rows: int | None = None) -> Path:
         """Writes the first rows as JSON Lines."""
-        lines = (orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE) for row in self.rows[:n_rows])
-        path.write_bytes(b"".join(lines))
+        with path.open("wb") as file:
+            for number in range(self.n_rows if n_rows is None else n_rows):
+                file.write(orjson.dumps(self.row(number), option=orjson.OPT_APPEND_NEWLINE))
         return path
 
 
@@ -50,8 +52,12 @@ def rows(n_rows: int, seed: int = 0) -> Rows:
         source = "made up in the shape of tau-bench's airline runs (its traces are not beside this checkout)"
         originals = [_made_up(random.Random(f"{seed} {index}")) for index in range(29)]
     tools = _declared(originals)
-    copies = [_copy(originals[i % len(originals)], random.Random(f"{seed}/{i}")) for i in range(n_rows)]
-    return Rows(source, [{"messages": messages, "tools": tools} for messages in copies])
+
+    def row(number: int) -> Row:
+        messages = _copy(originals[number % len(originals)], random.Random(f"{seed}/{number}"))
+        return {"messages": messages, "tools": tools}
+
+    return Rows(source, n_rows, row)
 
 
 def _conversation(trajectory: list[Row]) -> list[Row]:
@@ -321,7 +327,8 @@ def varied(groups: Mapping[str, Iterable[Sequence[Any]]], path: Path, n_bytes: i
     Args:
         groups: the records of each group, a value a line; `rows` come beside them, as the group "chat".
     """
-    groups = {**groups, "chat": [[row] for row in rows(29, seed).rows]}
+    chat = rows(29, seed)
+    groups = {**groups, "chat": [[chat.row(number)] for number in range(chat.n_rows)]}
     templates = {name: [_Template.of(lines) for lines in records] for name, records in groups.items() if records}
     words = sorted({slot for of in templates.values() for one in of for slot in one.slots if slot.isalpha()})
     written = dict.fromkeys(templates, 0)

@@ -1,11 +1,14 @@
 """What of qwen-sft is measured, called in this process, with the collector set as the command line sets it."""
 
 import gc
+import importlib.util
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
+
+from timing import Spent, spent
 
 from qwen_sft.building import build as run
 from qwen_sft.cli import COLLECTOR
@@ -30,7 +33,7 @@ OFFICIAL = HERE.parents[1] / "shared/data/models/qwen3/tokenizer_config.json"
 
 
 @contextmanager
-def _collector() -> Iterator[None]:
+def collector() -> Iterator[None]:
     before = gc.get_threshold()
     gc.set_threshold(*COLLECTOR)
     try:
@@ -40,19 +43,64 @@ def _collector() -> Iterator[None]:
 
 
 def build(
-    rows: Path, out: Path, verify: Literal["all", "sample", "none"] = "sample", *, loaded: bool = False
+    rows: Path,
+    out: Path,
+    verify: Literal["all", "sample", "none"] = "sample",
+    *,
+    loaded: bool = False,
+    jobs: int = 1,
+    writer: str = "parquet",
 ) -> dict[str, Any]:
-    """A whole build, from the file to Parquet on disk; returns the manifest.
+    """A whole build, from the file to shards on disk; returns the manifest.
 
     Args:
-        loaded: the tokenizer of an earlier build may be used, as TRL is handed one that is loaded.
+        loaded: the tokenizer of an earlier build may be used, as peers are handed one that is loaded.
     """
     if not loaded:
         LOADED.clear()
-    settings = Settings(model=FAMILY, verify=verify)
-    with _collector():
-        manifest, _ = run([str(rows)], settings, out, writers()["parquet"], force=True)
+    settings = Settings(model=FAMILY, verify=verify, jobs=jobs)
+    with collector():
+        manifest, _ = run([str(rows)], settings, out, writers()[writer], force=True)
     return manifest
+
+
+def ready(rows: Path, out: Path) -> Spent:
+    """A whole build, timed from when the model is loaded; nothing of earlier rounds is in the tokenizer's cache."""
+    load()
+    return spent(lambda: build(rows, out, loaded=True))
+
+
+def texts(rows: Path) -> list[str]:
+    """What the rows of a build say, as one text each."""
+    pipeline = load()
+    return [pipeline.encoder.model.tokenizer.decode(row.tokens.input_ids) for row in render(rows, pipeline)]
+
+
+def tokenizer_folder(folder: Path) -> str:
+    """Puts together what peers load: tokenizer.json and the official chat template, or the one that TRL ships.
+
+    Returns:
+        which template it is; "" if there is none.
+    """
+    folder.mkdir(parents=True)
+    shipped = importlib.util.find_spec("trl")
+    if OFFICIAL.exists():
+        says, template = "the official qwen3 chat template", json.loads(OFFICIAL.read_text())["chat_template"]
+    elif shipped is not None and shipped.origin is not None:
+        says = "the qwen3 chat template that TRL ships"
+        template = (Path(shipped.origin).parent / "chat_templates/qwen3.jinja").read_text()
+    else:
+        return ""
+    (folder / "tokenizer.json").symlink_to(tokenizer_json(FAMILY))
+    config = {
+        "tokenizer_class": "Qwen2Tokenizer",
+        "eos_token": "<|im_end|>",
+        "pad_token": "<|endoftext|>",
+        "unk_token": None,
+        "chat_template": template,
+    }
+    (folder / "tokenizer_config.json").write_text(json.dumps(config))
+    return says
 
 
 def examples() -> dict[str, tuple[list[bytes], list[bytes]]]:
@@ -95,7 +143,7 @@ def read(texts: list[bytes], copies: int) -> None:
 def load() -> Pipeline:
     """What a build does before its first record: it reads tokenizer.json and sets the encoder up."""
     LOADED.clear()
-    with _collector():
+    with collector():
         return Pipeline(Settings(model=FAMILY))
 
 
@@ -123,18 +171,18 @@ def pipeline(model: str | Path, verify: Literal["sample", "none"] = "sample") ->
 
 def render(rows: Path, ready: Pipeline) -> list[Row]:
     """The training rows of a file, from reading it to ids, labels and all findings; nothing is written."""
-    with _collector():
+    with collector():
         return [row for outcome in outcomes(expand([str(rows)]), ready) for row in outcome.rows]
 
 
-def validate(rows: Path) -> Totals:
+def validate(rows: Path, jobs: int = 1) -> Totals:
     """`qwen-sft validate` without a model: every rule on structure and set; findings are made, and not printed."""
     inputs = expand([str(rows)])
     pipeline = Pipeline(Settings(), excerpts=False)
     gate = Gate(pipeline, inputs)
     totals = Totals(n_files=len(inputs))
-    with _collector():
-        for _ in judged(inputs, pipeline, gate, totals):
+    with collector():
+        for _ in judged(inputs, pipeline, gate, totals, jobs=jobs):
             pass
     gate.close(totals)
     return totals

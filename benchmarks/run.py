@@ -1,30 +1,30 @@
-"""Times qwen-sft beside its peers, prints ratios, and never fails on a time: `python benchmarks/run.py`."""
+"""Times qwen-sft beside its peers, prints tables and ratios, and never fails on a time: `python benchmarks/run.py`."""
 
 import argparse
+import contextlib
 import functools
 import importlib.metadata
 import os
 import platform
-import statistics
 import subprocess
 import sys
 import sysconfig
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 import data
+import floor
 import numpy as np
 import orjson
 import ours
-import trl_peer
+from peer import Missing, Peer
 from timing import Timed, alternate, paired_cpu_ratio, paired_ratio
 
 HERE = Path(__file__).resolve().parent
-PACKAGES = ("qwen-sft", "fastokens", "tokenizers", "orjson", "msgspec", "trl", "transformers", "datasets", "torch")
+PACKAGES = ("qwen-sft", "fastokens", "tokenizers", "orjson", "msgspec", "pyarrow")
 
 
 @dataclass
@@ -38,10 +38,10 @@ class Section:
     numbers: dict[str, Any] = field(default_factory=dict[str, Any])
 
     def __str__(self) -> str:
-        first = max(34, *(len(line[0]) for line in self.lines)) if self.lines else 34
-        table = [(self.title, *self.columns), *(("  " + line[0], *line[1:]) for line in self.lines)]
-        drawn = [f"{line[0]:<{first + 2}}" + "".join(f"{cell:>11}" for cell in line[1:]) for line in table]
-        return "\n".join([*drawn, *(f"  {remark}" for remark in self.remarks)])
+        """As Markdown."""
+        rule = ("---", *("---:" for _ in self.columns[1:]))
+        table = [f"| {' | '.join(line)} |" for line in (self.columns, rule, *self.lines)]
+        return "\n".join([f"**{self.title}**", "", *table, "", *(f"- {remark}" for remark in self.remarks)])
 
 
 @dataclass(frozen=True)
@@ -51,14 +51,14 @@ class Bench:
     Attributes:
         folder: for files that go away.
         rows: the conversations, and `file` with all of them.
-        sizes: how many rows the growth of cost is measured at.
+        is_quick: does it run, not how fast.
         rounds: how often each step runs, warm-up not counted.
     """
 
     folder: Path
     rows: data.Rows
     file: Path
-    sizes: tuple[int, ...]
+    is_quick: bool
     rounds: int
 
     @property
@@ -66,147 +66,117 @@ class Bench:
         """Size of the file, in MB (10^6 bytes)."""
         return self.file.stat().st_size / 1e6
 
-    def first(self, n_rows: int) -> Path:
-        """A file with the first rows only."""
+    def some(self, n_rows: int) -> Path:
+        """A file with so many rows."""
         return self.rows.write(self.folder / f"rows-{n_rows}.jsonl", n_rows)
+
+    def varied(self, n_mb: int) -> Path:
+        """A file of so many MB of records of many formats; it takes the place of an earlier one."""
+        return data.varied(ours.originals(), self.folder / "varied.jsonl", n_mb * 1_000_000)
 
 
 # -- sections ---------------------------------------------------------------------------------------------------------
 
+TIMES = ("wall, s (median, min to max)", "CPU s")
+WHOLE = "qwen-sft build"
+READY = "qwen-sft build, model loaded before"
+
 
 def build(bench: Bench) -> Section:
-    """The whole build beside TRL's own preparation of the same rows."""
-    n_rows = len(bench.rows.rows)
-    section = Section(f"build, {n_rows:,} rows", ("median s", "min s", "max s", "CPU s", "rows/s", "tokens/s"))
-    out, manifest = bench.folder / "out", {}
-    checked, unchecked, loading, ready = (
-        "qwen-sft, verify=sample (default)",
-        "qwen-sft, verify=none",
-        "  of it loading the model",
-        "qwen-sft, model loaded before",
+    """The whole build beside its floor and its peers' preparation of the same rows."""
+    section = Section(
+        f"build of {bench.rows.n_rows:,} rows, {bench.n_mb:.1f} MB",
+        ("step", *TIMES, "rows/s", "tokens", "trained", "times as long as the build: wall, CPU", "model loaded before"),
     )
-    single, pooled = "TRL, its default", f"TRL, dataset_num_proc={os.cpu_count()}"
-    steps: dict[str, Callable[[], object]] = {
-        checked: lambda: manifest.update(ours.build(bench.file, out)),
-        unchecked: lambda: ours.build(bench.file, out, "none"),
-        loading: ours.load,
-        ready: lambda: ours.build(bench.file, out, loaded=True),  # stands behind `loading`, which loads it
-    }
-    n_tokens: dict[str, int] = {}
-    try:
-        peer = trl_peer.Peer(bench.folder / "trl")
-    except trl_peer.Missing as missing:
-        section.remarks.append(f"TRL: NOT MEASURED, {missing}: pip install 'qwen-sft[bench]'")
-    else:
-        dataset = peer.read(bench.file)
-        for name, processes in (single, None), (pooled, os.cpu_count()):
-            steps[name] = functools.partial(peer.prepare, dataset, processes)
-        prepared = peer.prepare(dataset)
-        n_tokens[single] = n_tokens[pooled] = sum(map(len, prepared["input_ids"]))
-        trained = sum(label != -100 for labels in prepared["labels"] for label in labels)
-        section.numbers["trl"] = {"n_tokens": n_tokens[single], "n_trained_tokens": trained, "template": peer.template}
-    timed = alternate(steps, bench.rounds)
-    n_tokens[checked] = n_tokens[unchecked] = n_tokens[ready] = manifest["rows"]["n_tokens"]
+    out, tokenizer = bench.folder / "out", bench.folder / "peers/tokenizer"
+    manifest = ours.build(bench.file, out)
     if n_rejected := manifest["records"]["rejected"]:
         section.remarks.append(f"qwen-sft: {n_rejected:,} ROWS REJECTED, {manifest['rejected_by_code']}")
-    section.numbers["qwen-sft"] = {key: manifest[key] for key in ("records", "rows", "verified")}
-    for name, times in timed.items():
-        rates = [f"{n / times.median:,.0f}" for n in (n_rows, n_tokens[name])] if name in n_tokens else ["", ""]
-        section.lines.append((name, *_seconds(times), f"{times.median_cpu:.3f}", *rates))
-        section.numbers[name] = _rounds(times)
-    for peer_name in (single, pooled):
-        if peer_name not in timed:
-            continue
-        for name in (checked, unchecked, ready):
-            wall, cpu = paired_ratio(timed[peer_name], timed[name]), paired_cpu_ratio(timed[peer_name], timed[name])
-            share = n_tokens[name] / n_tokens[peer_name]
-            section.remarks.append(
-                f"{name} makes {wall:.1f} times the rows/s of {peer_name} "
-                f"({wall * share:.1f} times the tokens/s; {cpu:.1f} times less CPU)"
-            )
-            section.numbers[f"{peer_name} / {name}"] = {"wall": wall, "cpu": cpu}
-    if single in timed:
-        theirs, mine = section.numbers["trl"], manifest["rows"]
-        section.remarks.append(
-            f"tokens, and trained ones: qwen-sft {mine['n_tokens']:,}, {mine['n_trained_tokens']:,}; "
-            f"TRL {theirs['n_tokens']:,}, {theirs['n_trained_tokens']:,} (why they differ: benchmarks/README.md)"
-        )
-    return section
-
-
-def render(bench: Bench) -> Section:
-    """Rows by a family, by tracing a template that no family knows, and by TRL; each has its model loaded before."""
-    n_rows = len(bench.rows.rows)
-    section = Section(f"render, {n_rows:,} rows", ("median s", "min s", "max s", "CPU s", "rows/s", "tokens/s"))
-    folder = bench.folder / "edited"
-    template = ours.edited(folder)
-    family, traced = f"family {ours.FAMILY}", "traced template"
-    models = {family: ours.FAMILY, traced: folder}
-    verified: tuple[Literal["sample", "none"], ...] = ("sample", "none")
-    pipelines = {
-        f"{name}, verify={verify}": ours.pipeline(model, verify)
-        for name, model in models.items()
-        for verify in verified
-    }
-    if pipelines[f"{traced}, verify=none"].encoder.model.family.name != "traced":
-        raise SystemExit(f"a family knows {template} by now, so it is not traced")
-    made = {name: ours.render(bench.file, ready) for name, ready in pipelines.items()}
+    texts = ours.texts(bench.file)
     steps: dict[str, Callable[[], object]] = {
-        name: functools.partial(ours.render, bench.file, ready) for name, ready in pipelines.items()
+        WHOLE: lambda: ours.build(bench.file, out),
+        READY: lambda: ours.ready(bench.file, out),
+        "qwen-sft build, verify=none": lambda: ours.build(bench.file, out, "none"),
+        "of it loading the model": ours.load,
+        "floor: orjson.loads, flat encoding, Parquet": lambda: floor.floor(bench.file, texts, bench.folder / "floor"),
     }
-    n_tokens = {name: sum(len(row.tokens.input_ids) for row in rows) for name, rows in made.items()}
-    ratios = [(f"{traced}, verify={verify}", f"{family}, verify={verify}") for verify in verified]
-    same = [
-        a.where == b.where
-        and np.array_equal(a.tokens.input_ids, b.tokens.input_ids)
-        and np.array_equal(a.tokens.labels, b.tokens.labels)
-        for a, b in zip(made[f"{family}, verify=none"], made[f"{traced}, verify=none"], strict=False)
-    ]
-    section.remarks.append(f"traced: {template}; {sum(same):,} rows have the same ids and labels as the family's")
-    for name, rows in made.items():
-        if n_lost := n_rows - len({row.where for row in rows}):
-            section.remarks.append(f"{name}: {n_lost:,} ROWS REJECTED")
-    section.numbers = {"template": template, "n_same": sum(same)}
-    single = "TRL, its default"
-    try:
-        peer = trl_peer.Peer(bench.folder / "trl-render")
-    except trl_peer.Missing as missing:
-        section.remarks.append(f"TRL: NOT MEASURED, {missing}: pip install 'qwen-sft[bench]'")
-    else:
-        dataset = peer.read(bench.file)
-        steps[single] = functools.partial(peer.prepare, dataset)
-        n_tokens[single] = sum(map(len, peer.prepare(dataset)["input_ids"]))
-        ratios += [(single, name) for name in pipelines]
-    del made
-    timed = alternate(steps, bench.rounds)
+    template = ours.tokenizer_folder(tokenizer)
+    for name in ("llama_factory", "axolotl"):
+        ours.build(bench.file, tokenizer.parent / name, "none", writer=name)
+    with contextlib.ExitStack() as running:
+        peers: dict[str, Peer] = {}
+        for name in ("trl", "renderers", "tinker_cookbook", "teich", "llama_factory", "axolotl"):
+            peer = _started(name, bench.file, tokenizer, section, running)
+            if peer is not None:
+                peers[_named(peer)] = peer
+                steps[_named(peer)] = peer.run
+        trl = next((peer for peer in peers.values() if peer.name == "trl"), None)
+        if trl is not None:
+            pooled = f"{_named(trl)}, dataset_num_proc={os.cpu_count()}"
+            peers[pooled], steps[pooled] = trl, functools.partial(trl.run, str(os.cpu_count()))
+        timed = alternate(steps, bench.rounds, warm_ups=0)
+    for name, peer in [item for item in peers.items() if item[1].fault]:
+        section.remarks.append(f"{name}: NOT MEASURED, {peer.fault}")
+        del timed[name], peers[name]
+    counted = {name: (peer.told["n_tokens"], peer.told["n_trained"]) for name, peer in peers.items()}
+    mine = (manifest["rows"]["n_tokens"], manifest["rows"]["n_trained_tokens"])
+    counted |= dict.fromkeys((WHOLE, READY, "qwen-sft build, verify=none"), mine)
     for name, times in timed.items():
-        rates = [f"{n / times.median:,.0f}" for n in (n_rows, n_tokens[name])]
-        section.lines.append((name, *_seconds(times), f"{times.median_cpu:.3f}", *rates))
-        section.numbers[name] = {**_rounds(times), "n_tokens": n_tokens[name]}
-    for slower, faster in ratios:
-        wall, cpu = paired_ratio(timed[slower], timed[faster]), paired_cpu_ratio(timed[slower], timed[faster])
-        section.remarks.append(f"{slower} / {faster}: {wall:.2f} times the time, {cpu:.2f} times the CPU")
-        section.numbers[f"{slower} / {faster}"] = {"wall": wall, "cpu": cpu}
+        told = [f"{n:,}" for n in counted.get(name, ())] or ["", ""]
+        rate = f"{bench.rows.n_rows / times.median:,.0f}" if name in counted else ""
+        against = [_times(times, timed[base]) for base in (WHOLE, READY)]
+        section.lines.append((name, *_seconds(times), rate, *told, *against))
+        section.numbers[name] = _rounds(times)
+    if peers:
+        section.remarks.append(f"peers render {template}; what each does and leaves out: benchmarks/peers/")
+    section.remarks.append("where tokens and trained ones differ, and why: benchmarks/README.md")
     return section
+
+
+def _started(name: str, rows: Path, tokenizer: Path, section: Section, running: contextlib.ExitStack) -> Peer | None:
+    """A peer that has loaded all it needs; None where it cannot be measured, with a remark why."""
+    try:
+        if name != "tracelint" and not (tokenizer / "tokenizer_config.json").exists():
+            raise Missing("there is no chat template for it: install TRL, which ships one")
+        peer = Peer.start(name, rows, tokenizer)
+        running.callback(peer.close)
+    except Missing as missing:
+        section.remarks.append(f"{name}: NOT MEASURED, {missing}")
+        return None
+    section.remarks.append(f"{name}: " + ", ".join(f"{package} {it}" for package, it in peer.versions.items()))
+    return peer
+
+
+def _named(peer: Peer) -> str:
+    package, version = next(iter(peer.versions.items()))
+    return f"{package} {version}"
 
 
 def validate(bench: Bench) -> Section:
     """Structure-only validation beside nothing but parsing the same lines: of the rows, and of many formats at once."""
-    section = Section("validate", ("MB", "median s", "min s", "max s", "CPU s", "MB/CPU s"))
-    n_varied = 2_000_000 if len(bench.rows.rows) < 1000 else 25_000_000
-    varied = data.varied(ours.originals(), bench.folder / "varied.jsonl", n_varied)
-    for name, file in {"chat rows": bench.file, "many formats": varied}.items():
+    section = Section("validate", ("step", "MB", *TIMES, "MB per CPU s", "times as long as parsing: wall, CPU"))
+    for kind, file in {"chat rows": bench.file, "many formats": bench.varied(2 if bench.is_quick else 25)}.items():
+        mine, parsing = f"{kind}: qwen-sft validate", f"{kind}: orjson.loads of each line"
+        steps: dict[str, Callable[[], object]] = {
+            mine: functools.partial(ours.validate, file),
+            parsing: functools.partial(_parse, file),
+        }
+        peer = None
+        with contextlib.ExitStack() as running:
+            if kind == "chat rows":
+                (bench.folder / "lint").mkdir()
+                peer = _started("tracelint", file, bench.folder / "lint/none", section, running)
+                if peer is not None:
+                    steps[f"{kind}: {_named(peer)}"] = peer.run
+            timed = alternate(steps, bench.rounds)
+        if peer is not None and peer.fault:
+            section.remarks.append(f"tracelint: NOT MEASURED, {peer.fault}")
+            del timed[f"{kind}: {_named(peer)}"]
         n_mb = file.stat().st_size / 1e6
-        ours_name, floor = f"{name}: every structural rule", f"{name}: orjson.loads of each line"
-        steps = {ours_name: functools.partial(ours.validate, file), floor: functools.partial(_parse, file)}
-        timed = alternate(steps, bench.rounds * 2)
-        for step, times in timed.items():
-            rate = n_mb / times.median_cpu
-            section.lines.append((step, f"{n_mb:.1f}", *_seconds(times), f"{times.median_cpu:.3f}", f"{rate:,.1f}"))
-            section.numbers[step] = {**_rounds(times), "mb_per_cpu_s": rate}
-        wall, cpu = paired_ratio(timed[ours_name], timed[floor]), paired_cpu_ratio(timed[ours_name], timed[floor])
-        section.remarks.append(f"{name}: {wall:.1f} times as long as parsing alone ({cpu:.1f} times the CPU)")
-        section.numbers[f"{name}: ratio"] = {"wall": wall, "cpu": cpu}
+        for name, times in timed.items():
+            rate = f"{n_mb / times.median_cpu:,.1f}"
+            section.lines.append((name, f"{n_mb:.1f}", *_seconds(times), rate, _times(times, timed[parsing])))
+            section.numbers[name] = {**_rounds(times), "n_mb": n_mb}
     return section
 
 
@@ -216,28 +186,112 @@ def _parse(path: Path) -> None:
             orjson.loads(line)
 
 
+def jobs(bench: Bench) -> Section:
+    """Two processes beside one, their start and end counted."""
+    section = Section("--jobs 2 beside --jobs 1", ("step", "MB", *TIMES, "one / two: wall", "two / one: CPU"))
+    rows = bench.file if bench.is_quick else bench.some(4000)
+    varied = bench.varied(5 if bench.is_quick else 100)
+    work: dict[str, tuple[Path, Callable[[int], object]]] = {
+        "build, chat rows": (rows, lambda n: ours.build(rows, bench.folder / "out", jobs=n)),
+        "validate, many formats": (varied, lambda n: ours.validate(varied, n)),
+    }
+    for what, (file, step) in work.items():
+        steps = {f"{what}, --jobs {n}": functools.partial(step, n) for n in (1, 2)}
+        timed = alternate(steps, max(2, bench.rounds - 1), warm_ups=0)
+        one, two = timed.values()
+        for name, times in timed.items():
+            gains = (f"{paired_ratio(one, two):.2f}", f"{paired_cpu_ratio(two, one):.2f}") if times is two else ("", "")
+            section.lines.append((name, f"{file.stat().st_size / 1e6:.0f}", *_seconds(times), *gains))
+            section.numbers[name] = _rounds(times)
+    section.remarks.append(
+        "where others want the cores the wall says little: what two idle cores could gain is 2 by the"
+    )
+    section.remarks[-1] += " last column"
+    return section
+
+
+def growth(bench: Bench) -> Section:
+    """What a row costs as the input grows, and the memory of a build in a process of its own."""
+    section = Section(
+        "build as it grows, model loaded before",
+        ("rows", "MB", *TIMES, "ms a row: wall", "CPU", "peak MB of the whole process"),
+    )
+    for n_rows in (30, 60, 120) if bench.is_quick else (100, 1000, 10_000):
+        file = bench.some(n_rows)
+        rounds = bench.rounds if n_rows <= bench.rows.n_rows else 1
+        times = alternate({"": lambda file=file: ours.ready(file, bench.folder / "out")}, rounds, warm_ups=0)[""]
+        peak, _ = _peak("build", file, bench.folder)
+        each = [f"{1e3 * took / n_rows:.2f}" for took in (times.median, times.median_cpu)]
+        section.lines.append(
+            (f"{n_rows:,}", f"{file.stat().st_size / 1e6:.1f}", *_seconds(times), *each, f"{peak:.0f}")
+        )
+        section.numbers[str(n_rows)] = {**_rounds(times), "peak_mb": peak}
+        file.unlink()
+    return section
+
+
 def memory(bench: Bench) -> Section:
     """Peak memory of validating records of many formats, each file in a process of its own."""
-    section = Section("validate as it grows", ("MB", "peak MB"))
-    originals = ours.originals()
-    for n_mb in (1, 10) if len(bench.rows.rows) < 1000 else (25, 250):
-        file = data.varied(originals, bench.folder / "grows.jsonl", n_mb * 1_000_000)
-        peak = float(_run([sys.executable, HERE / "peak.py", file]))
-        section.lines.append((f"{n_mb} MB of many formats", str(n_mb), f"{peak:.0f}"))
-        section.numbers[str(n_mb)] = {"peak_mb": peak}
+    return _peaks(bench, "validate as it grows, many formats", ("validate",), (2, 5) if bench.is_quick else (25, 250))
+
+
+def scale(bench: Bench) -> Section:
+    """The same for `build` too, up to 10 GB: hours."""
+    sizes = (2, 5) if bench.is_quick else (100, 1000, 10_000)
+    return _peaks(bench, "large inputs, many formats", ("validate", "build"), sizes)
+
+
+def _peaks(bench: Bench, title: str, commands: Sequence[str], sizes: Sequence[int]) -> Section:
+    section = Section(title, ("command", "MB", "CPU s", "MB per CPU s", "peak MB"))
+    for n_mb in sizes:
+        file = bench.varied(n_mb)
+        for command in commands:
+            peak, cpu = _peak(command, file, bench.folder)
+            section.lines.append((command, f"{n_mb:,}", f"{cpu:,.0f}", f"{n_mb / cpu:.1f}", f"{peak:.0f}"))
+            section.numbers[f"{command}, {n_mb} MB"] = {"peak_mb": peak, "cpu": cpu}
+        file.unlink()
+    return section
+
+
+def _peak(command: str, file: Path, folder: Path) -> tuple[float, float]:
+    """The most memory that a command holds, in MB, and its CPU seconds, in a process of its own."""
+    with tempfile.TemporaryDirectory(dir=folder) as out:
+        told = _run([sys.executable, HERE / "peak.py", file, *([Path(out) / "set"] if command == "build" else [])])
+    peak, cpu = map(float, told.split())
+    return peak, cpu
+
+
+def whole_process(bench: Bench) -> Section:
+    """What a user waits for at the prompt: interpreter, imports, vocabulary and all."""
+    section = Section("whole process", ("command", *TIMES))
+    command = Path(sysconfig.get_path("scripts")) / "qwen-sft"
+    ten, out = str(bench.some(10)), str(bench.folder / "out-ten")
+    arguments = {
+        "python -c pass": [sys.executable, "-c", "pass"],
+        "qwen-sft --help": [command, "--help"],
+        "qwen-sft validate, ten rows": [command, "validate", ten],
+        "qwen-sft build, ten rows": [command, "build", ten, "--model", ours.FAMILY, "--out", out, "--force"],
+    }
+    # an installed package has its bytecode: without it, compiling our modules takes longer than all else of a start
+    compiled = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
+    compiled["PYTHONPYCACHEPREFIX"] = str(bench.folder / "bytecode")
+    steps = {name: functools.partial(_run, words, compiled) for name, words in arguments.items()}
+    for name, times in alternate(steps, 2 if bench.is_quick else 7).items():
+        section.lines.append((name, *_seconds(times)))
+        section.numbers[name] = _rounds(times)
     return section
 
 
 def formats(bench: Bench) -> Section:
     """Every format beside plain chat messages with the same content: its own samples, read as messages."""
-    section = Section("formats, on their examples", ("raw MB/s", "content MB/s", "as chat MB/s", "share"))
+    section = Section("formats, on their examples", ("format", "raw MB/s", "content MB/s", "as chat MB/s", "share"))
     for name, (raw, chat) in ours.examples().items():
-        copies = max(1, 400_000 // sum(map(len, raw)))
+        copies = max(1, (40_000 if bench.is_quick else 400_000) // sum(map(len, raw)))
         steps = {
             "raw": lambda raw=raw, n=copies: ours.read(raw, n),
             "chat": lambda chat=chat, n=copies: ours.read(chat, n),
         }
-        timed = alternate(steps, bench.rounds)
+        timed = alternate(steps, 2)
         n_raw, n_chat = (copies * sum(map(len, texts)) / 1e6 for texts in (raw, chat))
         share = 1 / paired_cpu_ratio(timed["raw"], timed["chat"])
         rates = (n_raw / timed["raw"].median_cpu, n_chat / timed["raw"].median_cpu, n_chat / timed["chat"].median_cpu)
@@ -250,59 +304,51 @@ def formats(bench: Bench) -> Section:
     return section
 
 
-def whole_process(bench: Bench) -> Section:
-    """What a user waits for at the prompt: interpreter, imports, vocabulary and all."""
-    section = Section("whole process", ("median s", "min s", "max s", "CPU s"))
-    command = Path(sysconfig.get_path("scripts")) / "qwen-sft"
-    ten, out = str(bench.first(10)), str(bench.folder / "out-ten")
-    arguments = {
-        "python -c pass": [sys.executable, "-c", "pass"],
-        "qwen-sft --help": [command, "--help"],
-        "qwen-sft validate, ten rows": [command, "validate", ten],
-        "qwen-sft build, ten rows": [command, "build", ten, "--model", ours.FAMILY, "--out", out, "--force"],
-    }
-    # an installed package has its bytecode: without it, compiling our modules takes longer than all else of a start
-    compiled = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
-    compiled["PYTHONPYCACHEPREFIX"] = str(bench.folder / "bytecode")
-    steps = {name: functools.partial(_run, words, compiled) for name, words in arguments.items()}
-    for name, times in alternate(steps, 5).items():
-        section.lines.append((name, *_seconds(times), f"{times.median_cpu:.3f}"))
+def render(bench: Bench) -> Section:
+    """Rows by a family, and by tracing a template that no family knows; each has its model loaded before."""
+    n_rows = 20 if bench.is_quick else 100
+    section = Section(f"render, {n_rows:,} rows", ("step", *TIMES, "rows/s", "times as long as the family: wall, CPU"))
+    folder, file = bench.folder / "edited", bench.some(n_rows)
+    template = ours.edited(folder)
+    verified: tuple[Literal["sample", "none"], ...] = ("sample", "none")
+    models: dict[str, Any] = {f"family {ours.FAMILY}": ours.FAMILY, "traced template": folder}
+    ready = {(name, verify): ours.pipeline(models[name], verify) for verify in verified for name in models}
+    family, traced = models
+    if ready[traced, "none"].encoder.model.family.name != "traced":
+        raise SystemExit(f"a family knows {template} by now, so it is not traced")
+    made = {key: ours.render(file, one) for key, one in ready.items()}
+    for (name, _), rows in made.items():
+        if n_lost := n_rows - len({row.where for row in rows}):
+            section.remarks.append(f"{name}: {n_lost:,} ROWS REJECTED")
+    same = [
+        a.where == b.where
+        and np.array_equal(a.tokens.input_ids, b.tokens.input_ids)
+        and np.array_equal(a.tokens.labels, b.tokens.labels)
+        for a, b in zip(made[family, "none"], made[traced, "none"], strict=False)
+    ]
+    section.remarks.append(f"traced: {template}; {sum(same):,} rows have the same ids and labels as the family's")
+    steps = {f"{name}, verify={v}": functools.partial(ours.render, file, one) for (name, v), one in ready.items()}
+    timed = alternate(steps, 2, warm_ups=0)
+    for (_, verify), (name, times) in zip(ready, timed.items(), strict=True):
+        against = _times(times, timed[f"{family}, verify={verify}"])
+        section.lines.append((name, *_seconds(times), f"{n_rows / times.median:,.0f}", against))
         section.numbers[name] = _rounds(times)
-    return section
-
-
-def growth(bench: Bench) -> Section:
-    """Time and peak memory of a build as the input grows, each build in a process of its own."""
-    section = Section("build as it grows", ("median s", "ms/row", "peak MB", "input MB"))
-    loading = statistics.median(_timed(ours.load) for _ in range(3))
-    for n_rows in bench.sizes:
-        file = bench.first(n_rows)
-        seconds = [_timed(lambda file=file: ours.build(file, bench.folder / "out")) for _ in range(bench.rounds)]
-        peak = float(_run([sys.executable, HERE / "peak.py", file, bench.folder / "out-peak"]))
-        median, n_mb = statistics.median(seconds), file.stat().st_size / 1e6
-        per_row = 1e3 * (median - loading) / n_rows
-        section.lines.append((f"{n_rows:,} rows", f"{median:.2f}", f"{per_row:.2f}", f"{peak:.0f}", f"{n_mb:.1f}"))
-        section.numbers[str(n_rows)] = {"wall": seconds, "ms_per_row": per_row, "peak_mb": peak, "input_mb": n_mb}
-    section.remarks.append(f"ms/row leaves out the {loading:.2f} s of loading the model; peak is of the whole process")
-    section.numbers["loading_s"] = loading
     return section
 
 
 # -- helpers ----------------------------------------------------------------------------------------------------------
 
 
-def _seconds(times: Timed) -> list[str]:
-    return [f"{seconds:.3f}" for seconds in (times.median, min(times.wall), max(times.wall))]
+def _seconds(times: Timed) -> tuple[str, str]:
+    return f"{times.median:.3f} ({min(times.wall):.3f} to {max(times.wall):.3f})", f"{times.median_cpu:.3f}"
+
+
+def _times(times: Timed, base: Timed) -> str:
+    return f"{paired_ratio(times, base):.3g}, {paired_cpu_ratio(times, base):.3g}"
 
 
 def _rounds(times: Timed) -> dict[str, Any]:
     return {"wall": times.wall, "cpu": times.cpu, "median": times.median, "median_cpu": times.median_cpu}
-
-
-def _timed(step: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    step()
-    return time.perf_counter() - start
 
 
 def _run(command: list[str | Path], environment: dict[str, str] | None = None) -> str:
@@ -340,12 +386,14 @@ def _versions() -> Iterator[tuple[str, str]]:
 
 SECTIONS = {
     "build": build,
-    "render": render,
     "validate": validate,
-    "memory": memory,
-    "formats": formats,
+    "jobs": jobs,
     "process": whole_process,
     "growth": growth,
+    "memory": memory,
+    "formats": formats,
+    "render": render,
+    "scale": scale,
 }
 
 
@@ -354,29 +402,28 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="120 rows and two rounds: does it run, not how fast")
     parser.add_argument("--rows", type=int, metavar="N", help="so many rows instead of 1,000 (120 with --quick)")
-    parser.add_argument("--only", choices=SECTIONS, action="append", help="one section; can be given again")
+    parser.add_argument("--only", choices=SECTIONS, action="append", help="one section; scale runs only so")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every round's numbers to FILE")
     arguments = parser.parse_args()
-    n_rows = arguments.rows or (120 if arguments.quick else 1000)
-    sizes, rounds = (n_rows // 4, n_rows // 2, n_rows), 2 if arguments.quick else 4
+    rows = data.rows(arguments.rows or (120 if arguments.quick else 1000))
     with tempfile.TemporaryDirectory(prefix="qwen-sft-bench-") as temporary:
-        rows = data.rows(n_rows)
-        bench = Bench(Path(temporary), rows, rows.write(Path(temporary) / "rows.jsonl"), sizes, rounds)
+        folder = Path(temporary)
+        bench = Bench(folder, rows, rows.write(folder / "rows.jsonl"), arguments.quick, 2 if arguments.quick else 3)
         machine = _machine()
         packages = ", ".join(f"{name} {number}" for name, number in machine["packages"].items())
         sys.stdout.write(
-            f"data     {n_rows:,} rows, {bench.n_mb:.1f} MB; {rows.source}\n"
-            f"machine  {machine['cpu']}, {machine['n_cores']} cores, load {machine['load_before']:.1f} before the "
-            f"start; {machine['system']}, Python {machine['python']}\nversions {packages}\n"
+            f"- data: {rows.source}; {rows.n_rows:,} rows, {bench.n_mb:.1f} MB\n"
+            f"- machine: {machine['cpu']}, {machine['n_cores']} cores, load {machine['load_before']:.1f} before the "
+            f"start; {machine['system']}, Python {machine['python']}\n- versions: {packages}\n"
         )
         measured: dict[str, Any] = {}
-        for name in arguments.only or SECTIONS:
+        for name in arguments.only or [name for name in SECTIONS if name != "scale"]:
             section = SECTIONS[name](bench)
             measured[name] = section.numbers
             sys.stdout.write(f"\n{section}\n")
             sys.stdout.flush()
         if arguments.json:
-            document = {"data": rows.source, "n_rows": n_rows, "n_mb": bench.n_mb, "machine": machine, **measured}
+            document = {"data": rows.source, "n_rows": rows.n_rows, "n_mb": bench.n_mb, "machine": machine, **measured}
             arguments.json.write_bytes(orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
 
 

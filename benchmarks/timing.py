@@ -9,6 +9,14 @@ from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
+class Spent:
+    """What a step took by its own clocks: seconds."""
+
+    wall: float
+    cpu: float
+
+
+@dataclass(frozen=True)
 class Timed:
     """The rounds of one step; `cpu` counts every thread, and children that have ended."""
 
@@ -31,13 +39,10 @@ def alternate(steps: Mapping[str, Callable[[], object]], rounds: int, warm_ups: 
     timed = {name: Timed() for name in steps}
     for number in range(-warm_ups, rounds):
         for name, step in steps.items():
-            gc.collect()
-            wall, cpu = time.perf_counter(), _cpu()
-            step()
-            wall, cpu = time.perf_counter() - wall, _cpu() - cpu
+            took = spent(step)
             if number >= 0:
-                timed[name].wall.append(wall)
-                timed[name].cpu.append(cpu)
+                timed[name].wall.append(took.wall)
+                timed[name].cpu.append(took.cpu)
     return timed
 
 
@@ -49,6 +54,15 @@ def paired_ratio(slower: Timed, faster: Timed) -> float:
 def paired_cpu_ratio(slower: Timed, faster: Timed) -> float:
     """The same for processor seconds, which say what a step costs when other work wants the cores."""
     return statistics.median(a / b for a, b in zip(slower.cpu, faster.cpu, strict=True))
+
+
+def spent(step: Callable[[], object]) -> Spent:
+    """What a step takes; one that gives what it has spent by its own clocks, in another process say, is believed."""
+    gc.collect()
+    wall, cpu = time.perf_counter(), _cpu()
+    done = step()
+    wall, cpu = time.perf_counter() - wall, _cpu() - cpu
+    return done if isinstance(done, Spent) else Spent(wall, cpu)
 
 
 def _cpu() -> float:

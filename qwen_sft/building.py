@@ -44,7 +44,6 @@ from qwen_sft.outfolder import (
 )
 from qwen_sft.pipeline import FILTERED, Outcome, Pipeline, Survey, tally
 from qwen_sft.proving.lock import LOCK_FILE, lock_of, write_lock
-from qwen_sft.record import Where
 from qwen_sft.rejects import rejected
 from qwen_sft.remote import is_url, local_path
 from qwen_sft.remotefolder import RemoteFolder
@@ -196,7 +195,6 @@ class _Made:
         self._place = Place()
         self._is_surveyed = False
         self._fold = Fold(Totals(), Census())
-        self._twins: list[tuple[bytes, bytes, Where]] = []
         self._n_committed = 0
         self._journal: Journal | None = None
         self._opened: OpenWriter | None = None
@@ -223,27 +221,26 @@ class _Made:
         if is_whole(out):  # and was killed before it could say so
             out.tidy()
             left = None
-        if left is not None and left.commits:
+        if left is not None and left.n_commits:
             told = strange(out)
             if told:
                 raise OutputError(f"{out.name!r} {told}, so no build goes on there; name another --out")
             self._hold_to(left.asked, asked)
-            take_back(out, left.commits)
+            take_back(out, left.last, left.n_commits)
         else:
             left = None
             clear(out, force=force or was_killed(out))
         begin(out)
         if left is not None:
-            for commit in left.commits:
+            for commit in left.commits(stage):
                 self._learn(unpacked(commit["more"]), again)
         self._opened = self._writer.open(stage / DATA, self._settings.shard_size)
         with (stage / REJECTS).open("ab") as file:
-            file.truncate(0 if left is None else left.commits[-1]["rejects"])
+            file.truncate(0 if left is None else left.last["rejects"])
         self._rejects = (stage / REJECTS).open("ab")
         if left is not None:
-            self._restore(unpacked(left.commits[-1]["now"]))
+            self._restore(unpacked(left.last["now"]))
             self._hold_inputs_to(left)
-            self._begin_census()
         if self._can_go_on:
             self._journal = Journal(stage, asked, left, out.keep_line)
 
@@ -292,7 +289,7 @@ class _Made:
 
     def _learn(self, more: Any, again: Callable[[Fold], None]) -> None:
         self._census.merge(more["census"])
-        self._twins += more["twins"]
+        self._curation.learn(more["twins"])
         again(more["fold"])
 
     def _restore(self, now: Any) -> None:
@@ -301,7 +298,7 @@ class _Made:
         self.totals, self._counts = now["totals"], now["counts"]
         self._n_committed = self.totals.n_records
         self._pending, self._n_tokens, self._n_rejects = now["pending"], now["n_tokens"], now["rejects"]
-        self._curation.restore(self._twins, now["curation"])
+        self._curation.restore(now["curation"])
         if self._packer is not None:
             self._packer.restore(now["packer"])
         for source, (n_records, n_bytes, digest, skipped) in zip(self._inputs, now["inputs"], strict=False):
@@ -311,7 +308,9 @@ class _Made:
 
     def _begin_census(self) -> None:
         """From now on a census of its own counts what comes, until it is written down."""
-        self._survey.census = Census(self._census.thresholds, self._census.model_context)
+        if self._journal is None:
+            return
+        self._survey.census = Census(self._census.thresholds, self._census.model_context, is_part=True)
         self._fold = Fold(Totals(), Census())
 
     # -- the records --------------------------------------------------------------------------------------------------
@@ -360,8 +359,9 @@ class _Made:
         self._pending += [] if self._packer is None else self._packer.close()
         self._write()
         self._rejects.close()
-        self._census.merge(self._survey.census)
-        self._survey.census = self._census
+        if self._survey.census is not self._census:
+            self._census.merge(self._survey.census)
+            self._survey.census = self._census
 
     def _write(self) -> None:
         assert self._opened is not None

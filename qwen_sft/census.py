@@ -1,8 +1,9 @@
 """What a whole set of samples is like: counts, and a few hashes of each sample, from which the SET rules judge it.
 
-Facts are made of one sample, wherever that is checked; a census adds them up, and two of them can be merged. For each
-sample it holds 69 bytes, 197 where near duplicates are looked for, besides a name, two counts and the names of the
-parameters for each different tool, and a name for each file: a million samples take 69 MB, or 197 MB.
+Facts are made of one sample, wherever that is checked; a census adds them up, and two of them can be merged. In memory
+it holds the facts of the last samples (HELD), a name, two counts and the names of the parameters for each different
+tool, and a name for each file; the facts of all others lie in a temporary file (see `qwen_sft.scratch`), 70 bytes for
+each sample, 205 where near duplicates are looked for.
 """
 
 import hashlib
@@ -10,16 +11,18 @@ import math
 import re
 from array import array
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any
+from itertools import repeat
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 
 from qwen_sft.near import N_BYTES, Index, plain, signature
 from qwen_sft.record import Where
 from qwen_sft.sample import Message, is_object
+from qwen_sft.scratch import Scratch
 from qwen_sft.secret import encoded
 from qwen_sft.transcript import Transcript
 
@@ -27,6 +30,9 @@ LEAST = 100
 """Samples that a share must be of, or it says nothing; the threshold LEAST_NAME moves it."""
 
 LEAST_NAME = "samples"
+
+HELD = 100_000
+"""Samples whose facts are held in memory; a part of a census, which is still to be merged, holds all of its own."""
 
 CONTEXT_NAME = "context"
 """The threshold that says how many tokens the model's context holds, in place of what the model says."""
@@ -159,9 +165,9 @@ def _parameters(schema: Any) -> tuple[str, ...]:
 
 
 def _hash(value: Any, data: bytes | None = None) -> int:
-    """64 bits of a JSON value, never 0: of ten million, two are alike by chance once in 370,000 times."""
+    """63 bits of a JSON value, never 0: of ten million, two are alike by chance once in 180,000 times."""
     data = data or encoded(value) or plain(value)
-    return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "big") or 1
+    return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "big") >> 1 or 1
 
 
 def split_of(where: Where, said: str) -> str:
@@ -182,6 +188,23 @@ def _split_in(names: str) -> str:
     return _SPLITS[(found[-1].lastindex or 1) - 1] if found else ""
 
 
+Column = Literal["said", "opening", "task", "split", "system", "conversation", "longest", "n_tokens", "n_trained"]
+"""What is known of each sample in one number; 0 for nothing."""
+
+
+class Pair(NamedTuple):
+    """How many samples, or what they share, are so, and the first two of them: the numbers of samples, from 0.
+
+    Attributes:
+        n_same: how many of them are so word for word.
+    """
+
+    n: int
+    first: int
+    second: int
+    n_same: int = 0
+
+
 @dataclass(slots=True)
 class Census:
     """What was seen of a set.
@@ -194,9 +217,8 @@ class Census:
         tools: how many samples offer each number of tools.
         declared: in how many samples each tool is offered; called: how often it is called.
         usage: how each tool is called; parameters: names of those that some declaration of it has.
-        signatures: of all samples, one behind the other; empty where near duplicates are not looked for.
-        longest, n_tokens, n_trained: see Facts, for each sample.
         model_context: tokens that the model's context holds; None where nobody knows.
+        is_part: it is to be merged into another one, and may be pickled.
     """
 
     thresholds: Mapping[str, float] = field(default_factory=dict[str, float])
@@ -212,20 +234,22 @@ class Census:
     called: Counter[str] = field(default_factory=Counter[str])
     usage: dict[str, Usage] = field(default_factory=dict[str, Usage])
     parameters: dict[str, frozenset[str]] = field(default_factory=dict[str, frozenset[str]])
-    signatures: bytearray = field(default_factory=bytearray)
     files: list[str] = field(default_factory=list[str])
-    said: "array[int]" = field(default_factory=lambda: array("Q"))
-    openings: "array[int]" = field(default_factory=lambda: array("Q"))
-    tasks: "array[int]" = field(default_factory=lambda: array("Q"))
-    splits: "array[int]" = field(default_factory=lambda: array("B"))
-    systems: "array[int]" = field(default_factory=lambda: array("Q"))
-    conversations: "array[int]" = field(default_factory=lambda: array("Q"))
-    longest: "array[int]" = field(default_factory=lambda: array("I"))
-    n_tokens: "array[int]" = field(default_factory=lambda: array("I"))
-    n_trained: "array[int]" = field(default_factory=lambda: array("I"))
+    is_part: bool = field(default=False, compare=False)
+    _said: "array[int]" = field(default_factory=lambda: array("Q"))
+    _openings: "array[int]" = field(default_factory=lambda: array("Q"))
+    _tasks: "array[int]" = field(default_factory=lambda: array("Q"))
+    _splits: "array[int]" = field(default_factory=lambda: array("B"))
+    _systems: "array[int]" = field(default_factory=lambda: array("Q"))
+    _conversations: "array[int]" = field(default_factory=lambda: array("Q"))
+    _longest: "array[int]" = field(default_factory=lambda: array("I"))
+    _n_tokens: "array[int]" = field(default_factory=lambda: array("I"))
+    _n_trained: "array[int]" = field(default_factory=lambda: array("I"))
     _lines: "array[int]" = field(default_factory=lambda: array("Q"))
     _items: "array[int]" = field(default_factory=lambda: array("q"))
+    _signatures: bytearray = field(default_factory=bytearray)
     _numbers: dict[str, int] = field(default_factory=dict[str, int])
+    _table: Scratch | None = field(default=None, compare=False)
 
     def see(self, facts: Facts, where: Where) -> None:
         """Adds one sample."""
@@ -234,16 +258,16 @@ class Census:
             number = self._numbers[where.file] = len(self.files)
             self.files.append(where.file)
         self.n_samples += 1
-        self.said.append(facts.said)
-        self.openings.append(facts.opening)
-        self.tasks.append(facts.task)
-        self.splits.append(_SPLITS.index(facts.split) + 1 if facts.split else 0)
-        self.systems.append(facts.system)
-        self.conversations.append(facts.conversation)
-        self.longest.append(facts.longest)
-        self.n_tokens.append(facts.n_tokens)
-        self.n_trained.append(facts.n_trained)
-        self.signatures += facts.near
+        self._said.append(facts.said)
+        self._openings.append(facts.opening)
+        self._tasks.append(facts.task)
+        self._splits.append(_SPLITS.index(facts.split) + 1 if facts.split else 0)
+        self._systems.append(facts.system)
+        self._conversations.append(facts.conversation)
+        self._longest.append(facts.longest)
+        self._n_tokens.append(facts.n_tokens)
+        self._n_trained.append(facts.n_trained)
+        self._signatures += facts.near
         self._lines.append(number << 40 | where.line)
         self._items.append(-1 if where.item is None else where.item)
         self.n_offered += bool(facts.declared)
@@ -257,6 +281,7 @@ class Census:
         for name in facts.called:
             self.called[name] += 1
         self._learn(facts.usage, facts.parameters)
+        self._put_away(HELD)
 
     def _learn(self, usage: Mapping[str, Usage], parameters: Mapping[str, Collection[str]]) -> None:
         for name, one in usage.items():
@@ -275,16 +300,43 @@ class Census:
                 self._numbers[file] = len(self.files)
                 self.files.append(file)
             numbers.append(self._numbers[file])
-        self._lines.extend(numbers[line >> 40] << 40 | (line & (1 << 40) - 1) for line in other._lines)
+        lines = [numbers[line >> 40] << 40 | (line & (1 << 40) - 1) for line in other._lines]
         for name in _COLUMNS:
-            getattr(self, name).extend(getattr(other, name))
-        self.signatures += other.signatures
+            getattr(self, name).extend(lines if name == "_lines" else getattr(other, name))
+        self._signatures += other._signatures
         for name in ("n_samples", "n_offered", "n_unused", "n_calling", "n_chained", "n_parallel"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         self.tools.update(other.tools)
         self.declared.update(other.declared)
         self.called.update(other.called)
         self._learn(other.usage, other.parameters)
+        self._put_away(HELD)
+
+    def _put_away(self, least: int) -> None:
+        """Brings what is held into the table, where it is of so many samples."""
+        n_held = len(self._said)
+        if self.is_part or n_held < least:
+            return
+        self._table = self._table or Scratch(_TABLE)
+        near = bytes(self._signatures)
+        signatures = (near[k : k + N_BYTES] for k in range(0, len(near), N_BYTES)) if near else repeat(None, n_held)
+        columns = [getattr(self, name) for name in _COLUMNS]
+        numbers = range(self.n_samples - n_held, self.n_samples)
+        self._table.put("seen", zip(numbers, *columns, signatures, strict=True), len(columns) + 2)
+        for column in columns:
+            del column[:]
+        self._signatures.clear()
+
+    def _ask(self, sql: str, *values: Any) -> Iterator[tuple[Any, ...]]:
+        """The rows that a statement gives of the table of all samples."""
+        if self._said or self._table is None:
+            self._put_away(0)
+        assert self._table is not None, "a part is asked before it is merged"
+        yield from self._table.ask(sql, *values)
+
+    def _one(self, sql: str, *values: Any) -> tuple[Any, ...]:
+        """The first row of them, or none."""
+        return next(self._ask(sql, *values), ())
 
     @property
     def context(self) -> int | None:
@@ -292,37 +344,111 @@ class Census:
         told = self.thresholds.get(CONTEXT_NAME)
         return self.model_context if told is None else int(told)
 
-    def signature(self, index: int) -> bytes:
-        """The signature of a sample; only where near duplicates are looked for."""
-        return bytes(self.signatures[index * N_BYTES : (index + 1) * N_BYTES])
+    def total(self, column: Column) -> int:
+        """The sum of a column over all samples."""
+        return sum(self._one(f"SELECT COALESCE(SUM({column}), 0) FROM seen"))
 
-    def near_repeats(self) -> dict[int, int]:
-        """For each sample that nearly repeats an earlier one the first that it repeats; word for word counts too."""
-        if not self.signatures:
-            return {}
-        index = Index[int]()
-        found = ((number, index.add(number, self.signature(number))) for number in range(self.n_samples))
-        return {number: first for number, first in found if first is not None}
+    def largest(self, column: Column) -> int:
+        """How many samples have the commonest value of a column; a value of 0 is none."""
+        sql = f"SELECT COUNT(*) AS n FROM seen WHERE {column} GROUP BY {column} ORDER BY n DESC LIMIT 1"
+        return sum(self._one(sql))
 
-    def overlaps(self) -> dict[int, int]:
-        """For each sample with the conversation of an earlier one of another split the first such one.
+    def at_shares(self, what: str, shares: Sequence[float]) -> tuple[int, list[float]]:
+        """How many samples have a number, and those that these shares of them do not exceed, by nearest rank.
 
-        Where near duplicates are looked for, also for one that nearly has it.
+        Args:
+            what: a column, or what SQL makes of columns; NULL for samples that do not count.
         """
-        found: dict[int, int] = {}
-        for group in alike(self.conversations):
-            firsts: dict[int, int] = {}
-            for later in group:
-                firsts.setdefault(self.splits[later], later)
-                found[later] = min((one for split, one in firsts.items() if split != self.splits[later]), default=later)
-        if self.signatures:
-            indices = {split: Index[int]() for split in sorted(set(self.splits) - {0})}
-            for later, split in enumerate(self.splits):
-                if split:
-                    near = [indices[other].find(self.signature(later)) for other in indices if other != split]
-                    indices[split].add(later, self.signature(later))
-                    found.setdefault(later, min((one for one in near if one is not None), default=later))
-        return {later: first for later, first in sorted(found.items()) if first < later}
+        n = sum(self._one(f"SELECT COUNT({what}) FROM seen"))
+        ranks = [max(1, math.ceil(n * share)) for share in shares]
+        ranked = f"SELECT {what} AS it, ROW_NUMBER() OVER (ORDER BY {what}) AS rank FROM seen WHERE {what} IS NOT NULL"
+        asked = ", ".join(map(str, ranks))
+        found = dict(self._ask(f"SELECT rank, it FROM ({ranked}) WHERE rank IN ({asked})"))
+        return n, [found[rank] for rank in ranks] if n else []
+
+    def spread(self, what: str, show: Callable[[float], str]) -> str:
+        """How some numbers are spread, for people: `5 % 12, half 40, 95 % 310, most 977`; see `at_shares`."""
+        _, at = self.at_shares(what, (0.05, 0.5, 0.95, 1))
+        return ", ".join(f"{name} {show(one)}" for name, one in zip(("5 %", "half", "95 %", "most"), at, strict=False))
+
+    def past(self, most: int) -> Pair:
+        """The samples whose longest row has more tokens than that; `first` is the longest, `second` its tokens."""
+        sql = "SELECT number, longest FROM seen WHERE longest > ? ORDER BY longest DESC, number LIMIT 1"
+        number, longest = self._one(sql, most) or (0, 0)
+        return Pair(sum(self._one("SELECT COUNT(*) FROM seen WHERE longest > ?", most)), number, longest)
+
+    def repeats(self) -> Pair:
+        """Samples that are alike an earlier one word for word; the first one that is repeated, and where first."""
+        groups = "SELECT COUNT(*) AS n, MIN(number) AS first FROM seen GROUP BY said HAVING n > 1"
+        n, first = self._one(f"SELECT TOTAL(n - 1), MIN(first) FROM ({groups})")
+        same = "SELECT MIN(number) FROM seen WHERE number > ? AND said = (SELECT said FROM seen WHERE number = ?)"
+        return Pair(int(n), first, *self._one(same, first, first)) if n else Pair(0, 0, 0)
+
+    def leaks(self, column: Column) -> Pair:
+        """Values of a column that stand in several splits; the first two samples of different splits that share one."""
+        known = f"FROM seen WHERE {column} AND split"
+        groups = f"SELECT MIN(number) AS first {known} GROUP BY {column} HAVING MIN(split) < MAX(split)"
+        n, first = self._one(f"SELECT COUNT(*), MIN(first) FROM ({groups})")
+        other = (
+            f"SELECT MIN(seen.number) FROM seen, seen AS one WHERE one.number = ? AND seen.{column} = one.{column} "
+            "AND seen.split AND seen.split != one.split"
+        )
+        return Pair(n, first, *self._one(other, first)) if n else Pair(0, 0, 0)
+
+    def near_repeats(self) -> Iterator[tuple[int, int]]:
+        """Each sample that nearly repeats an earlier one, and the first that it repeats; word for word counts too."""
+        index = Index[int]()
+        for number, near in self._ask("SELECT number, near FROM seen WHERE near IS NOT NULL ORDER BY number"):
+            first = index.add(number, near)
+            if first is not None:
+                yield number, first
+
+    def is_same(self, column: Column, one: int, other: int) -> bool:
+        """True if two samples have the same value in a column."""
+        sql = f"SELECT COUNT(DISTINCT {column}) FROM seen WHERE number IN (?, ?)"
+        return self._one(sql, one, other) == (1,)
+
+    def overlaps(self) -> Pair:
+        """Samples with the conversation of an earlier one of another split; the first of them, and that other one.
+
+        Where near duplicates are looked for, also those that nearly have it.
+        """
+        found = Scratch("found (later INTEGER PRIMARY KEY, first INTEGER, is_same INTEGER)")
+        for one in self._same_conversations():
+            found.put("found", [(*one, True)], 3)
+        for one in self._near_conversations():
+            found.put("found", [(*one, False)], 3)
+        n, n_same = next(found.ask("SELECT COUNT(*), TOTAL(is_same) FROM found"))
+        sql = "SELECT later, first FROM found ORDER BY later LIMIT 1"
+        later, first = next(found.ask(sql), (0, 0))
+        return Pair(n, later, first, int(n_same))
+
+    def _same_conversations(self) -> Iterator[tuple[int, int]]:
+        several = "SELECT conversation FROM seen WHERE conversation GROUP BY 1 HAVING MIN(split) < MAX(split)"
+        sql = f"SELECT conversation, number, split FROM seen WHERE conversation IN ({several}) ORDER BY 1, 2"
+        now, firsts = 0, dict[int, int]()
+        for conversation, later, split in self._ask(sql):
+            if conversation != now:
+                now, firsts = conversation, {}
+            firsts.setdefault(split, later)
+            others = [first for other, first in firsts.items() if other != split]
+            if others:
+                yield later, min(others)
+
+    def _near_conversations(self) -> Iterator[tuple[int, int]]:
+        indices = {split: Index[int]() for split in range(1, len(_SPLITS) + 1)}
+        sql = "SELECT number, split, near FROM seen WHERE near IS NOT NULL AND split ORDER BY number"
+        for later, split, near in self._ask(sql):
+            others = [index.find(near) for other, index in indices.items() if other != split]
+            indices[split].add(later, near)
+            first = min((one for one in others if one is not None), default=None)
+            if first is not None:
+                yield later, first
+
+    def by_split(self) -> Iterator[tuple[str, int, int, int]]:
+        """For each split, "" for none, its samples, their tokens, and the trained ones."""
+        sql = "SELECT split, COUNT(*), SUM(n_tokens), SUM(n_trained) FROM seen GROUP BY split ORDER BY MIN(number)"
+        return ((_split_name(split), *numbers) for split, *numbers in self._ask(sql))
 
     def threshold(self, code: str, usual: float) -> float:
         """The threshold of a rule, which settings may move."""
@@ -332,49 +458,30 @@ class Census:
         """True if a share of so many samples says something."""
         return n >= max(1, self.thresholds.get(LEAST_NAME, LEAST))
 
-    def place(self, index: int) -> str:
+    def place(self, number: int) -> str:
         """Where a sample stands, for people: `runs.jsonl:12`."""
-        line = self._lines[index]
-        item = f"[{self._items[index]}]" if self._items[index] >= 0 else ""
-        return f"{self.files[line >> 40]}:{line & (1 << 40) - 1}{item}"
+        line, item = self._one("SELECT line, item FROM seen WHERE number = ?", number)
+        return f"{self.files[line >> 40]}:{line & (1 << 40) - 1}{f'[{item}]' if item >= 0 else ''}"
 
-    def split(self, index: int) -> str:
+    def split(self, number: int) -> str:
         """The name of the split that a sample is in; "" for none."""
-        return _SPLITS[self.splits[index] - 1] if self.splits[index] else ""
+        return _split_name(*self._one("SELECT split FROM seen WHERE number = ?", number))
 
 
 _COLUMNS = (
-    "said", "openings", "tasks", "splits", "systems", "conversations", "longest", "n_tokens", "n_trained", "_items"
+    "_said", "_openings", "_tasks", "_splits", "_systems", "_conversations", "_longest", "_n_tokens", "_n_trained",
+    "_lines", "_items",
 )  # fmt: skip
+_TABLE = (
+    "seen (number INTEGER PRIMARY KEY, said INTEGER, opening INTEGER, task INTEGER, split INTEGER, system INTEGER, "
+    "conversation INTEGER, longest INTEGER, n_tokens INTEGER, n_trained INTEGER, line INTEGER, item INTEGER, near BLOB)"
+)
 
 
-def alike(keys: Sequence[int]) -> Iterator[list[int]]:
-    """The indices of keys that stand more than once, together, by the first; a key of 0 is none."""
-    order = sorted(range(len(keys)), key=keys.__getitem__)
-    groups: list[list[int]] = []
-    start = 0
-    while start < len(order):
-        end = start + 1
-        while end < len(order) and keys[order[end]] == keys[order[start]]:
-            end += 1
-        if end - start > 1 and keys[order[start]]:
-            groups.append(order[start:end])
-        start = end
-    return iter(sorted(groups))
+def _split_name(number: int) -> str:
+    return _SPLITS[number - 1] if number else ""
 
 
 def percent(n: int, of: int) -> str:
     """A share, for people: `3 of 40 (7.5 %)`."""
     return f"{n:,} of {of:,} ({100 * n / of:.3g} %)"
-
-
-def at_share(values: Sequence[float], share: float) -> float:
-    """The number that this share of them does not exceed, by nearest rank."""
-    return sorted(values)[max(0, math.ceil(len(values) * share) - 1)]
-
-
-def spread(values: Iterable[float], show: Callable[[float], str]) -> str:
-    """How some numbers are spread, for people: `5 % 12, half 40, 95 % 310, most 977`; by nearest rank."""
-    ranked = sorted(values)
-    at = [at_share(ranked, share) for share in (0.05, 0.5, 0.95, 1)]
-    return ", ".join(f"{name} {show(value)}" for name, value in zip(("5 %", "half", "95 %", "most"), at, strict=True))

@@ -55,7 +55,8 @@ class Gate:
         for known, n in self._baseline.findings.items() if self._baseline else ():
             self._left[known.fingerprint] += n
         self._found = Counter[Known]()
-        self._over: list[set[int]] = [set() for _ in self._limits]  # hashes of the records that count for each limit
+        self._n_over = [0 for _ in self._limits]  # records that count for each limit
+        self._last_over: list[int | None] = [None for _ in self._limits]  # the last of them: findings come in order
         self._of_codes: dict[str, list[int]] = {}
         self._fail_on: dict[str, FailOn] = {}
         self._known = Counter[str]()
@@ -136,8 +137,10 @@ class Gate:
                 k for k, one in enumerate(self._limits) if is_named(found.code, found.name, [one.selector])
             ]
         held = self._of_codes[found.code]
+        record = _hashed(found.where)
         for k in held:
-            self._over[k].add(_hashed(found.where))
+            self._n_over[k] += record != self._last_over[k]
+            self._last_over[k] = record
         fail_on = self._fails_on(found.where.file)
         self._n_failing += not held and fail_on != "never" and found.severity.rank >= Severity(fail_on).rank
 
@@ -191,12 +194,12 @@ class Gate:
 
     def _exceeded(self, n_records: int) -> list[str]:
         failures: list[str] = []
-        for one, over in zip(self._limits, self._over, strict=True):
+        for one, n_over, last in zip(self._limits, self._n_over, self._last_over, strict=True):
             most = one.most(n_records)
-            if len(over) > most:
+            if n_over > most:
                 may = f"at most {most:,} may" if most else "none may"
-                says = f"{len(over):,} of {n_records:,} records have such findings, {may}"
-                if over == {_THE_SET}:
+                says = f"{n_over:,} of {n_records:,} records have such findings, {may}"
+                if n_over == 1 and last == _THE_SET:
                     says = "the set as a whole has such a finding"
                 failures.append(f"limit {one.text} is exceeded: {says}")
         return failures
@@ -299,6 +302,7 @@ class Fold:
 def folded(pipeline: Pipeline, batch: Sequence[Outcome]) -> Fold:
     """The fold of some outcomes."""
     survey = Survey(pipeline)
+    survey.census.is_part = True
     fold = Fold(Totals(), survey.census)
     for outcome in batch:
         tally(fold.totals, outcome)

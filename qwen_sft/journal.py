@@ -12,10 +12,11 @@ import io
 import os
 import pickle
 import zlib
-from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, is_dataclass
 from enum import Enum
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -76,37 +77,40 @@ def unpacked(text: str) -> Any:
 
 @dataclass(slots=True)
 class Left:
-    """What a journal says.
+    """What a journal says. It may be larger than the memory, so its lines are read one by one.
 
     Attributes:
         asked: what the build was asked for.
-        commits: the lines behind it.
+        last: the last whole line behind it, if there is any.
+        n_commits: how many there are.
         n_bytes: its length up to the last whole line.
     """
 
     asked: dict[str, Any]
-    commits: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+    last: dict[str, Any] = field(default_factory=dict[str, Any])
+    n_commits: int = 0
     n_bytes: int = 0
+
+    def commits(self, folder: Path) -> Iterator[dict[str, Any]]:
+        """The whole lines behind the first one."""
+        with (folder / JOURNAL).open("rb") as file:
+            yield from map(orjson.loads, islice((line.partition(b" ")[2] for line in file), 1, 1 + self.n_commits))
 
 
 def left_in(folder: Path) -> Left | None:
     """The journal of a folder; None where there is none, or none that was begun to its end."""
-    try:
-        data = (folder / JOURNAL).read_bytes()
-    except FileNotFoundError:
-        return None
     left: Left | None = None
-    n_bytes = 0
-    for line in data.splitlines(keepends=True):
-        told = _line(line)
-        if told is None:
-            break
-        n_bytes += len(line)
-        if left is None:
-            left = Left(told)
-        else:
-            left.commits.append(told)
-        left.n_bytes = n_bytes
+    with suppress(FileNotFoundError), (folder / JOURNAL).open("rb") as file:
+        for line in file:
+            told = _line(line)
+            if told is None:
+                break
+            if left is None:
+                left = Left(told)
+            else:
+                left.last = told
+                left.n_commits += 1
+            left.n_bytes += len(line)
     return left
 
 
@@ -140,7 +144,7 @@ class Journal:
         left: Left | None = None,
         kept: Callable[[bytes], None] = lambda _: None,
     ) -> None:
-        self.n_commits = 0 if left is None else len(left.commits)
+        self.n_commits = 0 if left is None else left.n_commits
         self._kept = kept
         if left is None:
             write_whole(folder / JOURNAL, _spelled(asked))

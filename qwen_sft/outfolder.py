@@ -175,16 +175,18 @@ def strange(out: OutFolder) -> str:
     return f"holds {others[0]!r}" if others else ""
 
 
-def take_back(out: OutFolder, commits: Sequence[dict[str, Any]]) -> None:
+def take_back(out: OutFolder, commit: dict[str, Any], n_commits: int) -> None:
     """Takes away what was written behind the last commit, and takes the names back that files were given.
+
+    Args:
+        n_commits: how many there are.
 
     Raises:
         OutputError: a file is not what it was.
     """
-    commit = commits[-1]
     named = _named(out)
     out.remove([MANIFEST, CARD, LOCK_FILE, *_TEMPORARY])
-    out.rewind(named, len(commits), commit["rejects"])
+    out.rewind(named, n_commits, commit["rejects"])
     whole = {one["file"] for one in commit["files"]}
     out.remove([n for n, kind in out.found() if n.startswith(f"{DATA}/") and kind != "folder" and n not in whole])
     out.prune()

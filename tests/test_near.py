@@ -143,16 +143,6 @@ def test_index_that_has_grown_finds_what_it_held_before(threshold: float):
     assert [index.find(one) for one in given] == list(range(2500))
 
 
-def test_memory_of_an_index_is_what_its_docstring_says():
-    draw = random.Random(10)
-    for threshold, least, most in ((0.8, 256, 512), (0.5, 384, 768)):
-        index = Index[int](threshold)
-        for key in range(3000):
-            index.add(key, draw.randbytes(N_BYTES))
-            if key >= 1024:
-                assert least <= (index._signatures.nbytes + index._firsts.nbytes) / (key + 1) <= most  # pyright: ignore[reportPrivateUsage]
-
-
 @pytest.mark.parametrize("threshold", [0.49, 1.01])
 def test_threshold_that_cannot_be_held_is_refused(threshold: float):
     with pytest.raises(ValueError, match=rf"^threshold is {threshold}; it takes a share from 0\.5 to 1$"):

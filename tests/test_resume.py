@@ -101,7 +101,7 @@ def test_ctrl_c_leaves_shards_from_which_the_same_build_goes_on(begun: tuple[lis
     assert left is not None
     assert not (out / "manifest.json").exists()
     before = {name: data for name, data in content(out).items() if name.startswith("data/")}
-    whole = {one["file"]: one["n_bytes"] for one in left.commits[-1]["files"]}
+    whole = {one["file"]: one["n_bytes"] for one in left.last["files"]}
     assert {name: len(before[name]) for name in whole} == whole
     seen: list[int] = []
     again: list[int] = []
@@ -115,7 +115,7 @@ def test_ctrl_c_leaves_shards_from_which_the_same_build_goes_on(begun: tuple[lis
     run(paths, out, each=each, again=told)
     manifest = run(paths, tmp_path / "other")
     assert content(out) == content(tmp_path / "other")
-    assert sum(again) == left.commits[-1]["n_records"] > 20
+    assert sum(again) == left.last["n_records"] > 20
     assert sum(again) + len(seen) == manifest["records"]["read"]
 
 

@@ -11,7 +11,8 @@ from msgspec import structs
 from strategies import samples
 
 import qwen_sft
-from qwen_sft.census import Census, alike, facts_of, split_of
+import qwen_sft.census
+from qwen_sft.census import Census, Facts, facts_of, split_of
 from qwen_sft.errors import UsageError
 from qwen_sft.gate import Gate, judged
 from qwen_sft.ingest import expand
@@ -364,11 +365,6 @@ def test_parameters_that_no_call_gives_are_named():
 # -- the census --------------------------------------------------------------------------------------------------------
 
 
-def test_indices_of_equal_keys_come_together_by_the_first():
-    assert list(alike([5, 0, 7, 5, 0, 7, 7, 1])) == [[0, 3], [2, 5, 6]]
-    assert list(alike([])) == []
-
-
 @given(st.lists(st.tuples(samples(), st.sampled_from(["train.jsonl", "test.jsonl", "x.jsonl"])), max_size=8), st.data())
 def test_merged_parts_say_what_the_whole_says(given: list[tuple[Sample, str]], data: st.DataObject):
     seen = [
@@ -384,6 +380,57 @@ def test_merged_parts_say_what_the_whole_says(given: list[tuple[Sample, str]], d
     first.merge(second)
     assert first == whole
     assert {code: says(code, first) for code in SET} == {code: says(code, whole) for code in SET}
+
+
+KINDS = st.tuples(*(st.integers(0, 2) for _ in range(5)), st.integers(0, 5))
+
+
+@given(st.lists(KINDS, min_size=1, max_size=12), st.integers(1, 4))
+def test_what_lies_in_the_temporary_file_counts_as_what_is_held(given: list[tuple[int, ...]], held: int):
+    """Everything that a census says of samples with these hashes, beside what plain loops say of them."""
+    made = Census()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(qwen_sft.census, "HELD", held)
+        for number, (said, task, split, system, conversation, longest) in enumerate(given):
+            splits = ("", "train", "test")
+            made.see(
+                Facts(
+                    said + 1, 0, task, splits[split], (), (), 0, 0,
+                    system=system, conversation=conversation if split else 0, longest=longest,
+                ),
+                Where(f"{split}.jsonl", number + 1, item=number if task else None),
+            )  # fmt: skip
+    earlier = [[j for j in range(i) if given[j][0] == given[i][0]] for i in range(len(given))]
+    again = [(found[0], i) for i, found in enumerate(earlier) if found]
+    assert made.repeats() == (len(again), *min(again, default=(0, 0)), 0)
+    leaks: list[tuple[int, int]] = []
+    for task in (1, 2):
+        known = [i for i, one in enumerate(given) if one[1] == task and one[2]]
+        others = [i for i in known if given[i][2] != given[known[0]][2]]
+        leaks += [(known[0], others[0])] if others else []
+    assert made.leaks("task") == (len(leaks), *min(leaks, default=(0, 0)), 0)
+    overlaps = [
+        (i, others[0])
+        for i, one in enumerate(given)
+        if one[2]
+        and one[4]
+        and (others := [j for j in range(i) if given[j][4] == one[4] and given[j][2] + one[2] == 3])
+    ]
+    assert made.overlaps() == (len(overlaps), *min(overlaps, default=(0, 0)), len(overlaps))
+    systems = [one[3] for one in given if one[3]]
+    assert made.largest("system") == max((systems.count(one) for one in systems), default=0)
+    lengths = sorted(one[5] for one in given if one[5])
+    shares = [lengths[max(0, -(-len(lengths) * k // 20) - 1)] for k in (1, 10, 20)] if lengths else []
+    assert made.at_shares("NULLIF(longest, 0)", (0.05, 0.5, 1)) == (len(lengths), shares)
+    assert made.total("longest") == sum(lengths)
+    past = [(-one[5], i) for i, one in enumerate(given) if one[5] > 3]
+    assert made.past(3) == (len(past), min(past)[1] if past else 0, -min(past)[0] if past else 0, 0)
+    places = [f"{one[2]}.jsonl:{i + 1}{f'[{i}]' if one[1] else ''}" for i, one in enumerate(given)]
+    assert [made.place(i) for i in range(len(given))] == places
+    by_split = {("", "train", "test")[one[2]]: 0 for one in given}
+    for one in given:
+        by_split[("", "train", "test")[one[2]]] += 1
+    assert list(made.by_split()) == [(name, n, 0, 0) for name, n in by_split.items()]
 
 
 # -- settings, reports, manifest, gate ---------------------------------------------------------------------------------
@@ -463,9 +510,9 @@ def test_tokens_are_those_of_all_rows_of_a_sample(told: dict[str, Any], n_rows: 
     lengths = [len(row.input_ids) for row in rows]
     assert len(rows) == n_rows
     seen = survey.census
-    assert [*seen.longest, *seen.n_tokens, *seen.n_trained] == [
+    assert (seen.total("longest"), seen.total("n_tokens"), seen.total("n_trained")) == (
         max(lengths), sum(lengths), sum(row.n_trained_tokens for row in rows)
-    ]  # fmt: skip
+    )  # fmt: skip
     assert seen.context == 32_768
 
 

@@ -88,14 +88,13 @@ class Curation:
         books = {name: getattr(self, name) for name in _BOOKS}
         return {**books, "draw": None if self._draw is None else self._draw.state()}
 
-    def restore(self, news: Iterable[tuple[bytes, bytes, Where]], state: Mapping[str, Any]) -> None:
-        """Goes on where another one was.
-
-        Args:
-            news: all that it had told, one behind the other.
-        """
+    def learn(self, news: Iterable[tuple[bytes, bytes, Where]]) -> None:
+        """Keeps samples as another one has, which told them as its news."""
         if self._twins is not None:
             self._twins.learn(news)
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Goes on where another one was."""
         for name in _BOOKS:
             setattr(self, name, state[name])
         if self._draw is not None:

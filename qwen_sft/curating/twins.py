@@ -1,17 +1,18 @@
 """`--dedup exact|near`: of samples that are alike the first one stays."""
 
-from array import array
 from collections.abc import Iterable
 
 from qwen_sft.keys import Keys
 from qwen_sft.near import Index
 from qwen_sft.record import Where
+from qwen_sft.scratch import Scratch
 
 
 class Twins:
     """The samples that were kept, among which it finds the earlier twin of another.
 
-    It holds about 170 bytes of each, 410 for near duplicates (measured over 300,000).
+    Memory does not grow with them (see `qwen_sft.scratch`); the temporary file does, by about 35 bytes and the name of
+    its place for each, 450 more for near duplicates.
 
     Args:
         threshold: the share of common runs of words from which two samples are near duplicates; None to find only those
@@ -19,19 +20,19 @@ class Twins:
     """
 
     def __init__(self, threshold: float | None = None) -> None:
-        self._places = _Places()
-        self._exact: dict[bytes, int] = {}
-        self._near: Index[int] | None = None if threshold is None else Index(threshold)
+        self._exact = Scratch("kept (content BLOB PRIMARY KEY, place BLOB) WITHOUT ROWID")
+        self._near: Index[bytes] | None = None if threshold is None else Index(threshold)
         self._news: list[tuple[bytes, bytes, Where]] = []
 
     def earlier(self, keys: Keys, where: Where) -> str | None:
-        """The place of the earlier twin of a sample; where there is none, it is kept itself."""
-        number = self._exact.get(keys.content)
-        if number is None and self._near is not None:
-            number = self._near.add(len(self._places), keys.near)
-        if number is not None:
-            return self._places[number]
-        self._exact[keys.content] = self._places.add(where)
+        """The place of the earlier twin of a sample, for people: `runs.jsonl:12`; where there is none, it is kept."""
+        here = _place(where)
+        place = next((one for (one,) in self._exact.ask(_KNOWN, keys.content)), None)
+        if place is None and self._near is not None:
+            place = self._near.add(here, keys.near)
+        if place is not None:
+            return place.decode("utf-8", "surrogatepass")
+        self._exact.put("kept", [(keys.content, here)], 2)
         self._news.append((keys.content, keys.near, where))
         return None
 
@@ -47,25 +48,10 @@ class Twins:
         self._news = []
 
 
-class _Places:
-    """Places of records in a few bytes each."""
+_KNOWN = "SELECT place FROM kept WHERE content = ?"
 
-    def __init__(self) -> None:
-        self._names: dict[str, int] = {}
-        self._files, self._lines, self._items = array("L"), array("Q"), array("q")
 
-    def __len__(self) -> int:
-        return len(self._lines)
-
-    def add(self, where: Where) -> int:
-        """Keeps a place, and gives the number that it has."""
-        self._files.append(self._names.setdefault(where.file, len(self._names)))
-        self._lines.append(where.line)
-        self._items.append(-1 if where.item is None else where.item)
-        return len(self) - 1
-
-    def __getitem__(self, number: int) -> str:
-        """A place for people: `runs.jsonl:12`."""
-        names = list(self._names)
-        item = f"[{self._items[number]}]" if self._items[number] >= 0 else ""
-        return f"{names[self._files[number]]}:{self._lines[number]}{item}"
+def _place(where: Where) -> bytes:
+    """A place in bytes: a file's name may be no text."""
+    item = "" if where.item is None else f"[{where.item}]"
+    return f"{where.file}:{where.line}{item}".encode("utf-8", "surrogatepass")

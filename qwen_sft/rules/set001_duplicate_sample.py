@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from qwen_sft.census import Census, alike, percent
+from qwen_sft.census import Census, percent
 from qwen_sft.finding import Finding
 from qwen_sft.rule import rule
 
@@ -29,12 +29,10 @@ def check(census: Census) -> Iterator[Finding]:
 
     Source: Lee et al., Deduplicating Training Data Makes Language Models Better (2022).
     """
-    groups = list(alike(census.said))
-    n = sum(len(group) - 1 for group in groups)
-    if n > census.threshold("SET001", 0) * census.n_samples:
-        first, second = groups[0][:2]
+    found = census.repeats()
+    if found.n > census.threshold("SET001", 0) * census.n_samples:
         says = (
-            f"{percent(n, census.n_samples)} samples repeat an earlier one word for word; "
-            f"{census.place(second)} repeats {census.place(first)}"
+            f"{percent(found.n, census.n_samples)} samples repeat an earlier one word for word; "
+            f"{census.place(found.second)} repeats {census.place(found.first)}"
         )
         yield Finding((), says, "take the repetitions out")

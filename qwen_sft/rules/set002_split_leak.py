@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from qwen_sft.census import Census, alike
+from qwen_sft.census import Census, Column
 from qwen_sft.finding import Finding
 from qwen_sft.rule import rule
 
@@ -35,21 +35,14 @@ def check(census: Census) -> Iterator[Finding]:
 
     Source: Kapoor and Narayanan, Leakage and the Reproducibility Crisis in Machine-Learning-Based Science (2023).
     """
-    for keys, what in ((census.tasks, "task ids"), (census.openings, "prompts")):
-        leaks = [found for group in alike(keys) if (found := _across(census, group))]
-        if len(leaks) > census.threshold("SET002", 0):
-            first, second = leaks[0]
+    asked: tuple[tuple[Column, str], ...] = (("task", "task ids"), ("opening", "prompts"))
+    for column, what in asked:
+        found = census.leaks(column)
+        if found.n > census.threshold("SET002", 0):
             says = (
-                f"{len(leaks):,} {what if len(leaks) > 1 else what[:-1]} in more than one split: that of "
-                f"{census.place(first)} ({census.split(first)}) is also that of "
-                f"{census.place(second)} ({census.split(second)})"
+                f"{found.n:,} {what if found.n > 1 else what[:-1]} in more than one split: that of "
+                f"{census.place(found.first)} ({census.split(found.first)}) is also that of "
+                f"{census.place(found.second)} ({census.split(found.second)})"
             )
             yield Finding((), says, "take the task out of one of the splits")
             return
-
-
-def _across(census: Census, group: list[int]) -> tuple[int, int] | None:
-    """The first two of some samples that are in different splits."""
-    known = [index for index in group if census.splits[index]]
-    other = next((index for index in known if census.splits[index] != census.splits[known[0]]), None)
-    return None if other is None else (known[0], other)

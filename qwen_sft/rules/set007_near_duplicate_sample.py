@@ -57,16 +57,19 @@ def check(census: Census) -> Iterator[Finding]:
 
     Source: Lee et al., Deduplicating Training Data Makes Language Models Better (2022); Broder (1997) for MinHash.
     """
-    near = {later: first for later, first in census.near_repeats().items() if not _is_known(census, later, first)}
-    if len(near) > census.threshold("SET007", 0) * census.n_samples:
-        later, first = next(iter(near.items()))
+    n, example = 0, (0, 0)
+    for later, first in census.near_repeats():
+        if not _is_known(census, later, first):
+            n, example = n + 1, example if n else (later, first)
+    if n > census.threshold("SET007", 0) * census.n_samples:
+        later, first = map(census.place, example)
         says = (
-            f"{percent(len(near), census.n_samples)} samples nearly repeat an earlier one, with {ALIKE} or more of "
-            f"their runs of three words in common; {census.place(later)} nearly repeats {census.place(first)}"
+            f"{percent(n, census.n_samples)} samples nearly repeat an earlier one, with {ALIKE} or more of "
+            f"their runs of three words in common; {later} nearly repeats {first}"
         )
         yield Finding((), says, "keep one sample of each group")
 
 
 def _is_known(census: Census, later: int, first: int) -> bool:
     """True if the one repeats the other word for word, which is what SET001 says, or both are of one record."""
-    return census.said[later] == census.said[first] or census.place(later) == census.place(first)
+    return census.is_same("said", later, first) or census.place(later) == census.place(first)

@@ -54,14 +54,13 @@ def check(census: Census) -> Iterator[Finding]:
         the validation samples stand in the training set.
     """
     found = census.overlaps()
-    n_split = sum(split > 0 for split in census.splits)
-    if len(found) > census.threshold("SET008", 0) * n_split:
-        n_same = sum(census.conversations[later] == census.conversations[first] for later, first in found.items())
-        later, first = next(iter(found.items()))
-        same = "" if n_same == len(found) else f", {n_same:,} of them word for word"
-        how = "repeats" if census.conversations[later] == census.conversations[first] else "nearly repeats"
+    n_split = sum(n for name, n, *_ in census.by_split() if name)
+    if found.n > census.threshold("SET008", 0) * n_split:
+        later, first = found.first, found.second
+        same = "" if found.n_same == found.n else f", {found.n_same:,} of them word for word"
+        how = "repeats" if census.is_same("conversation", later, first) else "nearly repeats"
         says = (
-            f"{percent(len(found), n_split)} samples repeat a conversation of another split{same}: "
+            f"{percent(found.n, n_split)} samples repeat a conversation of another split{same}: "
             f"{census.place(later)} ({census.split(later)}) {how} {census.place(first)} ({census.split(first)})"
         )
         yield Finding((), says, "take the conversation out of one of the splits")

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from qwen_sft.census import Census, percent, spread
+from qwen_sft.census import Census, percent
 from qwen_sft.finding import Finding
 from qwen_sft.rule import rule
 
@@ -30,12 +30,13 @@ def check(census: Census) -> Iterator[Finding]:
     Source: the model cards of Qwen3 ("Context Length: 32,768 natively and 131,072 tokens with YaRN") and others.
     """
     context = census.context
-    past = [index for index, tokens in enumerate(census.longest) if context is not None and tokens > context]
-    if context is not None and len(past) > census.threshold("SET009", 0) * census.n_samples:
-        longest = max(past, key=lambda index: census.longest[index])
+    if context is None:
+        return
+    found = census.past(context)
+    if found.n > census.threshold("SET009", 0) * census.n_samples:
         says = (
-            f"{percent(len(past), census.n_samples)} samples have more tokens than the {context:,} of the model's "
-            f"context, the most {census.longest[longest]:,}: {census.place(longest)}; of all samples "
-            f"{spread(census.longest, '{:,}'.format)}"
+            f"{percent(found.n, census.n_samples)} samples have more tokens than the {context:,} of the model's "
+            f"context, the most {found.second:,}: {census.place(found.first)}; of all samples "
+            f"{census.spread('longest', '{:,}'.format)}"
         )
         yield Finding((), says, "set --max-length, or give the model's folder with its config.json")

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from qwen_sft.census import Census, percent, spread
+from qwen_sft.census import Census, percent
 from qwen_sft.finding import Finding
 from qwen_sft.rule import rule
 
@@ -37,12 +37,11 @@ def check(census: Census) -> Iterator[Finding]:
 
     Source: of the agents' traces that this was tried on, 17 to 48 % of the tokens are trained.
     """
-    n_tokens, n_trained = sum(census.n_tokens), sum(census.n_trained)
+    n_tokens, n_trained = census.total("n_tokens"), census.total("n_trained")
     least = census.threshold("SET010", 0.02)
     if census.is_enough(census.n_samples) and n_trained < least * n_tokens:
-        shares = [100 * some / of for some, of in zip(census.n_trained, census.n_tokens, strict=True) if of]
+        shares = census.spread("100.0 * n_trained / NULLIF(n_tokens, 0)", "{:.3g} %".format)
         says = (
-            f"{percent(n_trained, n_tokens)} tokens are trained; less than {least:.3g}; of a sample's tokens "
-            f"{spread(shares, '{:.3g} %'.format)}"
+            f"{percent(n_trained, n_tokens)} tokens are trained; less than {least:.3g}; of a sample's tokens {shares}"
         )
         yield Finding((), says, "shorten results and declarations, or train more turns")

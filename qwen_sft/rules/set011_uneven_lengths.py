@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from qwen_sft.census import Census, at_share, spread
+from qwen_sft.census import Census
 from qwen_sft.finding import Finding
 from qwen_sft.rule import rule
 
@@ -33,12 +33,10 @@ def check(census: Census) -> Iterator[Finding]:
     Source: Krell et al., Efficient Sequence Packing without Cross-contamination (2021).
     """
     most = census.threshold("SET011", 10)
-    lengths = [tokens for tokens in census.longest if tokens]
-    if census.is_enough(len(lengths)):
-        half, long = at_share(lengths, 0.5), at_share(lengths, 0.95)
-        if long > most * half:
-            says = (
-                f"the longest 5 % of {len(lengths):,} samples have {long / half:.3g} times the tokens of the median "
-                f"or more; more than {most:.3g}; of all samples {spread(lengths, '{:,}'.format)}"
-            )
-            yield Finding((), says, "let the trainer pack rows, or set --max-length")
+    n, at = census.at_shares("NULLIF(longest, 0)", (0.5, 0.95))
+    if census.is_enough(n) and at[1] > most * at[0]:
+        says = (
+            f"the longest 5 % of {n:,} samples have {at[1] / at[0]:.3g} times the tokens of the median or more; more "
+            f"than {most:.3g}; of all samples {census.spread('NULLIF(longest, 0)', '{:,}'.format)}"
+        )
+        yield Finding((), says, "let the trainer pack rows, or set --max-length")

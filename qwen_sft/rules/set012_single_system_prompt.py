@@ -1,6 +1,5 @@
 """SET012 single-system-prompt."""
 
-from collections import Counter
 from collections.abc import Iterator
 
 from qwen_sft.census import Census, percent
@@ -35,8 +34,7 @@ def check(census: Census) -> Iterator[Finding]:
     Source: Mukherjee et al., Orca (2023): system prompts are varied so that the model learns to follow them.
     """
     most = census.threshold("SET012", 0.99)
-    prompts = Counter(system for system in census.systems if system)
-    n = max(prompts.values(), default=0)
+    n = census.largest("system")
     if census.is_enough(census.n_samples) and n > most * census.n_samples:
         says = f"{percent(n, census.n_samples)} samples have the same system prompt; more than {most:.3g}"
         yield Finding((), says, "vary the system prompt, or move the threshold of SET012")

@@ -4,7 +4,6 @@
 """The numbers of a set that was built: its manifest, and its rows read column by column, some at a time."""
 
 import hashlib
-from array import array
 from collections import Counter
 from collections.abc import Iterator
 from heapq import nsmallest
@@ -14,13 +13,13 @@ from typing import Any
 import numpy as np
 import orjson
 
-from qwen_sft.building import REJECTS
-from qwen_sft.census import alike
 from qwen_sft.errors import InputError
 from qwen_sft.finding import Severity
 from qwen_sft.ingest import Watched, unwatched
+from qwen_sft.outfolder import REJECTS
 from qwen_sft.rule import rules
 from qwen_sft.sample import is_list, is_object
+from qwen_sft.scratch import Scratch
 from qwen_sft.surveying.cost import Assumed
 from qwen_sft.surveying.gather import MOST_FILES, N_EXAMPLES, PATTERNS, limit, samples_named, shortened
 from qwen_sft.surveying.numbers import Example, Found, KindOfTokens, Numbers, Origin, Split
@@ -149,7 +148,7 @@ class _Rows:
         self.by_kind, self.trained_by_kind = np.zeros((2, len(Kind)), dtype=np.int64)
         self.splits: dict[str, Split] = {}
         self.files: dict[str, Origin] = {}
-        self.hashes = array("Q")
+        self.hashes = Scratch("seen (hash BLOB)")
         self.columns = set[str]()
 
     def see(self, batch: Any, split_name: str) -> None:
@@ -162,7 +161,7 @@ class _Rows:
         digests: list[bytes] = []
         for size, end in zip(sizes, ends, strict=True):
             digests.append(hashlib.blake2b(ids[end - size : end].tobytes(), digest_size=8).digest())
-            self.hashes.append(int.from_bytes(digests[-1], "big") or 1)
+        self.hashes.put("seen", ((digest,) for digest in digests), 1)
         trained = columns["labels"].flatten().to_numpy(zero_copy_only=False) != IGNORE
         if "kinds" in columns:
             kinds = columns["kinds"].flatten().to_numpy(zero_copy_only=False)
@@ -209,7 +208,7 @@ class _Rows:
         numbers.lengths = self.lengths
         numbers.n_rows, numbers.n_tokens = self.lengths.n, self.lengths.total
         numbers.n_trained = sum(one.n_trained for one in self.splits.values())
-        numbers.n_repeated = sum(len(group) - 1 for group in alike(self.hashes))
+        (numbers.n_repeated,) = next(self.hashes.ask("SELECT COUNT(*) - COUNT(DISTINCT hash) FROM seen"))
         wanted = {one.name: one.wanted for one in numbers.splits}
         numbers.splits = sorted(self.splits.values(), key=lambda one: (-one.n_samples, one.name))
         for one in numbers.splits:

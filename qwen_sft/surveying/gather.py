@@ -1,6 +1,6 @@
 """The numbers of traces: one pass through the pipeline, as the gate makes it.
 
-Memory holds a few counts for each file, format, tool and rule, and the census of all samples (69 bytes each).
+Memory holds a few counts for each file, format, tool and rule, and what a census holds.
 """
 
 import hashlib
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from qwen_sft.baseline import read_baseline
-from qwen_sft.census import Census, alike, facts_of
+from qwen_sft.census import Census, facts_of
 from qwen_sft.excerpt import Excerpt
 from qwen_sft.finding import Diagnostic, Severity
 from qwen_sft.format import Conversation
@@ -381,9 +381,9 @@ class _Seen:
         numbers.n_calls = self.calls.total
         numbers.patterns = {one: self.patterns[one] for one in PATTERNS if self.patterns[one]}
         self.counted.tell(numbers)
-        numbers.n_repeated = sum(len(group) - 1 for group in alike(self.census.said))
+        numbers.n_repeated = self.census.repeats().n
         if self.pipeline.settings.near_duplicates:
-            numbers.n_near = len(self.census.near_repeats())
+            numbers.n_near = sum(1 for _ in self.census.near_repeats())
         numbers.splits = self._splits()
         if self.has_model:
             self._add_tokens(numbers)
@@ -409,17 +409,11 @@ class _Seen:
             numbers.kinds = [KindOfTokens(kind.name.lower(), n, trained) for kind, n, trained in pairs if n]
 
     def _splits(self) -> list[Split]:
-        splits: dict[str, Split] = {}
-        census = self.census
-        for index in range(census.n_samples):
-            name = census.split(index)
-            split = splits.get(name) or splits.setdefault(name, Split(name))
-            split.n_samples += 1
-            split.n_tokens += census.n_tokens[index]
-            split.n_trained += census.n_trained[index]
-        for name, n in self.calls_by_split.items():
-            splits[name].n_calls = n
-        return sorted(splits.values(), key=lambda one: (-one.n_samples, one.name))
+        splits = [
+            Split(name, n_samples, self.calls_by_split[name], n_tokens, n_trained)
+            for name, n_samples, n_tokens, n_trained in self.census.by_split()
+        ]
+        return sorted(splits, key=lambda one: (-one.n_samples, one.name))
 
     def _model(self) -> list[tuple[str, str]]:
         model, settings = self.pipeline.encoder.model, self.pipeline.settings
