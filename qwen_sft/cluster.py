@@ -18,6 +18,7 @@ import logging
 import os
 import pickle
 import platform
+import socket
 import sys
 from collections import deque
 from collections.abc import Iterator
@@ -115,8 +116,9 @@ class Cluster:
             self._ray.init(address="local", num_cpus=n_cpus, num_gpus=0, include_dashboard=False, **quiet)
         else:
             try:
+                _knock(address)
                 self._ray.init(address=address, **quiet)
-            except (ConnectionError, RuntimeError, ValueError) as error:
+            except (OSError, RuntimeError, ValueError) as error:
                 says = " ".join(str(error).split())
                 raise ServerError(f"cannot join a Ray cluster at {address!r}: {says}") from error
         self._left.callback(self._ray.shutdown)
@@ -181,6 +183,13 @@ class Cluster:
                     raise _gone(error, stretch) from error
                 is_again = True
                 batches = self._begun(replace(stretch, skip=n_done))
+
+
+def _knock(address: str) -> None:
+    """Raises an OSError where nobody listens at HOST:PORT: Ray itself asks there for minutes."""
+    host, _, port = address.rpartition(":")
+    if host and port.isdecimal():
+        socket.create_connection((host.strip("[]"), int(port)), timeout=30).close()
 
 
 @dataclass(slots=True)
