@@ -23,7 +23,7 @@ import sys
 from collections import deque
 from collections.abc import Iterator
 from contextlib import ExitStack, redirect_stdout, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -149,7 +149,7 @@ class Cluster:
             answers = (
                 worked_here(plan, self._pipeline, self._answer, given.stretch)
                 if given.batches is None
-                else self._answers(given.stretch, given.batches)
+                else self._answers(given)
             )
             yield given.stretch, answers
             for _ in answers:  # what nobody asked for must not stay in the store
@@ -161,28 +161,26 @@ class Cluster:
         n_bytes = None if path is None else path.stat().st_size
         return self._task.remote(self._told, stretch, n_bytes)
 
-    def _answers(self, stretch: Stretch, batches: Any) -> Iterator[Any]:
+    def _answers(self, given: "_Given") -> Iterator[Any]:
         """What a task says, as it comes."""
-        from ray.exceptions import ObjectLostError, RayError
+        from ray.exceptions import RayError
 
-        n_done, is_again = stretch.skip, False
-        while True:
-            try:
-                for batch in batches:
-                    kind, told, data = self._ray.get(batch)
-                    del batch  # the store need not keep it
-                    if kind == "end":
-                        yield told
-                        return
-                    if kind != "batch":
-                        raise raised(kind, told, data, stretch)
-                    n_done += told
-                    yield told, pickle.loads(data)  # what our own process has made
-            except RayError as error:
-                if is_again or not isinstance(error, ObjectLostError):
-                    raise _gone(error, stretch) from error
-                is_again = True
-                batches = self._begun(replace(stretch, skip=n_done))
+        try:
+            for batch in given.batches:
+                kind, told, data = self._ray.get(batch)
+                del batch  # the store need not keep it
+                if kind == "end":
+                    yield told
+                    return
+                if kind != "batch":
+                    raise raised(kind, told, data, given.stretch)
+                yield told, pickle.loads(data)  # what our own process has made
+        except RayError as error:
+            says = " ".join(str(error).split())[:300]
+            raise WorkerError(
+                f"Ray gave up {given.stretch.place}: {says} (a piece is tried {_RETRIES + 1} times); run again, where "
+                "there is more memory if that was the cause"
+            ) from error
 
 
 def _knock(address: str) -> None:
@@ -198,14 +196,6 @@ class _Given:
 
     stretch: Stretch
     batches: Any
-
-
-def _gone(error: Exception, stretch: Stretch) -> WorkerError:
-    says = " ".join(str(error).split())
-    return WorkerError(
-        f"Ray gave up {stretch.place} behind {_RETRIES + 1} tries: {says[:300]}; run again, where there is more memory "
-        "if that was the cause"
-    )
 
 
 # -- in a process of Ray's ---------------------------------------------------------------------------------------------

@@ -243,7 +243,7 @@ def test_what_goes_wrong_in_a_process_is_told_with_its_place(tmp_path: Path):
     assert caught.value.__notes__ == [f"at {inputs[0].name}:1"]
     with pytest.raises(
         WorkerError,
-        match=r"Ray gave up .*a.jsonl:1, bytes 0 to 3,\d+ behind 4 tries: .*; run again, where there is more memory",
+        match=r"Ray gave up .*a.jsonl:1, bytes 0 to 3,\d+: .* \(a piece is tried 4 times\); run again, where there is more",
     ):
         list(worked(Plan(inputs, pipeline), pipeline, 1, fails))
     torn = tmp_path / "no.parquet"
