@@ -158,7 +158,7 @@ class Cluster:
 
     def _begun(self, stretch: Stretch) -> Any:
         path = stretch.path
-        n_bytes = None if path is None else path.stat().st_size
+        n_bytes = path.stat().st_size if path is not None and path.is_file() else None
         return self._task.remote(self._told, stretch, n_bytes)
 
     def _answers(self, given: "_Given") -> Iterator[Any]:
