@@ -28,6 +28,7 @@ class Build(PipelineStep):
 
     Args:
         paths: files, directories, globs or URLs; the same ones for every task.
+        out: a folder that all tasks see; no URL.
         model, config, settings: as those of `qwen_sft.build`; `jobs` is 1 unless it is given.
     """
 
