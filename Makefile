@@ -31,7 +31,7 @@ demo: .venv/.installed ## Check and build the examples into ./demo with an embed
 test: .venv/.test ## Run the tests
 	$(BIN)/python -m pytest -n auto --dist worksteal
 
-test-slow: .venv/.test .venv/.bench ## Run the tests that take minutes, install packages or train (installs trl and torch)
+test-slow: .venv/.test .venv/.bench .venv/.ray .venv/.datatrove ## Run the tests that take minutes, install packages or train (installs trl, torch, ray)
 	QWEN_SFT_THOROUGH=1 $(BIN)/python -m pytest -n auto --dist worksteal -m slow
 	QWEN_SFT_THOROUGH=1 $(BIN)/python -m pytest -n auto --dist worksteal tests/test_families.py
 	$(BIN)/python -m pytest -n auto tests/test_traced.py
@@ -70,6 +70,6 @@ $(BIN)/python:
 	$(INSTALL) --editable .
 	@touch $@
 
-.venv/.test .venv/.check .venv/.bench: .venv/.%: pyproject.toml | .venv/.installed
+.venv/.test .venv/.check .venv/.bench .venv/.ray .venv/.datatrove: .venv/.%: pyproject.toml | .venv/.installed
 	$(INSTALL) --editable '.[$*]'
 	@touch $@

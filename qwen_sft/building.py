@@ -2,12 +2,10 @@
 
 import errno
 import hashlib
-import platform
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
-from importlib.metadata import version
 from pathlib import Path
 from typing import IO, Any
 
@@ -51,12 +49,12 @@ from qwen_sft.reporter import Totals, finding_json
 from qwen_sft.settings import Settings
 from qwen_sft.stretches import Stretch, hash_of, n_plain_bytes
 from qwen_sft.tokens import Kind
-from qwen_sft.workers import Place, Plan, jobs_of, worked
+from qwen_sft.versions import versions
+from qwen_sft.workers import Place, Plan, is_alone, jobs_of, worked
 from qwen_sft.writer import OpenWriter, Part, Row, Writer, talks, writers
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS})
 _PENDING_ROWS, _PENDING_TOKENS = 512, 4_000_000  # what a row group holds at most, give or take a record
-_VERSIONED = ("numpy", "pyarrow", "jinja2", "tokenizers", "fastokens", "msgspec", "jsonschema-rs")
 
 
 @dataclass(slots=True)
@@ -255,7 +253,7 @@ class _Made:
             "settings": settings,
             "files": {name: _sha256(Path(name)) for name in named if name is not None and Path(name).is_file()},
             "model": {"template": model.template_sha256, "tokenizer": model.tokenizer.fingerprint},
-            "versions": _versions(),
+            "versions": versions(),
         }
         return orjson.loads(orjson.dumps(asked))
 
@@ -321,9 +319,10 @@ class _Made:
         plan = Plan(inputs, self._pipeline, at, read)
         jobs = jobs_of(self._settings, self._inputs)
         answer = lean if self._writer.trains == "tokens" else lean_talks
+        answer = _as_they_are if is_alone(self._settings, jobs) else answer
         now: Stretch | None = None
         n_done = 0
-        for stretch, made, end in worked(plan, self._pipeline, jobs, answer if jobs > 1 else _as_they_are):
+        for stretch, made, end in worked(plan, self._pipeline, jobs, answer):
             if stretch is not now:
                 now, n_done = stretch, stretch.skip
             source = inputs[stretch.number]
@@ -477,11 +476,7 @@ def _changed(source: Input) -> int | str | None:
 
 def _told_settings(settings: Settings) -> dict[str, Any]:
     """The settings that a result hangs on."""
-    return {name: value for name, value in asdict(settings).items() if name != "jobs"}
-
-
-def _versions() -> dict[str, str | None]:
-    return {"python": platform.python_version(), **{name: _version(name) for name in _VERSIONED}}
+    return {name: value for name, value in asdict(settings).items() if name not in ("jobs", "engine", "address")}
 
 
 def _out_folder(out: Path | str) -> OutFolder:
@@ -654,7 +649,7 @@ def _manifest(
         "license": settings.license,
         "files": [_file(part.name, part.n_rows, part.n_bytes, part.sha256, split=part.split) for part in parts],
         "settings": _told_settings(settings),
-        "versions": _versions(),
+        "versions": versions(),
     }
 
 
@@ -692,10 +687,3 @@ def _check(manifest: dict[str, Any]) -> None:
 def _sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _version(name: str) -> str | None:
-    try:
-        return version(name)
-    except ModuleNotFoundError:  # importlib.metadata.PackageNotFoundError: fastokens has no wheel everywhere
-        return None

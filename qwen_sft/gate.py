@@ -22,7 +22,7 @@ from qwen_sft.record import Record, Where
 from qwen_sft.reporter import Totals, in_checkout
 from qwen_sft.rule import Rule, is_named, rules
 from qwen_sft.settings import FailOn
-from qwen_sft.workers import Plan, worked
+from qwen_sft.workers import Plan, is_alone, worked
 
 _MOST_NAMED = 8  # rules in a sentence
 
@@ -265,7 +265,7 @@ def judged(
         WorkerError: a process was ended by somebody else.
     """
     survey = Survey(pipeline)
-    if jobs > 1:
+    if not is_alone(pipeline.settings, jobs):
         for fold in folds(inputs, pipeline, jobs, read):
             totals.add(fold.totals)
             survey.census.merge(fold.census)

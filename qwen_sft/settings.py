@@ -32,6 +32,7 @@ Media = Literal["error", "placeholder", "drop"]
 LiftCalls = Literal["auto", "never"]
 Dedup = Literal["none", "exact", "near"]
 Jobs = int | Literal["auto"]
+Engine = Literal["local", "ray"]
 
 _CHOICES: dict[str, tuple[str, ...]] = {
     "fail_on": get_args(FailOn),
@@ -47,6 +48,7 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "media": get_args(Media),
     "lift_calls": get_args(LiftCalls),
     "dedup": get_args(Dedup),
+    "engine": get_args(Engine),
 }
 
 
@@ -138,6 +140,9 @@ class Settings:
             not the newest known.
         jobs: processes that read and check at the same time; `auto`: one for each core where there is much to read.
             What comes out is the same, so no manifest names it.
+        engine: who starts them: this process, on this machine, or Ray (see `qwen_sft.cluster`). The same holds for it.
+        address: of a running Ray cluster, as `HOST:PORT`, or `auto` for that of this machine; None to start a Ray of
+            this machine's, or join the one that RAY_ADDRESS in the environment names.
     """
 
     format: str | None = None
@@ -185,6 +190,8 @@ class Settings:
     control_tokens: ControlTokens = "error"
     serve: str = "vllm"
     jobs: Jobs = "auto"
+    engine: Engine = "local"
+    address: str | None = None
 
     def __post_init__(self) -> None:
         for name, choices in _CHOICES.items():
@@ -197,6 +204,11 @@ class Settings:
             raise UsageError(f"shard-size is {self.shard_size}; it counts bytes and must be 1 or more")
         if self.jobs != "auto" and (isinstance(self.jobs, str | bool) or self.jobs < 1):
             raise UsageError(f"jobs is {quoted(self.jobs)}; it is a number of processes, 1 or more, or 'auto'")
+        if self.address == "" or (self.address is not None and self.engine != "ray"):
+            raise UsageError(
+                f"address is {quoted(self.address)} and engine {self.engine!r}; name HOST:PORT of a Ray cluster, or "
+                "'auto', with engine 'ray'"
+            )
         if not _LICENCE.fullmatch(self.license):
             raise UsageError(f"license is {quoted(self.license)}; name an identifier such as 'apache-2.0' or 'unknown'")
         if self.model == "":

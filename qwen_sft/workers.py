@@ -36,7 +36,12 @@ MOST_JOBS = 8
 MUCH = 64_000_000
 """Bytes from which `auto` starts more than one."""
 
-_AHEAD = 2  # stretches for each process that may be done before their turn
+AHEAD = 2
+"""Stretches for each process that may be done before their turn."""
+
+THREADS = {"RAYON_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false", "OMP_NUM_THREADS": "1"}
+"""What keeps a process to one core, in its environment."""
+
 _JOINED = 4  # stretches that are read together where a record does not end; then the rest of the input is
 _HELD = 4  # batches of a stretch that wait for their turn
 _BATCH = (512, 1_000_000)  # records and bytes
@@ -55,6 +60,11 @@ def jobs_of(settings: Settings, inputs: Sequence[Input]) -> int:
         return settings.jobs
     is_much = total_bytes(inputs) >= MUCH
     return max(1, min(MOST_JOBS, n_cores(), _n_pieces(inputs))) if is_much else 1
+
+
+def is_alone(settings: Settings, jobs: int) -> bool:
+    """True if this process does all of the work."""
+    return settings.engine == "local" and jobs == 1
 
 
 def n_cores() -> int:
@@ -183,22 +193,29 @@ def worked(plan: Plan, pipeline: Pipeline, jobs: int, answer: Answer) -> Generat
     Raises:
         InputError: an input cannot be opened.
         WorkerError: a process was ended by somebody else.
+        UsageError, ServerError: there is no Ray, or no cluster where the settings name one.
     """
-    if jobs == 1:
+    if is_alone(pipeline.settings, jobs):
         yield from _joined(plan, pipeline, answer, _alone(plan, pipeline, answer))
         return
-    with Crew(pipeline, answer, jobs) as crew:
+    if pipeline.settings.engine == "ray":
+        from qwen_sft.cluster import Cluster
+
+        makes = Cluster(pipeline, answer)
+    else:
+        makes = Crew(pipeline, answer, jobs)
+    with makes as crew:
         yield from _joined(plan, pipeline, answer, crew.results(plan))
 
 
 def _alone(plan: Plan, pipeline: Pipeline, answer: Answer) -> Iterator[tuple[Stretch, Iterator[Any]]]:
     """Each stretch in order, and what is made of it here, when it is asked for."""
     for stretch in plan.stretches():
-        yield stretch, _batches(plan, pipeline, answer, stretch)
+        yield stretch, worked_here(plan, pipeline, answer, stretch)
 
 
-def _batches(plan: Plan, pipeline: Pipeline, answer: Answer, stretch: Stretch) -> Iterator[Any]:
-    """Pairs of a number of outcomes and what is made of them, then the End."""
+def worked_here(plan: Plan, pipeline: Pipeline, answer: Answer, stretch: Stretch) -> Iterator[Any]:
+    """What is made of a stretch in this process: pairs of a number of outcomes and an answer, then the End."""
     batches = work(pipeline, stretch, plan.read)
     while True:
         try:
@@ -239,7 +256,7 @@ def _joined(
             else:
                 stretch = plan.uncut(stretch, n_done)
                 left.add(stretch.number)
-            batches = _batches(plan, pipeline, answer, stretch)
+            batches = worked_here(plan, pipeline, answer, stretch)
 
 
 def _told(plan: Plan, stretch: Stretch, end: End) -> End:
@@ -281,7 +298,7 @@ class Crew:
         self._jobs = jobs
         self._lock = threading.Lock()
         self._stopped = threading.Event()
-        self._room = threading.Semaphore(jobs * _AHEAD + 1)
+        self._room = threading.Semaphore(jobs * AHEAD + 1)
         self._order: queue.Queue[_Task | BaseException | None] = queue.Queue()
         self._processes: list[subprocess.Popen[bytes]] = []
         self._threads: list[threading.Thread] = []
@@ -316,7 +333,7 @@ class Crew:
             if isinstance(task, BaseException):
                 raise task
             here = task.is_here
-            answers = _batches(plan, self._pipeline, self._answer, task.stretch) if here else self._answers(task)
+            answers = worked_here(plan, self._pipeline, self._answer, task.stretch) if here else self._answers(task)
             yield task.stretch, answers
             for _ in answers:  # what nobody asked for must not wait for ever
                 pass
@@ -381,7 +398,7 @@ class Crew:
         if kind == "end":
             self._put(task, told)
             return True
-        self._put(task, _raised(kind, told, notes, task.stretch))
+        self._put(task, raised(kind, told, notes, task.stretch))
         raise _Stopped
 
     def _put(self, task: _Task, one: Any) -> None:
@@ -405,12 +422,11 @@ def _started() -> "subprocess.Popen[bytes]":
     It is in a group of its own: Ctrl-C is for us, and we end it.
     """
     begin = f"import sys; sys.path[:] = {sys.path!r}; from qwen_sft.workers import serve; serve()"
-    threads = {"RAYON_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false", "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(
         [sys.executable, "-c", begin],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        env={**os.environ, **threads},
+        env={**os.environ, **THREADS},
         start_new_session=True,
     )
 
@@ -424,7 +440,8 @@ def _gone(process: "subprocess.Popen[bytes]", task: _Task | None) -> WorkerError
     return WorkerError(f"a process that {how}{where} left its work undone; run again, with fewer --jobs if need be")
 
 
-def _raised(kind: str, says: str, notes: Sequence[str], stretch: Stretch) -> BaseException:
+def raised(kind: str, says: str, notes: Sequence[str], stretch: Stretch) -> BaseException:
+    """The exception that a process says has stopped it at a stretch (see `failure`)."""
     if kind in _ERRORS:
         return _ERRORS[kind](says)
     error = RuntimeError(f"a process crashed at {stretch.place}:\n{says}")
@@ -444,11 +461,15 @@ def serve() -> None:
         _serve(told, answers)
     except (EOFError, BrokenPipeError):
         os._exit(0)  # it has gone, or has what it wants
-    except QwenSftError as error:
-        _send(answers, pickle.dumps((type(error).__name__, str(error), ())))
     except BaseException as error:  # a panic of a Rust library is no Exception
-        notes = list(getattr(error, "__notes__", ()))
-        _send(answers, pickle.dumps(("crash", "".join(traceback.format_exception(error)), notes)))
+        _send(answers, pickle.dumps(failure(error)))
+
+
+def failure(error: BaseException) -> tuple[str, str, list[str]]:
+    """What stopped a process, in words, for `raised`: its kind, or "crash"; what it says; notes on it."""
+    if isinstance(error, QwenSftError):
+        return type(error).__name__, str(error), []
+    return "crash", "".join(traceback.format_exception(error)), list(getattr(error, "__notes__", ()))
 
 
 def _serve(told: IO[bytes], answers: IO[bytes]) -> None:
@@ -463,7 +484,7 @@ def _serve(told: IO[bytes], answers: IO[bytes]) -> None:
             except StopIteration as stop:
                 _send(answers, pickle.dumps(("end", stop.value, ()), protocol=5))
                 break
-            data = _dumped(answer(pipeline, outcomes))
+            data = dumped(answer(pipeline, outcomes))
             _send(answers, pickle.dumps(("batch", len(outcomes), ()), protocol=5))
             _send(answers, data)
 
@@ -492,7 +513,7 @@ def _names(kind: type) -> list[str]:
 _REDUCERS = _Reducers()
 
 
-def _dumped(value: Any) -> bytes:
+def dumped(value: Any) -> bytes:
     """A value as bytes that `pickle.loads` reads."""
     told = io.BytesIO()
     pickler = pickle.Pickler(told, protocol=5)

@@ -76,7 +76,7 @@ def test_pyproject_of_a_project_that_says_nothing_of_us_is_passed_over(tmp_path:
 
 
 WRONG = {
-    "fial-on = 'error'": r"sets 'fial-on', which is no setting \(nearest: 'fail-on'\); settings are baseline, ",
+    "fial-on = 'error'": r"sets 'fial-on', which is no setting \(nearest: 'fail-on'\); settings are address, ",
     "fail_on = 'error'": r"sets 'fail_on', which is no setting \(nearest: 'fail-on'\); ",
     "max-length = '100'": r"sets max-length to '100'; it takes a whole number",
     "max-length = true": r"sets max-length to True; it takes a whole number",

@@ -29,7 +29,7 @@ Examples:
     *options.OF_A_SET,
     *options.OF_A_GATE,
     "near_duplicates",
-    "jobs",
+    *options.OF_WORKERS,
     "control_tokens",
     "select",
     "ignore",

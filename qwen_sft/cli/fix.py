@@ -46,7 +46,9 @@ def _list(wanted: bool) -> None:
     raise typer.Exit
 
 
-@options.takes_settings(*options.OF_A_MODEL, "limit", "baseline", "near_duplicates", "jobs", *options.OF_A_SET)
+@options.takes_settings(
+    *options.OF_A_MODEL, "limit", "baseline", "near_duplicates", *options.OF_WORKERS, *options.OF_A_SET
+)
 def fix(
     paths: options.Paths,
     out: Annotated[str, typer.Option("--out", metavar="FILE", help="File to write, one sample a line; - for stdout.")],

@@ -258,6 +258,16 @@ FLAGS: dict[str, Any] = {
         str | None,
         typer.Option("--jobs", metavar="N|auto", help="Processes that work at the same time [default: auto]."),
     ],
+    "engine": Annotated[
+        str | None,
+        typer.Option("--engine", metavar="local|ray", help="Who starts them: this process, or Ray [default: local]."),
+    ],
+    "address": Annotated[
+        str | None,
+        typer.Option(
+            "--address", metavar="auto|HOST:PORT", help="Of a running Ray cluster [default: start one of this machine]."
+        ),
+    ],
     "config": Annotated[
         Path | None,
         typer.Option(
@@ -290,6 +300,9 @@ OF_A_MODEL = (
 
 OF_A_SET = ("mix", "dedup", "sample", "split", "pack")
 """Flags for commands that write a training set; the others leave them out."""
+
+OF_WORKERS = ("jobs", "engine", "address")
+"""Flags for commands whose work several processes do; the others leave them out."""
 
 OF_A_GATE = ("inline_ignore", "limit", "baseline")
 """Flags for commands whose exit code is a gate's; the others leave them out."""

@@ -37,7 +37,7 @@ Utilisation = Annotated[
 ]
 
 
-@options.takes_settings("jobs", *options.OF_A_SET)
+@options.takes_settings(*options.OF_WORKERS, *options.OF_A_SET)
 def report(
     paths: options.Paths,
     flags: dict[str, Any],

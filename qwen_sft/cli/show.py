@@ -34,7 +34,15 @@ _LABEL = 12
 
 
 @options.takes_settings(
-    "verify", "seed", "fail_on", "select", "ignore", "near_duplicates", "jobs", *options.OF_A_GATE, *options.OF_A_SET
+    "verify",
+    "seed",
+    "fail_on",
+    "select",
+    "ignore",
+    "near_duplicates",
+    *options.OF_WORKERS,
+    *options.OF_A_GATE,
+    *options.OF_A_SET,
 )
 def show(
     paths: options.Paths,

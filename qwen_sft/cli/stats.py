@@ -18,7 +18,7 @@ Examples:
 """
 
 
-@options.takes_settings("jobs", *options.OF_A_SET)
+@options.takes_settings(*options.OF_WORKERS, *options.OF_A_SET)
 def stats(
     paths: options.Paths,
     flags: dict[str, Any],
