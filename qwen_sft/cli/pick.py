@@ -202,9 +202,9 @@ def _row(row: Any, number: int, place: str, model: "Model", parser: "ToolParser 
     import numpy as np
 
     from qwen_sft.parser import Parsed
-    from qwen_sft.surveying.spoken import declared
     from qwen_sft.tokens import GENERATED, IGNORE, Kind, Tokens
     from qwen_sft.view import Turn, View, view
+    from qwen_sft.viewing.row import declared
 
     def array(name: str, kind: Any) -> Any:
         cell = _cell(row, name)
@@ -227,11 +227,12 @@ def _row(row: Any, number: int, place: str, model: "Model", parser: "ToolParser 
         start = int(np.flatnonzero(here & np.isin(kinds, list(GENERATED)))[0])
         said = model.tokenizer.decode(ids[here & (kinds == Kind.CALL)])
         read = parser.read(said, tools, thinking=None) if parser is not None and said else None
-        made[answer] = Turn(answer, start, "{}", False, None if read is None else Parsed(None, read.calls))
-    stretches = view(replace(tokens, turns=()), [], [], model, parser).stretches
+        n_bytes = len(model.tokenizer.decode_bytes(ids[:start]))
+        made[answer] = Turn(answer, start, n_bytes, "{}", False, None if read is None else Parsed(None, read.calls))
+    whole = view(replace(tokens, turns=()), [], [], model, parser)
     file, line = _cell(row, "source_file"), _cell(row, "source_line")
     source = "" if file is None else f"{file.as_py()}:{line.as_py()}"
-    return PickedRow(number, place, source, View(tokens, stretches, made))
+    return PickedRow(number, place, source, View(tokens, whole.stretches, made, whole.text))
 
 
 def _called(view: "View") -> set[str]:

@@ -1,7 +1,6 @@
 """`qwen-sft show`: samples as the model will see them, token by token."""
 
 import sys
-from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -171,13 +170,15 @@ def _write_head(tokens: "Tokens") -> None:
 def _write_record(outcome: "Outcome", pipeline: "Pipeline", html: Path | None) -> None:
     from qwen_sft.reporter import Totals, reporters
     from qwen_sft.terminal import in_colour, one_line
+    from qwen_sft.viewing.page import page
+    from qwen_sft.viewing.record import sheet_of, views_of
 
     record = outcome.record
     colour = in_colour(sys.stdout)
     place = f"{one_line(record.where.file)}:{record.where.line}"
-    views = list(_views(outcome, pipeline))
+    views = [one for encoded in outcome.encoded or () for one in views_of(encoded, pipeline)]
     if html is not None:
-        _save(html, place, views, outcome.diagnostics)
+        _save(html, page(sheet_of(outcome, pipeline)))
     sys.stdout.write(f"{place}: {outcome.format or 'no format'}, {len(outcome.rows)} training rows\n")
     shown: set[int] = set()
     for number, one in enumerate(views, start=1):
@@ -194,23 +195,11 @@ def _write_record(outcome: "Outcome", pipeline: "Pipeline", html: Path | None) -
         reporters()["full"].report(rest, totals, sys.stdout, None)
 
 
-def _views(outcome: "Outcome", pipeline: "Pipeline") -> Iterator["View"]:
-    """The rows of a record, each with its turns' requests and what is read back of them."""
-    from qwen_sft.view import view
-
-    encoder = pipeline.encoder
-    for encoded in outcome.encoded or ():
-        left = iter(encoded.requests)
-        for row in encoded.rows:
-            yield view(row, [next(left) for _ in row.turns], encoded.transcript.tools, encoder.model, encoder.parser)
-
-
-def _save(file: Path, title: str, views: "list[View]", findings: "list[Diagnostic]") -> None:
+def _save(file: Path, text: str) -> None:
     from qwen_sft.errors import OutputError
-    from qwen_sft.page import page
 
     try:
-        file.write_text(page(title, views, findings), encoding="utf-8")
+        file.write_text(text, encoding="utf-8")
     except OSError as error:
         raise OutputError(f"cannot write {str(file)!r}: {error.strerror}; name another with --html") from error
 
