@@ -45,8 +45,9 @@ format: .venv/.check ## Format the code, and mend what the linter can mend
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-docs: .venv/.installed ## Write the pages of docs/rules from the rules' own files
+docs: .venv/.installed ## Write the pages of docs that are made from the code: rules, formats, reference
 	$(BIN)/python docs/rule_pages.py
+	$(BIN)/python docs/reference_pages.py
 
 bench: .venv/.bench ## Run the benchmarks beside their peers (installs trl and torch)
 	$(BIN)/python benchmarks/run.py

@@ -22,6 +22,8 @@ from qwen_sft.rule import Rule, rules
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 TEXTS = {path.name: path.read_text(encoding="utf-8") for path in sorted(DOCS.glob("*.md"))}
+FOLDERS = {"formats", "reference", "rules", "screenshots", "site"}
+SCRIPTS = {"reference_pages.py", "rule_pages.py", "screenshots.py", "site_pages.py"}
 every_text = pytest.mark.parametrize("name", TEXTS)
 every_rule = pytest.mark.parametrize("rule", rules().values(), ids=list(rules()))
 
@@ -53,8 +55,9 @@ def read(markdown: str) -> tuple[list[Any], str]:
 
 
 def test_index_leads_to_every_guide_and_nothing_else_lies_there() -> None:
-    assert {path.name for path in DOCS.iterdir()} - {"__pycache__"} == {*TEXTS, "rules", "rule_pages.py"}
+    assert {path.name for path in DOCS.iterdir()} - {"__pycache__"} == {*TEXTS, *FOLDERS, *SCRIPTS}
     assert sorted(re.findall(r"\]\(([\w.]+\.md)\)", TEXTS["README.md"])) == sorted(TEXTS.keys() - {"README.md"})
+    assert set(re.findall(r"\]\((\w+)/", TEXTS["README.md"])) == FOLDERS - {"site", "screenshots"}
 
 
 @every_text
@@ -131,9 +134,10 @@ def test_pages_of_the_rules_are_up_to_date() -> None:
 
 
 def test_make_writes_the_pages() -> None:
-    recipe = re.search(r"^docs: .+\n\t(.+)$", (ROOT / "Makefile").read_text(encoding="utf-8"), flags=re.MULTILINE)
+    recipe = re.search(r"^docs: .+\n((?:\t.+\n)+)", (ROOT / "Makefile").read_text(encoding="utf-8"), flags=re.MULTILINE)
     assert recipe is not None
-    assert recipe[1] == "$(BIN)/python docs/rule_pages.py"
+    scripts = ("rule_pages.py", "reference_pages.py")
+    assert recipe[1] == "".join(f"\t$(BIN)/python docs/{script}\n" for script in scripts)
 
 
 def test_script_writes_each_page_and_takes_away_those_of_no_rule(tmp_path: Path) -> None:
