@@ -5,11 +5,11 @@ BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow check format docs bench proof wheel clean
+.PHONY: help demo test test-slow test-browser check format docs bench proof wheel clean
 
 help: ## List the targets
 	@echo "make TARGET, where TARGET is one of"
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: .venv/.installed ## Check and build the examples into ./demo with an embedded vocabulary (no model hub)
 	$(BIN)/qwen-sft validate examples/clean.jsonl --model qwen3
@@ -34,6 +34,10 @@ test: .venv/.test ## Run the tests
 test-slow: .venv/.test .venv/.bench ## Run the tests that take minutes, install packages or train (installs trl and torch)
 	$(BIN)/python -m pytest -n auto -m slow
 	$(BIN)/python -m pytest -n auto tests/test_traced.py
+
+test-browser: .venv/.test .venv/.browser ## Run the tests of pages in headless Chromium (installs Debian's where there is none)
+	command -v chromium || { apt-get update && apt-get install --yes --no-install-recommends chromium; }
+	$(BIN)/python -m pytest -m browser
 
 check: .venv/.test .venv/.check ## Check format, lint, types and the direction of imports
 	$(BIN)/ruff format --check .
@@ -70,6 +74,6 @@ $(BIN)/python:
 	$(INSTALL) --editable .
 	@touch $@
 
-.venv/.test .venv/.check .venv/.bench: .venv/.%: pyproject.toml | .venv/.installed
+.venv/.test .venv/.check .venv/.bench .venv/.browser: .venv/.%: pyproject.toml | .venv/.installed
 	$(INSTALL) --editable '.[$*]'
 	@touch $@

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 import numpy as np
 
@@ -43,6 +44,7 @@ class Turn:
     Attributes:
         message: its index in the sample.
         start: how many tokens the server sends before it.
+        n_bytes: how many bytes of text these are.
         request: the template options that it sends them with, as JSON.
         straddles: the first token would straddle prompt and answer in the whole text.
         read: what the server's parser reads in the answer; None where it is not known which parser that is.
@@ -50,6 +52,7 @@ class Turn:
 
     message: int
     start: int
+    n_bytes: int
     request: str
     straddles: bool
     read: Parsed | None
@@ -57,11 +60,16 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """A row: its stretches in order, and its trained turns by message."""
+    """A row: its stretches in order, its trained turns by message, and its text as bytes."""
 
     row: Tokens
     stretches: list[Stretch]
     turns: dict[int, Turn]
+    text: bytes
+
+    def prompt(self, turn: Turn) -> str:
+        """What the server sends before a turn, as its template renders it."""
+        return self.text[: turn.n_bytes].decode("utf-8", "replace")
 
 
 def view(row: Tokens, requests: Sequence[str], tools: Sequence[Tool], model: Model, parser: ToolParser | None) -> View:
@@ -72,6 +80,8 @@ def view(row: Tokens, requests: Sequence[str], tools: Sequence[Tool], model: Mod
         parser: who reads the calls back.
     """
     turns: dict[int, Turn] = {}
+    pieces = [model.tokenizer.decode_bytes(row.input_ids[i : i + 1]) for i in range(len(row.input_ids))]
+    ends = [0, *accumulate(map(len, pieces))]
     declared = [dict(tool) for tool in tools]
     for turn, (start, end), request in zip(row.turns, row.regions, requests, strict=True):
         said = _said(row, start, end, model.tokenizer)
@@ -83,8 +93,8 @@ def view(row: Tokens, requests: Sequence[str], tools: Sequence[Tool], model: Mod
                 said, declared, parser=parser, thinking=thinking, reasoning_parser=model.family.reasoning_parser
             )
         )
-        turns[turn] = Turn(turn, start, request, turn in row.straddling, read)
-    return View(row, _stretches(row, model.tokenizer), turns)
+        turns[turn] = Turn(turn, start, ends[start], request, turn in row.straddling, read)
+    return View(row, _stretches(row, pieces), turns, b"".join(pieces))
 
 
 def _said(row: Tokens, start: int, end: int, tokenizer: Tokenizer) -> str:
@@ -94,7 +104,7 @@ def _said(row: Tokens, start: int, end: int, tokenizer: Tokenizer) -> str:
     return tokenizer.decode(row.input_ids[start:end])
 
 
-def _stretches(row: Tokens, tokenizer: Tokenizer) -> list[Stretch]:
+def _stretches(row: Tokens, pieces: Sequence[bytes]) -> list[Stretch]:
     weights = row.loss_mask.astype(np.float32) if row.weights is None else row.weights
     made: list[Stretch] = []
     for i, (kind, message, weight) in enumerate(zip(row.kinds, row.messages, weights, strict=True)):
@@ -102,7 +112,7 @@ def _stretches(row: Tokens, tokenizer: Tokenizer) -> list[Stretch]:
         if last is None or (last.kind, last.message, last.weight) != (kind, message, weight):
             last = Stretch(Kind(int(kind)), int(message), float(weight), [])
             made.append(last)
-        last.tokens.append(Token(int(row.input_ids[i]), _text(tokenizer.decode_bytes(row.input_ids[i : i + 1]))))
+        last.tokens.append(Token(int(row.input_ids[i]), _text(pieces[i])))
     return made
 
 

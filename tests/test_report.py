@@ -24,7 +24,7 @@ import pytest
 import qwen_sft
 from qwen_sft.cli import main
 from qwen_sft.surveying.cost import Assumed, Cost, costs, parameters
-from qwen_sft.surveying.element import el, safe
+from qwen_sft.element import el, safe
 from qwen_sft.surveying.gather import survey
 from qwen_sft.surveying.page import policy, report_page
 from qwen_sft.surveying.screen import write_screen

@@ -2,7 +2,6 @@
 
 import shutil
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,7 +11,6 @@ from qwen_sft.cli import options
 
 if TYPE_CHECKING:
     from qwen_sft.finding import Diagnostic
-    from qwen_sft.pipeline import Outcome, Pipeline
     from qwen_sft.sample import Sample
     from qwen_sft.view import Token, View
 
@@ -47,6 +45,8 @@ def show(
     from qwen_sft.pipeline import Pipeline
     from qwen_sft.reporter import Totals, reporters
     from qwen_sft.terminal import in_colour, one_line
+    from qwen_sft.viewing.page import page
+    from qwen_sft.viewing.record import sheet_of, views_of
 
     if html is not None and html.is_dir():  # as '' is, for a path
         raise UsageError(f"--html names the folder {str(html)!r}; name the file of the page")
@@ -61,9 +61,9 @@ def show(
     (outcome,) = pipeline.process([record])
     colour = in_colour(sys.stdout)
     place = f"{one_line(record.where.file)}:{record.where.line}"
-    views = list(_views(outcome, pipeline))
+    views = [one for encoded in outcome.encoded or () for one in views_of(encoded, pipeline)]
     if html is not None:
-        _save(html, place, views, outcome.diagnostics)
+        _save(html, page(sheet_of(outcome, pipeline)))
     sys.stdout.write(f"{place}: {outcome.format or 'no format'}, {len(outcome.rows)} training rows\n")
     shown: set[int] = set()
     for number, one in enumerate(views, start=1):
@@ -84,23 +84,11 @@ def show(
     raise typer.Exit(int(outcome.rejected))
 
 
-def _views(outcome: "Outcome", pipeline: "Pipeline") -> Iterator["View"]:
-    """The rows of a record, each with its turns' requests and what is read back of them."""
-    from qwen_sft.view import view
-
-    encoder = pipeline.encoder
-    for encoded in outcome.encoded or ():
-        left = iter(encoded.requests)
-        for row in encoded.rows:
-            yield view(row, [next(left) for _ in row.turns], encoded.transcript.tools, encoder.model, encoder.parser)
-
-
-def _save(file: Path, title: str, views: "list[View]", findings: "list[Diagnostic]") -> None:
+def _save(file: Path, text: str) -> None:
     from qwen_sft.errors import OutputError
-    from qwen_sft.page import page
 
     try:
-        file.write_text(page(title, views, findings), encoding="utf-8")
+        file.write_text(text, encoding="utf-8")
     except OSError as error:
         raise OutputError(f"cannot write {str(file)!r}: {error.strerror}; name another with --html") from error
 

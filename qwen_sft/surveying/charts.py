@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, cast
 
-from qwen_sft.surveying.element import Html, el, plain
+from qwen_sft.element import Html, el, plain
 from qwen_sft.surveying.spread import Bin, Spread
 
 _SVG = "http://www.w3.org/2000/svg"

@@ -14,11 +14,9 @@ from qwen_sft.baseline import read_baseline
 from qwen_sft.census import Census, alike, facts_of
 from qwen_sft.excerpt import Excerpt
 from qwen_sft.finding import Diagnostic, Severity
-from qwen_sft.format import Conversation
 from qwen_sft.gate import Gate, judged
 from qwen_sft.ingest import Input
 from qwen_sft.pipeline import ALWAYS, Outcome, Pipeline
-from qwen_sft.redact import redacted
 from qwen_sft.reporter import NOT_CHECKED, Totals
 from qwen_sft.rule import rules
 from qwen_sft.sample import Sample, is_list, is_object
@@ -30,14 +28,13 @@ from qwen_sft.surveying.numbers import (
     Numbers,
     Origin,
     Parameter,
-    Shown,
     Split,
     ToolUse,
-    Turn,
 )
 from qwen_sft.surveying.spread import Spread
 from qwen_sft.terminal import one_line
 from qwen_sft.transcript import Transcript
+from qwen_sft.viewing.record import sheet_of
 
 N_EXAMPLES = 3
 N_SAMPLES = 5
@@ -46,8 +43,6 @@ MOST_TOOLS = 20_000
 """Different tools that are counted one by one; a set with more has tools that differ from sample to sample."""
 
 _MOST_PARAMETERS = 200
-_MOST_TURNS = 40  # of a sample that is shown
-_MOST_TEXT = 2_000  # characters of a text that is shown
 
 PATTERNS = (
     "no tools offered",
@@ -285,7 +280,7 @@ class _Seen:
         self.counted = Counted()
         self.by_kind: Any = None
         self.trained_by_kind: Any = None
-        self.shown: list[tuple[bytes, str, Conversation]] = []
+        self.shown: list[tuple[bytes, str, Outcome]] = []
         self.n_verified = self.n_trained = self.n_samples = 0
 
     def see(self, outcome: Outcome) -> None:
@@ -322,7 +317,7 @@ class _Seen:
         key = hashlib.blake2b(record.raw, digest_size=8).digest()
         place = f"{record.where.file}:{record.where.line}"
         if len(self.shown) < N_SAMPLES or (key, place) < self.shown[-1][:2]:
-            self.shown.append((key, place, outcome.conversations[0]))
+            self.shown.append((key, place, outcome))
             self.shown.sort(key=lambda one: one[:2])
             del self.shown[N_SAMPLES:]
 
@@ -387,7 +382,7 @@ class _Seen:
             why = "No model was named: --model counts tokens."
             numbers.untold |= {"lengths": why, "kinds": why, "cost": why}
         numbers.facts = self._model() if self.has_model else [("model", "none named (--model)")]
-        numbers.samples = [_shown(place, redacted(one).sample) for _, place, one in self.shown]  # pages are sent around
+        numbers.samples = [sheet_of(one, self.pipeline, safe=True) for _, _, one in self.shown]  # pages are sent around
         return numbers
 
     def _add_tokens(self, numbers: Numbers) -> None:
@@ -456,26 +451,6 @@ def limit(max_length: int | None, told: float | None, context: int | None) -> tu
     if told is not None:
         return int(told), "thresholds.context"
     return context, "" if context is None else "the model's context"
-
-
-def _shown(place: str, sample: Sample) -> Shown:
-    messages = sample.get("messages", [])
-    turns = tuple(_turn(message) for message in messages[:_MOST_TURNS])
-    left = len(messages) - len(turns)
-    return Shown(place, turns, f"{left:,} more turns are not shown" if left else "")
-
-
-def _turn(message: Any) -> Turn:
-    from qwen_sft.chatml import tojson
-
-    content: Any = message.get("content") or ""
-    text = content if isinstance(content, str) else tojson(content)
-    thought: str = message.get("reasoning_content") or ""
-    made = list(message.get("tool_calls", ()))[:_MOST_TURNS]
-    calls = tuple((str(one["function"]["name"]), _cut(tojson(one["function"].get("arguments")), 600)) for one in made)
-    longest = max(len(text), len(thought))
-    cut = f"{longest:,} characters, {_MOST_TEXT:,} are shown" if longest > _MOST_TEXT else ""
-    return Turn(str(message.get("role")), text[:_MOST_TEXT], thought[:_MOST_TEXT], calls, cut)
 
 
 def named(paths: Iterable[str]) -> str:

@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 from qwen_sft.surveying.cost import FORMULA, Assumed, costs
 from qwen_sft.surveying.spread import Spread
+from qwen_sft.viewing.sheet import Sheet
 
 About = Literal["traces", "set"]
 
@@ -105,27 +106,6 @@ class Split:
     n_trained: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Turn:
-    """A message of a sample, or a piece of a row, that is shown, cut to what a page can hold; `cut` says of what."""
-
-    role: str
-    text: str
-    reasoning: str = ""
-    calls: tuple[tuple[str, str], ...] = ()
-    cut: str = ""
-    trained: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Shown:
-    """A sample that is shown whole, as turns."""
-
-    place: str
-    turns: tuple[Turn, ...]
-    cut: str = ""
-
-
 @dataclass(slots=True)
 class Numbers:
     """All that is told of some traces, or of a built set. What nobody could count is None, and `untold` says why.
@@ -191,7 +171,7 @@ class Numbers:
     splits: list[Split] = field(default_factory=list[Split])
     assumed: Assumed = field(default_factory=Assumed)
     facts: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
-    samples: list[Shown] = field(default_factory=list[Shown])
+    samples: list[Sheet] = field(default_factory=list[Sheet])
     untold: dict[str, str] = field(default_factory=dict[str, str])
 
     @property

@@ -1,21 +1,21 @@
 """The numbers as one page: a single file that loads nothing, runs nothing, and is read from the disk.
 
-Traces are hostile text: it is escaped (`qwen_sft.surveying.element`), and the page's policy forbids scripts, frames,
+Traces are hostile text: it is escaped (`qwen_sft.element`), and the page's policy forbids scripts, frames,
 images and requests; its one style sheet is named by its hash.
 """
 
-import base64
-import hashlib
 from collections.abc import Callable, Sequence
 
 from qwen_sft import __version__
 from qwen_sft.census import percent
+from qwen_sft.element import Html, el, joined, safe, table
 from qwen_sft.rule import Page, rules
 from qwen_sft.surveying.charts import Bar, Charts
 from qwen_sft.surveying.cost import FORMULA, costs, hours, size_name
-from qwen_sft.surveying.element import Html, el, joined, safe, table
-from qwen_sft.surveying.numbers import Example, Found, Numbers, Shown, ToolUse, Turn
+from qwen_sft.surveying.numbers import Example, Found, Numbers, ToolUse
 from qwen_sft.surveying.spread import SHARES, Spread
+from qwen_sft.viewing.page import POLICY, asset, hashed, sample
+from qwen_sft.viewing.sheet import EXTRACT
 
 MOST_TOOLS, MOST_UNCALLED, MOST_PARAMETERS, MOST_FILES = 30, 20, 40, 30
 """Rows of the tables; the texts say how many more there are."""
@@ -57,10 +57,6 @@ pre { background: var(--wash); border: 1px solid var(--line); border-radius: .4r
   unicode-bidi: isolate; }
 mark { background: none; color: var(--bad); font-weight: 700; text-decoration: underline; }
 code { font: .92em ui-monospace, monospace; unicode-bidi: isolate; }
-ol.turns { list-style: none; padding: 0; }
-ol.turns > li { border-left: 3px solid var(--line); padding-left: .8rem; margin: .7rem 0; }
-ol.turns > li.assistant { border-left: 3px double var(--c1); }
-.who { font-weight: 600; font-size: .9rem; }
 @media print { body { max-width: none; padding: 0; font-size: 11pt; } h2, h3 { break-after: avoid; }
   svg, tr, li, .five > div { break-inside: avoid; } details::details-content { content-visibility: visible; } }
 """
@@ -70,8 +66,11 @@ _SEVERITY = {"error": ("bad", "--bad"), "warning": ("warn", "--warn"), "info": (
 
 def policy() -> str:
     """The page's content security policy: nothing but the one style sheet, by its hash."""
-    digest = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
-    return f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
+    return f"default-src 'none'; style-src {hashed(_style())}; {POLICY}"
+
+
+def _style() -> str:
+    return asset("sample.css") + _STYLE
 
 
 def report_page(numbers: Numbers) -> str:
@@ -101,7 +100,7 @@ def report_page(numbers: Numbers) -> str:
         el("meta", name="viewport", content="width=device-width, initial-scale=1"),
         el("meta", name="referrer", content="no-referrer"),
         el("title", title.replace("\n", " ")),
-        el("style", Html(_STYLE)),
+        el("style", Html(_style())),
     ]
     main = el(
         "main",
@@ -567,23 +566,8 @@ def _samples(numbers: Numbers, _charts: Charts) -> Html:
         f"{len(numbers.samples):,} of {numbers.n_samples or numbers.n_rows or 0:,}, chosen by a hash: the same ones "
         "each time. All numbers above are of all of them."
     )
-    return _section("samples", "Samples", el("p", intro), joined([_sample(one) for one in numbers.samples]))
-
-
-def _sample(one: Shown) -> Html:
-    turns = el("ol", joined([_turn(turn) for turn in one.turns]), class_="turns")
-    cut = [el("p", one.cut, class_="dim")] if one.cut else []
-    return el("details", el("summary", one.place), el("div", turns, *cut))
-
-
-def _turn(turn: Turn) -> Html:
-    parts = [el("div", turn.role, class_="who")]
-    if turn.reasoning:
-        parts += [el("div", "reasoning", class_="dim"), el("pre", turn.reasoning, dir="auto")]
-    if turn.text:
-        parts.append(el("pre", turn.text, dir="auto"))
-    for name, arguments in turn.calls:
-        parts += [el("div", "calls ", el("code", name), class_="dim"), el("pre", arguments, dir="auto")]
-    if turn.cut:
-        parts.append(el("p", turn.cut, class_="dim"))
-    return el("li", *parts, class_="assistant" if turn.trained or turn.role == "assistant" else False)
+    shown = [
+        el("details", el("summary", one.title), sample(one, EXTRACT, f"s{n}-", 4))
+        for n, one in enumerate(numbers.samples, start=1)
+    ]
+    return _section("samples", "Samples", el("p", intro), joined(shown))

@@ -9,8 +9,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from qwen_sft.element import plain
 from qwen_sft.reporter import in_checkout
-from qwen_sft.surveying.element import plain
 from qwen_sft.surveying.numbers import Numbers
 from qwen_sft.surveying.page import five_of, many
 from qwen_sft.surveying.spread import Spread

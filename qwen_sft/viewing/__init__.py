@@ -1,0 +1,1 @@
+"""Samples as pages: what one is shown as, the pages of a set, and the server that shows them to their owner."""
