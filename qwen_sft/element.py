@@ -8,7 +8,7 @@ from qwen_sft.terminal import printable
 _NO_CHARACTERS = re.compile("[\ufdd0-\ufdef\ufffe\uffff" + "".join(
     f"{chr(plane << 16 | 0xFFFE)}{chr(plane << 16 | 0xFFFF)}" for plane in range(1, 17)
 ) + "]")  # fmt: skip
-_EMPTY = frozenset({"meta", "br"})
+_EMPTY = frozenset({"meta", "br", "link", "input"})
 
 
 class Html(str):

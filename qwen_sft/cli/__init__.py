@@ -23,6 +23,7 @@ from qwen_sft.cli.stats import stats
 from qwen_sft.cli.template import app as template
 from qwen_sft.cli.validate import validate
 from qwen_sft.cli.verify import verify
+from qwen_sft.cli.view import view
 from qwen_sft.errors import QwenSftError
 from qwen_sft.terminal import one_line, printable
 
@@ -38,7 +39,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # rich's boxes cut flags short and swallow [brackets] in help texts
 )
-for command in (validate, convert, fix, build, show, stats, report, audit, verify, rule, formats, models, probe):
+for command in (validate, convert, fix, build, show, view, stats, report, audit, verify, rule, formats, models, probe):
     app.command(short_help=(command.__doc__ or "").partition("\n")[0])(command)
 app.add_typer(template, name="template")
 

@@ -105,9 +105,9 @@ def sample_body(sheet: Sheet, beside: Html) -> list[Html]:
     return [top, el("div", _outline(sheet), main, class_="sides"), footer()]
 
 
-def footer() -> Html:
+def footer(told: Sequence[tuple[str, str]] = KEYS) -> Html:
     """What keys do, and who made the page."""
-    keys = [el("span", *(el("kbd", key) for key in pair.split()), f" {what}") for pair, what in KEYS]
+    keys = [el("span", *(el("kbd", key) for key in pair.split()), f" {what}") for pair, what in told]
     return el("footer", el("p", *keys, class_="keys"), el("p", f"qwen-sft {__version__}"))
 
 
