@@ -5,7 +5,7 @@ BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow test-browser check format docs site bench proof wheel clean
+.PHONY: help demo test test-slow test-browser check format docs site screenshots bench proof wheel clean
 
 help: ## List the targets
 	@echo "make TARGET, where TARGET is one of"
@@ -55,6 +55,9 @@ docs: .venv/.installed ## Write the pages of docs that are made from the code: r
 
 site: .venv/.docs ## Build the documentation as a site into ./site (open it with: python3 -m http.server --directory site)
 	$(BIN)/python docs/site_pages.py
+
+screenshots: .venv/.test .venv/.browser ## Make docs/screenshots anew, with Chromium
+	$(BIN)/python docs/screenshots.py
 
 bench: .venv/.bench ## Run the benchmarks beside their peers (installs trl and torch)
 	$(BIN)/python benchmarks/run.py

@@ -24,6 +24,8 @@ DOCS = ROOT / "docs"
 TEXTS = {path.name: path.read_text(encoding="utf-8") for path in sorted(DOCS.glob("*.md"))}
 FOLDERS = {"formats", "reference", "rules", "screenshots", "site"}
 SCRIPTS = {"reference_pages.py", "rule_pages.py", "screenshots.py", "site_pages.py"}
+SLOW = ("concepts.md", "migrate.md", "myths.md", "start.md", "templates.md", "trl.md")
+"""Guides whose commands take more than some seconds of a core."""
 every_text = pytest.mark.parametrize("name", TEXTS)
 every_rule = pytest.mark.parametrize("rule", rules().values(), ids=list(rules()))
 
@@ -57,10 +59,12 @@ def read(markdown: str) -> tuple[list[Any], str]:
 def test_index_leads_to_every_guide_and_nothing_else_lies_there() -> None:
     assert {path.name for path in DOCS.iterdir()} - {"__pycache__"} == {*TEXTS, *FOLDERS, *SCRIPTS}
     assert sorted(re.findall(r"\]\(([\w.]+\.md)\)", TEXTS["README.md"])) == sorted(TEXTS.keys() - {"README.md"})
-    assert set(re.findall(r"\]\((\w+)/", TEXTS["README.md"])) == FOLDERS - {"site", "screenshots"}
+    assert set(re.findall(r"\]\((\w+)/", TEXTS["README.md"])) == FOLDERS - {"site"}
 
 
-@every_text
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name for name in TEXTS]
+)
 def test_every_command_of_a_guide_prints_what_is_shown(name: str, tmp_path: Path) -> None:
     """Python blocks run as scripts, in the order of the page, in the folder of the commands."""
     shutil.copytree(ROOT / "examples", tmp_path / "examples")
@@ -120,6 +124,16 @@ def test_links_of_a_guide_lead_to_files_and_headings(name: str) -> None:
         assert target.exists(), link
         assert target.is_relative_to(ROOT)
         assert not heading or heading in heading_links(target.read_text(encoding="utf-8")), link
+
+
+def test_every_screenshot_is_shown_and_small() -> None:
+    """Made by docs/screenshots.py, which tests/test_site_browser.py runs."""
+    shown = {name for text in TEXTS.values() for name in re.findall(r"!\[[^\]]+\]\(screenshots/(\w+\.png)\)", text)}
+    files = {path.name: path.read_bytes() for path in (DOCS / "screenshots").iterdir()}
+    assert files.keys() == shown
+    for name, content in files.items():
+        assert content.startswith(b"\x89PNG\r\n"), name
+        assert len(content) < 200_000, name
 
 
 # -- pages of the rules ------------------------------------------------------------------------------------------------
