@@ -369,7 +369,7 @@ def _said(one: Any) -> str:
         return f"{named}: {escaped(' '.join((one.help or '').split()))}"
     default = ""
     if one.show_default and one.default not in (None, False) and "[default" not in (one.help or ""):
-        default = f" Default: `{one.default}`."
+        default = f" Default: `{one.opts[0] if one.default is True else one.default}`."
     required = " Required." if one.required else ""
     return f"`{_spelled(one)}`: {escaped(' '.join((one.help or '').split()))}{required}{default}"
 

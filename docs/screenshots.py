@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
-COLUMNS, LINES = 100, 30
+COLUMNS, LINES = 100, 24
 COMMAND = str(Path(sys.executable).parent / "qwen-sft")
 TERMINAL = """<!doctype html><meta charset="utf-8"><style>
 body {{ margin: 0; background: #16181d; color: #e6e6e6; display: inline-block; }}

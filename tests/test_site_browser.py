@@ -103,11 +103,10 @@ def test_page_does_not_scroll_sideways_on_a_small_screen(browser: "Browser", sit
 
 def test_search_finds_a_rule_and_leads_to_it(browser: "Browser", site: str) -> None:
     with visit(browser, site) as seen:
+        seen.page.wait_for_load_state("networkidle")
         seen.page.keyboard.press("Control+k")
-        seen.page.keyboard.type("orphan-tool-result")
-        found = seen.page.get_by_role("link").filter(has_text="TOL003 orphan-tool-result").first
-        found.wait_for()
-        found.click()
+        seen.page.get_by_role("combobox").fill("orphan-tool-result")
+        seen.page.get_by_role("option").filter(has_text="TOL003 orphan-tool-result").first.click()
         seen.page.wait_for_url(f"{site}rules/TOL003/**")
         assert seen.page.locator("h1").inner_text().startswith("TOL003 orphan-tool-result")
         assert seen.errors == []
