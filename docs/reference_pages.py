@@ -229,7 +229,7 @@ def _families(shelf: list[Family]) -> str:
         if one.parser is not None:
             for server, command in (
                 ("vllm", "vllm serve MODEL"),
-                ("sglang", "sglang.launch_server --model-path MODEL"),
+                ("sglang", "python -m sglang.launch_server --model-path MODEL"),
             ):
                 flags = _flags(server, one.parser, one.reasoning_parser)
                 lines += [f"- {flags[1]}" if flags[0] else f"- `{command} {flags[1]}`"]

@@ -103,7 +103,7 @@ def take(browser: Any, url: str, file: Path, *, scheme: Any = "light") -> None:
 
 def main() -> None:
     """Takes all pictures."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "screenshots", help="the folder to write")
     out: Path = parser.parse_args().out
     out.mkdir(exist_ok=True)

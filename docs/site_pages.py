@@ -72,9 +72,14 @@ def page(source: str) -> tuple[str, list[str]]:
             found.append(target)
         return posixpath.relpath(place(target), posixpath.dirname(place(source))) + (link[2] or "")
 
-    parts = CODE.split(text)
-    parts[::2] = [LINK.sub(moved, part) for part in parts[::2]]
-    return "".join(parts), found
+    made = ""
+    for i, part in enumerate(CODE.split(text)):
+        if i % 2 == 0:
+            part = LINK.sub(moved, part)
+        elif made.rpartition("\n")[2].startswith("|"):  # code in a table, where code hosts want a bar escaped
+            part = part.replace("\\|", "|")
+        made += part
+    return made, found
 
 
 def shown(path: Path) -> str:
@@ -176,7 +181,7 @@ def inline(value: Any) -> str:
 
 def main() -> None:
     """Builds the site where it is asked for."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--out", type=Path, default=ROOT / "site", help="the folder to write; it is replaced")
     build(parser.parse_args().out)
 

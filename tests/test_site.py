@@ -81,12 +81,12 @@ def test_links_are_moved_and_code_stays_as_it_is(tmp_path: Path, monkeypatch: py
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("")
     text = "[b](sub/b.md) [x](../x.py) [r](../README.md#why) [w](https://w/) [h](#h) `[x](../x.py)`\n"
-    text += "```text\n[x](../x.py)\n```\n"
+    text += "```text\n[x](../x.py)\n```\n| `a\\|b` | c\\|d |\n`a\\|b`\n"
     (tmp_path / "docs" / "a.md").write_text(text)
     monkeypatch.setattr(generator(), "ROOT", tmp_path)
     made, found = generator().page("docs/a.md")
     moved = "[b](sub/b.md) [x](files/x.py.md) [r](project/readme.md#why) [w](https://w/) [h](#h) `[x](../x.py)`\n"
-    assert made == moved + "```text\n[x](../x.py)\n```\n"
+    assert made == moved + "```text\n[x](../x.py)\n```\n| `a|b` | c\\|d |\n`a\\|b`\n"
     assert found == ["docs/sub/b.md", "x.py", "README.md"]
     (tmp_path / "docs" / "a.md").write_text("[n](gone.md)")
     with pytest.raises(SystemExit, match=r"^docs/a\.md: the link 'gone\.md' leads to no file$"):
