@@ -1,5 +1,8 @@
 """The command line, end to end: exit codes, clean stdout, messages on stderr, and what happens when all goes wrong."""
 
+import base64
+import hashlib
+import html
 import json
 import os
 import pty
@@ -635,16 +638,23 @@ def test_page_is_self_contained_and_escapes_what_traces_say(run: Any, tmp_path: 
     shown = run("show", "a<b>.jsonl", "--model", "qwen3", "--html", "page.html")
     assert shown.code == 0
     page = (tmp_path / "page.html").read_text(encoding="utf-8")
-    assert "<script" not in page
+    assert page.count("<script") == 1 and "alert(1)</script>" not in page
     assert "<img" not in page
     assert "\x1b" not in page
     assert "\u202e" not in page
     assert "a&lt;b&gt;.jsonl" in page
-    assert "default-src &#x27;none&#x27;" in page or "default-src 'none'" in page
-    assert not re.search(r"(?:src|href)\s*=|url\(|@import", page.replace("src=x", ""))
-    assert page.count("<h2>Row") == 1
-    assert "prompt: the server sends the" in page
-    assert "read back: content" in page
+    policy = html.unescape(re.findall(r'http-equiv="Content-Security-Policy" content="([^"]+)"', page)[0])
+    texts = re.findall(r"<style>(.*?)</style>|<script>(.*?)</script>", page, re.DOTALL)
+    style, script = (
+        f"'sha256-{base64.b64encode(hashlib.sha256(''.join(one).encode()).digest()).decode()}'" for one in texts
+    )
+    assert policy == (
+        f"default-src 'none'; style-src {style}; script-src {script}; base-uri 'none'; form-action 'none'"
+    )
+    assert not re.search(r"\ssrc\s*=|href=\"[^#]|url\(|@import", page.replace("&lt;img src=x", ""))
+    assert page.count('class="turn ') == 2
+    assert "the prompt: the server sends the" in page
+    assert "content: " in page
     assert "> prompt       the server sends the" in shown.out
     lost = run("show", "a<b>.jsonl", "--model", "qwen3", "--html", "no/where.html")
     assert (lost.code, lost.out, lost.err) == (

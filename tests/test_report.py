@@ -6,7 +6,6 @@ import io
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 from collections import Counter
@@ -23,8 +22,8 @@ import pytest
 
 import qwen_sft
 from qwen_sft.cli import main
-from qwen_sft.surveying.cost import Assumed, Cost, costs, parameters
 from qwen_sft.element import el, safe
+from qwen_sft.surveying.cost import Assumed, Cost, costs, parameters
 from qwen_sft.surveying.gather import survey
 from qwen_sft.surveying.page import policy, report_page
 from qwen_sft.surveying.screen import write_screen
@@ -37,7 +36,6 @@ from tests.real import SOURCES, TRACES, needs_real_data
 ROOT = Path(__file__).parents[1]
 SCHEMA = json.loads((ROOT / "schemas" / "stats.schema.json").read_text(encoding="utf-8"))
 load_once = cache(load_tokenizer)
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
 
 class Ran(NamedTuple):
@@ -277,7 +275,7 @@ def test_a_built_set_has_the_numbers_of_its_rows(run: Any, traces: Path, tmp_pat
     assert run("report", "set", "--out", "set.html").code == 0
     page = (tmp_path / "set.html").read_text()
     assert "This set can be trained on" in page and "4 of 4, chosen by a hash" in page
-    shown = [one for one in elements(page) if local(one.tag) == "li" and one.attrib.get("class") == "assistant"]
+    shown = [one for one in elements(page) if local(one.tag) == "li" and one.attrib.get("class") == "turn r-assistant"]
     words = Counter("".join(one.itertext()) for one in shown)
     assert words["content, trained4 degrees."] == 4 and words["stop, trained<|im_end|>"] == 7
     assert run("build", traces.name, "--model", "qwen3_coder", "--out", "coder").code == 1
@@ -407,13 +405,13 @@ ELEMENTS = {
         "span",
     ),
     *("dl", "dt", "dd", "ul", "ol", "li", "table", "caption", "thead", "tbody", "tr", "th", "td", "details", "summary"),
-    *("pre", "code", "mark", "a", "b", "svg", "desc", "g", "path", "line", "text", "rect"),
+    *("i", "pre", "code", "mark", "a", "b", "svg", "desc", "g", "path", "line", "text", "rect"),
 }
 ATTRIBUTES = {
     *("lang", "charset", "http-equiv", "content", "name", "class", "id", "href", "scope", "open", "tabindex", "role"),
     *("aria-label", "aria-labelledby", "dir", "viewBox", "width", "fill", "stroke", "stroke-miterlimit", "transform"),
     *("stroke-width", "opacity", "x2", "y2", "text-anchor", "font-family", "font-size", "d", "display"),
-    *("stroke-dasharray", "stroke-dashoffset", "font-weight"),
+    *("stroke-dasharray", "stroke-dashoffset", "font-weight", "title", "aria-hidden"),
 }
 MARKUP = [
     "<script>window.hit=1</script>",
@@ -481,7 +479,9 @@ def inert(page: str) -> list[Any]:
     found = elements(page)
     assert {local(one.tag) for one in found} <= ELEMENTS
     assert {local(name) for one in found for name in one.attrib} <= ATTRIBUTES
-    assert all(re.fullmatch(r"#[A-Z]{3}\d{3}", one.attrib["href"]) for one in found if "href" in one.attrib)
+    assert all(
+        re.fullmatch(r"#([A-Z]{3}\d{3}|s\d-[fr]\d+)", one.attrib["href"]) for one in found if "href" in one.attrib
+    )
     assert all("url(" not in value and "javascript" not in value for one in found for value in one.attrib.values())
     assert not set(ODD + NO_CHARACTERS) & set(page) - set("evil]0;x[31m")
     return found
@@ -495,7 +495,7 @@ def test_no_element_or_attribute_comes_from_a_trace(run: Any, tmp_path: Path, mo
     texts = ["".join(one.itertext()) for one in found if local(one.tag) == "pre"]
     for markup in ("<script>window.hit=1</script>", "{{7*7}}{% for x in y %}${7*7}<%= 7*7 %>"):
         assert any(text.startswith(markup) for text in texts) or markup in page or safe(markup) in page
-    turns = [one for one in found if local(one.tag) == "li" and one.attrib.get("class") == "assistant"]
+    turns = [one for one in found if local(one.tag) == "li" and one.attrib.get("class") == "turn r-assistant"]
     assert len(turns) == 10
     assert len(page.encode()) < 1_000_000
     if model:
@@ -503,7 +503,8 @@ def test_no_element_or_attribute_comes_from_a_trace(run: Any, tmp_path: Path, mo
         run("build", name, "--model", "qwen3", "--control-tokens", "as-text", "--out", "set")
         assert run("report", "set", "--out", "r.html").code == 0
         page = (tmp_path / "r.html").read_text(encoding="utf-8")
-        assert len([one for one in inert(page) if one.attrib.get("class") == "assistant"]) > 10
+        classes = [one.attrib.get("class") for one in inert(page)]
+        assert classes.count("turn r-assistant") == 10 and classes.count("st k-call on") == 5
         assert len(page.encode()) < 1_000_000
 
 
@@ -697,7 +698,7 @@ def test_progress_tells_rate_and_time_left(traces: Path, monkeypatch: Any):
     assert "5 records, 1 rejected, 2 a second" in shown and "left:" in shown
 
 
-# -- real traces, size, a browser --------------------------------------------------------------------------------------
+# -- real traces, size --------------------------------------------------------------------------------------
 
 
 @needs_real_data
@@ -757,59 +758,3 @@ def test_a_hundred_thousand_samples_make_a_small_page_in_little_memory(tmp_path:
     assert "45,000 tools. Of the 20,000 that came first 20,000 are called;" in page
     assert int(done.stderr.splitlines()[-1]) < 400
     assert len(elements(page)) > 500
-
-
-BROWSE = """
-const puppeteer = require("puppeteer-core"), fs = require("fs");
-(async () => {
-  const [chromium, page_url, axe, out] = process.argv.slice(2);
-  const browser = await puppeteer.launch({executablePath: chromium, args: ["--no-sandbox", "--disable-gpu"]});
-  const told = {messages: [], requests: [], hit: [], faults: [], open: null};
-  for (const scheme of ["light", "dark"]) {
-    const page = await browser.newPage();
-    await page.setViewport({width: 1000, height: 900});
-    await page.emulateMediaFeatures([{name: "prefers-color-scheme", value: scheme}]);
-    page.on("console", message => told.messages.push(message.text()));
-    page.on("pageerror", error => told.messages.push(String(error)));
-    page.on("request", request => told.requests.push(request.url()));
-    await page.goto(page_url);
-    const link = await page.$("a[href^='#']");
-    if (link) {
-      await page.evaluate(() => document.querySelectorAll("details").forEach(one => { one.open = true; }));
-      await page.evaluate(() => document.querySelectorAll("*").forEach(one =>
-        ["click", "mouseover", "focus", "error", "load"].forEach(name => one.dispatchEvent(new Event(name)))));
-    }
-    told.hit.push(await page.evaluate(() => window.hit === undefined));
-    await page.screenshot({path: `${out}/${scheme}.png`, fullPage: true});
-    await page.evaluate(fs.readFileSync(axe, "utf8"));
-    const result = await page.evaluate(() => axe.run(document));
-    for (const fault of result.violations)
-      told.faults.push([scheme, fault.impact, fault.id, fault.nodes.length, fault.nodes[0].html.slice(0, 200)]);
-    await page.close();
-  }
-  await browser.close();
-  console.log(JSON.stringify(told));
-})().catch(error => { console.error(error); process.exit(1); });
-"""
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(CHROMIUM is None, reason="no chromium here (apt-get install chromium)")
-@pytest.mark.skipif(shutil.which("npm") is None, reason="no npm here")
-def test_a_browser_finds_no_fault_and_runs_nothing_of_a_trace(run: Any, tmp_path: Path):
-    """Screenshots are left in the folder that QWEN_SFT_SCREENSHOTS names."""
-    hostile_page(run, tmp_path, model=True)
-    npm = ["npm", "install", "--silent", "--prefix", str(tmp_path), "axe-core@4", "puppeteer-core@24"]
-    subprocess.run(npm, check=True, capture_output=True, timeout=300)
-    (tmp_path / "browse.js").write_text(BROWSE)
-    shots = Path(os.environ.get("QWEN_SFT_SCREENSHOTS", tmp_path))
-    axe = tmp_path / "node_modules" / "axe-core" / "axe.min.js"
-    url = (tmp_path / "r.html").as_uri()
-    command = ["node", str(tmp_path / "browse.js"), str(CHROMIUM), url, str(axe), str(shots)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path, timeout=300)
-    assert done.returncode == 0, done.stderr
-    browsed = json.loads(done.stdout)
-    assert browsed["messages"] == []
-    assert set(browsed["requests"]) == {url}
-    assert browsed["hit"] == [True, True]
-    assert browsed["faults"] == []

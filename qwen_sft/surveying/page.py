@@ -567,7 +567,7 @@ def _samples(numbers: Numbers, _charts: Charts) -> Html:
         "each time. All numbers above are of all of them."
     )
     shown = [
-        el("details", el("summary", one.title), sample(one, EXTRACT, f"s{n}-", 4))
+        el("details", el("summary", one.title), sample(one, EXTRACT, f"s{n}-", 3))
         for n, one in enumerate(numbers.samples, start=1)
     ]
     return _section("samples", "Samples", el("p", intro), joined(shown))

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
+from os.path import commonprefix
 from typing import Protocol
 
 from qwen_sft.viewing.sheet import Sheet
@@ -131,3 +132,9 @@ def gathered(
             if len(found) == n:
                 break
     return Hits(sorted(found, key=lambda one: one.number), n_asked)
+
+
+def folder_of(files: Sequence[str]) -> str:
+    """The folder that files have in common, with its slash: lists leave it out."""
+    whole = commonprefix([file.rpartition("/")[0] + "/" for file in files if "/" in file]) if files else ""  # noqa: RUF071  # cut back to a slash below
+    return whole[: whole.rfind("/") + 1] if all("/" in file for file in files) else ""

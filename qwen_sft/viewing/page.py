@@ -155,7 +155,7 @@ def sample(sheet: Sheet, bounds: Bounds, prefix: str = "", level: int = 2) -> Ht
     left = [bounds.n_prompt]
     for number, talk in enumerate(sheet.talks, start=1):
         title = f"Conversation {number}" if several else "Conversation"
-        name = f" {talk.id}" if several and talk.id else ""
+        name = [el("small", f" {talk.id}")] if several and talk.id else []
         found = _by_message(sheet, number - 1)
         turns = [
             _turn(said, talk, sheet, found.get(said.message, []), bounds, f"{prefix}m{number}-{n}", prefix, left)
@@ -164,7 +164,7 @@ def sample(sheet: Sheet, bounds: Bounds, prefix: str = "", level: int = 2) -> Ht
         if len(talk.said) > bounds.n_turns:
             turns.append(el("li", f"{len(talk.said) - bounds.n_turns:,} more turns are not shown", class_="cut"))
         said = el("ol", *turns, class_="turns") if turns else el("p", "It has no turns.", class_="cut")
-        parts.append(el("section", el(h, title, el("small", name)), _tools(talk, bounds), said))
+        parts.append(el("section", el(h, title, *name), _tools(talk, bounds), said))
     if not sheet.talks:
         parts.append(el("p", "No conversation could be read in it.", class_="cut"))
     views = [(talk, view) for talk in sheet.talks for view in talk.views]
@@ -340,7 +340,8 @@ def _rows(views: "Sequence[tuple[Talk, View]]", bounds: Bounds, h: str, prefix: 
         class_="legend",
     )
     room = [bounds.n_all_tokens]
-    made = [_row(n, talk, view, bounds, room) for n, (talk, view) in enumerate(views, start=1)]
+    names = [f"Row {n}: " if len(views) > 1 else "" for n in range(1, len(views) + 1)]
+    made = [_row(name, talk, view, bounds, room) for name, (talk, view) in zip(names, views, strict=True)]
     return el("section", el(h, "Tokens", id=f"{prefix}tokens"), key, joined(made))
 
 
@@ -348,12 +349,12 @@ def _glyph(kind: Kind) -> Html:
     return el("span", GLYPHS[kind], class_="glyph", aria_hidden="true")
 
 
-def _row(number: int, talk: Talk, view: "View", bounds: Bounds, room: list[int]) -> Html:
+def _row(name: str, talk: Talk, view: "View", bounds: Bounds, room: list[int]) -> Html:
     from qwen_sft.view import prompt_line
 
     row = view.row
     turns = ", ".join(map(str, row.turns))
-    says = f"Row {number}: {len(row.input_ids):,} tokens, {row.n_trained_tokens:,} trained, turns {turns}"
+    says = f"{name}{len(row.input_ids):,} tokens, {row.n_trained_tokens:,} trained, turns {turns}"
     places = {said.message: said.place or f"$.messages[{said.message}]" for said in talk.said}
     parts: list[Html] = []
     begun: set[int] = set()
@@ -366,7 +367,7 @@ def _row(number: int, talk: Talk, view: "View", bounds: Bounds, room: list[int])
     left = sum(len(one.tokens) for one in view.stretches[_MOST_STRETCHES:])
     if left:
         parts.append(el("p", f"{left:,} more tokens are not shown", class_="cut"))
-    inner = el("div", joined(parts), class_="tokens", tabindex="0", role="group", aria_label=f"Tokens of row {number}")
+    inner = el("div", joined(parts), class_="tokens", tabindex="0", role="group", aria_label=f"Tokens of turns {turns}")
     return el("details", el("summary", says), inner, open=True)
 
 
@@ -408,5 +409,5 @@ def _record(sheet: Sheet, bounds: Bounds, h: str, prefix: str) -> Html:
     else:
         shown = marked_json(sheet.record, sheet.marked, bounds.n_characters, bounds.n_record, f"{prefix}r")
         inner = _pre([shown], "text json", is_long=len(shown) > _LONG)
-    body = el("details", el("summary", "as it stands in its file"), inner, open=True)
+    body = el("details", el("summary", sheet.about), inner, open=True)
     return el("section", el(h, "Record", id=f"{prefix}record"), body)

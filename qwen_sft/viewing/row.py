@@ -174,7 +174,8 @@ def _said(seen: View, reader: Reader, tools: Sequence[Any]) -> list[Said]:
         if Kind.CALL in texts:
             calls = _calls(texts[Kind.CALL], reader, tools)
             said += "" if calls else texts[Kind.CALL]
-        made.append(Said(role, message, f"$.messages[{message}]", said, texts.get(Kind.REASONING, ""), calls))
+        thought = texts.get(Kind.REASONING, "").strip().removeprefix("<think>").removesuffix("</think>").strip()
+        made.append(Said(role, message, f"$.messages[{message}]", said.strip("\n"), thought, calls))
     return made
 
 

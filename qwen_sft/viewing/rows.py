@@ -12,7 +12,6 @@ from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path
 from threading import RLock
 from typing import Any
 
@@ -23,7 +22,7 @@ from qwen_sft.columnar import opened
 from qwen_sft.errors import InputError
 from qwen_sft.ingest import Input
 from qwen_sft.tokens import IGNORE, Kind
-from qwen_sft.viewing.collection import KINDS, Filters, Hit, Hits, gathered
+from qwen_sft.viewing.collection import KINDS, Filters, Hit, Hits, folder_of, gathered
 from qwen_sft.viewing.row import BuiltRow, Reader, declared, row_sheet
 from qwen_sft.viewing.sheet import Sheet
 
@@ -34,6 +33,7 @@ _N_WORDS = 90
 _SLICE = 1024  # rows of which tokens are held at a time
 _LIGHT = ("n_tokens", "n_trained_tokens", "n_calls", "source_file", "source_line", "sample_id")
 _HEAVY = ("input_ids", "kinds", "labels")
+_NEEDED = (*_HEAVY, "n_tokens")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,17 +68,20 @@ class Rows:
         import pyarrow.parquet as pq
 
         self._reader, self._splits, self._given = reader, splits, sources
+        self._folder = folder_of(sources)
         self._lock = RLock()
         self._names = [source.name for source in inputs]
         self._paths = [source.path for source in inputs]
         self._groups: list[_Group] = []
+        self._named: list[str] = []
         self._held: tuple[int, int, dict[str, Any]] | None = None
         self.n = 0
         for number, source in enumerate(inputs):
             with opened(source.name, "Parquet", lambda source=source: pq.ParquetFile(source.path)) as file:
-                missing = sorted({*_HEAVY} - set(file.schema_arrow.names))
+                self._named = ["source_file"] if "source_file" in file.schema_arrow.names else []
+                missing = sorted({*_NEEDED} - set(file.schema_arrow.names))
                 if missing:
-                    raise InputError(f"{source.name!r} has no column {missing[0]!r}; build the set again")
+                    raise InputError(f"{source.name!r} has no column {missing[0]!r}, as --writer parquet has")
                 for group in range(file.num_row_groups):
                     self._groups.append(_Group(number, group, self.n))
                     self.n += file.metadata.row_group(group).num_rows
@@ -129,13 +132,16 @@ class Rows:
         sources: list[npt.NDArray[Any]] = []
         known: dict[str, int] = {}
         for path in self._paths:
-            table = pq.read_table(path, columns=["n_tokens", "source_file"])
-            sizes.append(table.column("n_tokens").to_numpy())
+            table = pq.read_table(path, columns=["n_tokens", *self._named])
+            sizes += map(_numbers, table.column("n_tokens").chunks)
+            if not self._named:  # packed rows come from several
+                sources.append(np.zeros(table.num_rows, dtype=np.int32))
+                continue
             for chunk in table.column("source_file").chunks:
                 coded = chunk.dictionary_encode()
                 names = coded.dictionary.to_pylist()
                 numbers = np.array([known.setdefault(str(name), len(known)) for name in names] or [0], dtype=np.int32)
-                sources.append(numbers[coded.indices.to_numpy(zero_copy_only=False)])
+                sources.append(numbers[_numbers(coded.indices)])
         self._sources = known
         none = np.zeros(0, dtype=np.int32)
         return {"size": np.concatenate([*sizes, none]), "source": np.concatenate([*sources, none])}
@@ -210,7 +216,8 @@ class Rows:
         words = _words(ids, kinds, self._reader)
         numbers = (told.get("n_tokens", len(ids)), told.get("n_trained_tokens"), told.get("n_calls"))
         cells = ("–" if one is None else f"{one:,}" for one in numbers)
-        return Hit(number, (_place(told, number), *cells, words))
+        place = _place(told, number).removeprefix(self._folder)
+        return Hit(number, (place, *cells, words))
 
     # -- showing ------------------------------------------------------------------------------------------------------
 
@@ -239,12 +246,18 @@ class Rows:
             )
             sheet = row_sheet(made, self._reader)
             record = {name: value for name, value in told.items() if name != "turns"}
-            return replace(sheet, facts=[f"row {number:,}", *sheet.facts], record=record)
+            facts = [f"row {number:,}", *sheet.facts]
+            return replace(sheet, facts=facts, record=record, about="the other columns of the row")
 
 
 def _list(column: Any, row: int) -> npt.NDArray[Any]:
     """A cell of a column of lists."""
-    return column[row].values.to_numpy(zero_copy_only=False)
+    return _numbers(column[row].values)
+
+
+def _numbers(values: Any) -> npt.NDArray[Any]:
+    """An array of pyarrow's as numpy's, without a copy; its own `to_numpy` would first import pandas: half a second."""
+    return np.from_dlpack(values)
 
 
 def _place(told: Mapping[str, Any], number: int) -> str:
@@ -256,8 +269,3 @@ def _words(ids: npt.NDArray[Any], kinds: npt.NDArray[Any], reader: Reader) -> st
     """The first words of the first user."""
     theirs = ids[kinds == Kind.USER][: _N_WORDS * 2]
     return " ".join(reader.model.tokenizer.decode(theirs).split())[:_N_WORDS]
-
-
-def name_of(path: Path) -> str:
-    """A folder's or file's name for people: its last part."""
-    return path.resolve().name or str(path)

@@ -90,6 +90,7 @@ class Sheet:
         text: of a record that is no JSON, or nests too deep to be indented, its text.
         marked: for each finding the place in `record` that it is about; None where it is about no place in it.
         note: what is not shown, and why.
+        about: what `record` is, in words.
     """
 
     title: str
@@ -100,3 +101,4 @@ class Sheet:
     text: str | None = None
     marked: list[Path | None] = field(default_factory=list[Path | None])
     note: str = ""
+    about: str = "as it stands in its file"

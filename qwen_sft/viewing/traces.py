@@ -23,7 +23,7 @@ from qwen_sft.jsontext import parse
 from qwen_sft.pipeline import Outcome, Pipeline
 from qwen_sft.record import Record, Where
 from qwen_sft.sample import Path, is_list, is_object, value_at
-from qwen_sft.viewing.collection import KINDS, Filters, Hit, Hits, gathered
+from qwen_sft.viewing.collection import KINDS, Filters, Hit, Hits, folder_of, gathered
 from qwen_sft.viewing.record import sheet_of
 from qwen_sft.viewing.sheet import Sheet
 
@@ -52,6 +52,7 @@ class Traces:
         self.unit = "tokens" if pipeline.settings.model is not None else "characters"
         self._inputs, self._pipeline = inputs, pipeline
         self._rejects = rejects
+        self._folder = "" if rejects else folder_of([source.name for source in inputs])
         self._at_work = Lock()  # the pipeline serves one at a time
         self._grown = Condition()
         self.is_whole = False
@@ -202,7 +203,8 @@ class Traces:
     def _hit(self, number: int) -> Hit:
         i = number - 1
         verdict = "✗ rejected" if self._is_rejected[i] else "✓ passes"
-        place = f"{self._files[self._file_of[i]]}:{self._line[i]}"
+        file = self._files[self._file_of[i]].removeprefix(self._folder)
+        place = f"{file}:{self._line[i]}"
         codes = " ".join(self._codes[i])
         return Hit(number, (place, verdict, f"{self._size[i]:,}", f"{self._turns[i]:,}", codes, self._words[i]))
 
@@ -263,9 +265,7 @@ def _kept(record: Record, pipeline: Pipeline) -> Outcome:
         str(kept.get("file")), line if isinstance(line, int) else 0, 0, item if isinstance(item, int) else None
     )
     if "record" in kept:
-        own = Record(where, kept["record"], record.raw)
-        outcome = Outcome(own, conversations=[])
-        outcome.conversations = pipeline.conversations(own)
+        (outcome,) = pipeline.process([Record(where, kept["record"], record.raw)])
     else:
         outcome = Outcome(Record(where, None, str(kept.get("text", "")).encode("utf-8", "replace"), "no JSON"))
     told: Any = kept.get("findings")
