@@ -311,7 +311,8 @@ def _flags_of_settings() -> dict[str, str]:
     """How each setting is spelled as a flag, with what it takes, by the attribute name."""
     commands = _commands(typer.main.get_command(app), "")
     options = (one for _, command in commands for one in command.params if isinstance(one, TyperOption))
-    return {one.name: _spelled(one) for one in options if one.name in FLAGS}
+    known = {one.name for one in fields(Settings)}
+    return {one.name: _spelled(one) for one in options if one.name in known}
 
 
 def attributes(kind: type) -> dict[str, str]:
