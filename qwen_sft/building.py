@@ -2,15 +2,13 @@
 
 import errno
 import hashlib
-import os
 import platform
-import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import version
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
@@ -28,43 +26,37 @@ from qwen_sft.finding import Diagnostic
 from qwen_sft.gate import Fold, see_again
 from qwen_sft.ingest import STDIN, Input, expand, records
 from qwen_sft.inmemory import Held, reader
-from qwen_sft.journal import (
-    JOURNAL,
-    Journal,
-    Left,
-    alone_in,
-    differences,
-    left_in,
-    sync,
-    sync_folder,
-    temporary,
-    unpacked,
-    write_whole,
-)
+from qwen_sft.journal import Journal, Left, differences, left_in, unpacked
 from qwen_sft.lean import lean, lean_talks
+from qwen_sft.localfolder import LocalFolder
+from qwen_sft.outfolder import (
+    CARD,
+    DATA,
+    MANIFEST,
+    REJECTS,
+    OutFolder,
+    begin,
+    clear,
+    is_whole,
+    strange,
+    take_back,
+    was_killed,
+)
 from qwen_sft.pipeline import FILTERED, Outcome, Pipeline, Survey, tally
 from qwen_sft.proving.lock import LOCK_FILE, lock_of, write_lock
 from qwen_sft.record import Where
 from qwen_sft.rejects import rejected
-from qwen_sft.remote import is_url
+from qwen_sft.remote import is_url, local_path
+from qwen_sft.remotefolder import RemoteFolder
 from qwen_sft.reporter import Totals, finding_json
-from qwen_sft.sample import is_list, is_object
 from qwen_sft.settings import Settings
-from qwen_sft.stretches import Stretch, hash_of
+from qwen_sft.stretches import Stretch, hash_of, n_plain_bytes
 from qwen_sft.tokens import Kind
 from qwen_sft.workers import Place, Plan, jobs_of, worked
 from qwen_sft.writer import OpenWriter, Part, Row, Writer, talks, writers
 
-DATA, REJECTS, MANIFEST, CARD = "data", "rejects.jsonl", "manifest.json", "README.md"
-UNFINISHED = "unfinished.json"
-"""Stands in the folder while a build is at work, and names the files that it is about to name: what is left of one that
-was killed is known by it."""
-
-_TEMPORARY = tuple(temporary(Path(name)).name for name in (MANIFEST, UNFINISHED, JOURNAL))
-_NAMES = (JOURNAL, *_TEMPORARY, REJECTS, LOCK_FILE, CARD, MANIFEST, UNFINISHED)
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS})
 _PENDING_ROWS, _PENDING_TOKENS = 512, 4_000_000  # what a row group holds at most, give or take a record
-_PART = re.compile(rf"{DATA}/\.[^/]+\.part")
 _VERSIONED = ("numpy", "pyarrow", "jinja2", "tokenizers", "fastokens", "msgspec", "jsonschema-rs")
 
 
@@ -94,7 +86,7 @@ class Counts:
 def build(
     paths: Sequence[str],
     settings: Settings,
-    out: Path,
+    out: Path | str,
     writer: Writer,
     *,
     force: bool = False,
@@ -110,7 +102,7 @@ def build(
 
     Args:
         paths: files, directories, globs, or "-".
-        out: a folder that does not exist, is empty, or (with `force`) holds an earlier build.
+        out: a folder that does not exist, is empty, or (with `force`) holds an earlier build; or the URL of such a one.
         each: is told of every record, in order.
         concluded: is told what was found about the whole set.
         skipped: counts the files of directories and archives that hold no records, by suffix.
@@ -131,14 +123,14 @@ def build(
     inputs = apart(expand(paths, hashed=True, skipped=skipped), paths, settings.baseline)
     inputs, sources = with_mix(inputs, settings.mix, hashed=True, skipped=skipped)
     inputs += [Input(name, None) for name in given or {}]
-    pipeline = pipeline or Pipeline(settings, excerpts=False)
+    pipeline = pipeline or Pipeline(settings, excerpts=False, n_bytes=n_plain_bytes(inputs))
     curation = Curation(pipeline, sources)
     packer = None if settings.pack is None else Packer(settings.pack)
-    _keep_apart(inputs, out)
-    clear(out, force=force, only_look=True)
-    _make(out)
-    with alone_in(out):
-        made = _Made(pipeline, inputs, curation, packer, writer, out, given)
+    folder = _out_folder(out)
+    _keep_apart(inputs, folder)
+    clear(folder, force=force, only_look=True)
+    with folder.alone():
+        made = _Made(pipeline, inputs, curation, packer, writer, folder, given)
         made.begin(force=force, again=again)
         try:
             made.run(each)
@@ -150,7 +142,7 @@ def build(
             if says:
                 left(says)
             if isinstance(error, OSError) and error.errno in _FULL:
-                raise OutputError(f"cannot write to {str(out)!r}: {error.strerror or error}") from error
+                raise OutputError(f"cannot write to {str(folder.stage)!r}: {error.strerror or error}") from error
             raise
     return manifest, made.totals
 
@@ -169,7 +161,7 @@ class _Made:
         curation: Curation,
         packer: Packer | None,
         writer: Writer,
-        out: Path,
+        out: OutFolder,
         given: Held | None,
     ) -> None:
         self._pipeline, self._settings, self._inputs = pipeline, pipeline.settings, inputs
@@ -182,7 +174,6 @@ class _Made:
         self._is_surveyed = False
         self._fold = Fold(Totals(), Census())
         self._twins: list[tuple[bytes, bytes, Where]] = []
-        self._hashes: dict[str, str] = {}
         self._n_committed = 0
         self._journal: Journal | None = None
         self._opened: OpenWriter | None = None
@@ -202,36 +193,36 @@ class _Made:
             OutputError: what the folder holds is something else.
         """
         asked = self._asked() if self._can_go_on else {}
-        left = None if force else left_in(self._out)
-        if _is_whole(self._out):  # and was killed before it could say so
-            (self._out / JOURNAL).unlink(missing_ok=True)
-            (self._out / UNFINISHED).unlink(missing_ok=True)
+        out, stage = self._out, self._out.stage
+        if not force:
+            out.fetch()
+        left = None if force else left_in(stage)
+        if is_whole(out):  # and was killed before it could say so
+            out.tidy()
             left = None
         if left is not None and left.commits:
-            strange = _strange(self._out)
-            if strange:
-                raise OutputError(f"{str(self._out)!r} {strange}, so no build goes on there; name another --out")
+            told = strange(out)
+            if told:
+                raise OutputError(f"{out.name!r} {told}, so no build goes on there; name another --out")
             self._hold_to(left.asked, asked)
+            take_back(out, left.commits)
         else:
             left = None
-            clear(self._out, force=force or _was_killed(self._out))
-        if left is not None:
-            _take_back(self._out, left.commits[-1])
-            self._hashes = {PurePosixPath(one["file"]).name: one["sha256"] for one in left.commits[-1]["files"]}
-        _begin(self._out)
+            clear(out, force=force or was_killed(out))
+        begin(out)
         if left is not None:
             for commit in left.commits:
                 self._learn(unpacked(commit["more"]), again)
-        self._opened = self._writer.open(self._out / DATA, self._settings.shard_size)
-        with (self._out / REJECTS).open("ab") as file:
+        self._opened = self._writer.open(stage / DATA, self._settings.shard_size)
+        with (stage / REJECTS).open("ab") as file:
             file.truncate(0 if left is None else left.commits[-1]["rejects"])
-        self._rejects = (self._out / REJECTS).open("ab")
+        self._rejects = (stage / REJECTS).open("ab")
         if left is not None:
             self._restore(unpacked(left.commits[-1]["now"]))
             self._hold_inputs_to(left)
             self._begin_census()
         if self._can_go_on:
-            self._journal = Journal(self._out, asked, left)
+            self._journal = Journal(stage, asked, left, out.keep_line)
 
     def _asked(self) -> dict[str, Any]:
         """What hangs on nothing but what is asked for: two builds of which this is alike give the same bytes."""
@@ -249,7 +240,7 @@ class _Made:
         return orjson.loads(orjson.dumps(asked))
 
     def _hold_to(self, before: dict[str, Any], asked: dict[str, Any]) -> None:
-        how = f"{str(self._out)!r} holds the beginning of another build"
+        how = f"{self._out.name!r} holds the beginning of another build"
         if not self._can_go_on:
             raise OutputError(f"{how}; go on with the same inputs, or start anew with --force")
 
@@ -269,12 +260,11 @@ class _Made:
     def _hold_inputs_to(self, left: Left) -> None:
         """Stops where what was read of the inputs is no longer what stands in them."""
         for number, source in enumerate(self._inputs[: self._place.number + 1]):
-            if source.path is None:
-                continue
             is_same = _changed(source) == left.asked["inputs"][source.name]["changed"]
-            if not is_same and (number == self._place.number or hash_of(source) != source.sha256):
+            is_open = number == self._place.number or source.path is None
+            if not is_same and (is_open or hash_of(source) != source.sha256):
                 raise OutputError(
-                    f"{source.name!r} has changed since {str(self._out)!r} was begun with it; start anew with --force"
+                    f"{source.name!r} has changed since {self._out.name!r} was begun with it; start anew with --force"
                 )
 
     def _learn(self, more: Any, again: Callable[[Fold], None]) -> None:
@@ -372,9 +362,9 @@ class _Made:
             return
         assert self._opened is not None and self._rejects is not None
         self._rejects.flush()
-        os.fsync(self._rejects.fileno())
-        sync_folder(self._out / DATA)
         shards = self._opened.state()
+        files = [_file(*one) for whole, _ in shards.values() for one in whole]
+        self._out.keep(files)
         now = {
             "place": self._place,
             "totals": self.totals,
@@ -390,23 +380,11 @@ class _Made:
             "shards": shards,
         }
         more = {"census": self._survey.census, "twins": self._curation.news(), "fold": self._fold}
-        files = [self._whole(name, n_rows) for whole, _ in shards.values() for name, n_rows in whole]
         told = {"n_records": self.totals.n_records, "rejects": self._n_rejects, "files": files}
         self._journal.commit(told, more=more, now=now)
         self._n_committed = self.totals.n_records
         self._census.merge(self._survey.census)
         self._begin_census()
-
-    def _whole(self, name: str, n_rows: int) -> dict[str, Any]:
-        path = self._out / DATA / name
-        if name not in self._hashes:
-            self._hashes[name] = _sha256(path)
-        return {
-            "file": f"{DATA}/{name}",
-            "n_rows": n_rows,
-            "n_bytes": path.stat().st_size,
-            "sha256": self._hashes[name],
-        }
 
     # -- the end ------------------------------------------------------------------------------------------------------
 
@@ -415,23 +393,21 @@ class _Made:
         assert self._opened is not None
         out, settings, writer, packer = self._out, self._settings, self._writer, self._packer
         parts = self._opened.finish()
-        _name(parts, out)
+        out.give_names(parts)
         findings = self._survey.conclude(self.totals)
         concluded(findings)
         curated = self._curation.account(None if packer is None else packer.account())
         told = (settings, self._pipeline, self._inputs, self.totals, self._counts)
-        manifest = _manifest(*told, parts, out, findings, writer, curated)
+        manifest = _manifest(*told, parts, findings, writer, curated)
         _check(manifest)
-        (out / CARD).write_text(card(manifest, writer), encoding="utf-8")
-        write_lock(lock_of(self._pipeline.encoder.model, settings), out)
-        for name in (REJECTS, CARD, LOCK_FILE):
-            sync(out / name)
+        (out.stage / CARD).write_text(card(manifest, writer), encoding="utf-8")
+        write_lock(lock_of(self._pipeline.encoder.model, settings), out.stage)
+        out.publish((REJECTS, CARD, LOCK_FILE))
         # The manifest comes last: a folder that has one, and no journal, is whole.
-        write_whole(out / MANIFEST, orjson.dumps(manifest, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+        out.write(MANIFEST, orjson.dumps(manifest, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
         if self._journal is not None:
             self._journal.close()
-            (out / JOURNAL).unlink()
-        (out / UNFINISHED).unlink()
+        out.tidy()
         return manifest
 
     def stop(self) -> str:
@@ -442,8 +418,10 @@ class _Made:
             self._journal.close()
             with suppress(OSError):
                 self._rejects.close()
+            if not self._out.is_held:
+                return ""
             return (
-                f"stopped; {self._n_committed:,} records are done and stay in {str(self._out)!r}: the same command "
+                f"stopped; {self._n_committed:,} records are done and stay in {self._out.name!r}: the same command "
                 "goes on there, with --force it starts anew"
             )
         try:
@@ -455,7 +433,9 @@ class _Made:
                 with suppress(OSError):
                     self._rejects.close()
         finally:
-            clear(self._out, force=True)
+            if self._out.is_held:
+                with suppress(OutputError):  # what stopped the build is told, and not this
+                    clear(self._out, force=True)
         return ""
 
 
@@ -463,9 +443,9 @@ def _as_they_are(_: Pipeline, batch: Sequence[Outcome]) -> Sequence[Outcome]:
     return batch
 
 
-def _changed(source: Input) -> int | None:
-    """When a file was written last, in ns; None for what is no file here."""
-    return None if source.path is None else source.path.stat().st_mtime_ns
+def _changed(source: Input) -> int | str | None:
+    """When a file was written last, in ns; what its server says instead; None where nobody knows."""
+    return source.version if source.path is None else source.path.stat().st_mtime_ns
 
 
 def _told_settings(settings: Settings) -> dict[str, Any]:
@@ -477,64 +457,25 @@ def _versions() -> dict[str, str | None]:
     return {"python": platform.python_version(), **{name: _version(name) for name in _VERSIONED}}
 
 
-def _was_killed(out: Path) -> bool:
-    """True if a folder holds what is left of a build of which nothing can be gone on with."""
-    if _is_bare(out):
-        return True
-    return (out / UNFINISHED).is_file() and not (out / MANIFEST).is_file() and not _strange(out)
-
-
-def _is_bare(out: Path) -> bool:
-    """True for a folder in which a build was killed before it wrote anything, or behind taking everything away."""
-    for path in out.rglob("*"):
-        place = path.relative_to(out)
-        is_folder = path.is_dir() and not path.is_symlink()
-        if place.parts[0] != DATA if is_folder else place.as_posix() not in _TEMPORARY:
-            return False
-    return True
-
-
-def _is_whole(out: Path) -> bool:
-    """True for a folder with a build that came to its end: its manifest is written last."""
-    return (out / MANIFEST).is_file() and not _strange(out)
-
-
-def _take_back(out: Path, commit: dict[str, Any]) -> None:
-    """Takes away what was written behind a commit, and takes the names back that files were given.
+def _out_folder(out: Path | str) -> OutFolder:
+    """The folder of that path or URL; nothing of it is touched.
 
     Raises:
-        OutputError: a file is not what it was.
+        InputError: there is no driver for the URL.
+        OutputError: it names no folder.
     """
-    for name in (MANIFEST, CARD, LOCK_FILE, *_TEMPORARY):
-        (out / name).unlink(missing_ok=True)
-    for told in _named(out):
-        named, part = out / told["file"], out / told["part"]
-        if named.is_file() and not part.exists():
-            named.rename(part)
-    whole = {one["file"]: one for one in commit["files"]}
-    for path in (out / DATA).rglob("*"):
-        name = path.relative_to(out).as_posix()
-        if path.is_file() and name not in whole:
-            path.unlink()
-    for folder in sorted((path for path in (out / DATA).rglob("*") if path.is_dir()), reverse=True):
-        folder.rmdir()
-    for name, one in whole.items():
-        if (
-            not (out / name).is_file()
-            or (out / name).stat().st_size != one["n_bytes"]
-            or (_sha256(out / name) != one["sha256"])
-        ):
-            raise OutputError(f"{str(out / name)!r} is not what was written there; start anew with --force")
-
-
-def _named(out: Path) -> list[dict[str, str]]:
-    """The files that a build was about to name, and what they were called before."""
-    try:
-        told: Any = orjson.loads((out / UNFINISHED).read_bytes())
-    except (FileNotFoundError, ValueError):
-        return []
-    listed: list[Any] = told.get("files", [])
-    return [one for one in listed if _is_within(one["file"]) and _is_within(one.get("part", ""))]
+    told = str(out)
+    if isinstance(out, Path) and is_url(told.replace(":/", "://", 1)):  # a Path has one slash where a URL has two
+        raise OutputError(f"{told!r} is a URL that has become a path; give it as text")
+    if not is_url(told):
+        return LocalFolder(Path(out))
+    if told.startswith("hf://") and not told.startswith("hf://buckets/"):
+        raise OutputError(
+            f"{told!r} is a repository, in which each file would be a commit; name a folder with --out, and the "
+            "repository with --push-to-hub"
+        )
+    path = local_path(told)
+    return RemoteFolder(told) if path is None else LocalFolder(path)
 
 
 def _packing(writer: Writer) -> Writer:
@@ -561,126 +502,12 @@ def _again(inputs: Sequence[Input], given: Held | None) -> list[Input]:
     return [Input(one.name, one.path, one.url) for one in inputs]
 
 
-def _keep_apart(inputs: Sequence[Input], out: Path) -> None:
-    if is_url(out.as_posix()) or is_url(str(out).replace(":/", "://", 1)):  # a Path has one slash where a URL has two
-        raise OutputError(f"{str(out)!r} is a URL, and a set is written to a local disk; name a folder with --out")
+def _keep_apart(inputs: Sequence[Input], out: OutFolder) -> None:
     for source in inputs:
-        if source.path is not None and out.resolve() in source.path.resolve().parents:
+        if out.holds(source):
             raise OutputError(
-                f"{source.name!r} lies in {str(out)!r}, where the build would replace it; name another --out"
+                f"{source.name!r} lies in {out.name!r}, where the build would replace it; name another --out"
             )
-
-
-def _make(out: Path) -> None:
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"cannot make the folder {str(out)!r}: {error.strerror}; name another with --out") from error
-
-
-def clear(out: Path, *, force: bool, only_look: bool = False) -> None:
-    """Makes sure that a folder may be written to; with `force` takes an earlier build away, and nothing else.
-
-    Args:
-        only_look: leave everything as it is, for one that may go on with what is there.
-
-    Raises:
-        OutputError: it may not.
-    """
-    if not out.exists():
-        return
-    if not out.is_dir():
-        raise OutputError(f"{str(out)!r} is a file; name a folder with --out")
-    if only_look:
-        return
-    names = {path.name for path in out.iterdir()}
-    if not names:
-        return
-    if not force:
-        raise OutputError(f"{str(out)!r} is not empty; name another folder, or replace an earlier build with --force")
-    strange = _strange(out)
-    if strange:
-        raise OutputError(f"{str(out)!r} {strange}, so it is no earlier build; --force does not touch it")
-    _take_away(out)
-
-
-def _take_away(out: Path) -> None:
-    """Removes what a build has written, and folders that are empty then."""
-    found = [*_NAMES[:1], *_files(out), *_NAMES[1:-1], UNFINISHED]  # what says what is ours goes last
-    for name in found:
-        (out / name).unlink(missing_ok=True)
-    folders = {parent for name in found for parent in PurePosixPath(name).parents} | {PurePosixPath(DATA)}
-    folders |= {PurePosixPath(path.relative_to(out).as_posix()) for path in (out / DATA).rglob("*") if path.is_dir()}
-    for folder in sorted(folders - {PurePosixPath(".")}, reverse=True):
-        if (out / folder).is_dir() and not any((out / folder).iterdir()):
-            (out / folder).rmdir()
-
-
-def _strange(out: Path) -> str:
-    """What a folder holds that no build writes; "" if nothing. A build that was killed left no manifest."""
-    names = {path.name for path in out.iterdir()}
-    if _is_bare(out):
-        return ""
-    if (out / DATA).is_symlink():
-        return f"has a link for {DATA!r}"
-    told = _told(out)
-    if told is None:
-        if MANIFEST in names:
-            return f"holds a {MANIFEST} of another program"
-        others = sorted(names - {DATA, *_NAMES})
-        return f"holds {others[0]!r}" if others else f"has no {MANIFEST}"
-    ours = {DATA, *_NAMES, *_files(out)}
-    ours |= {str(parent) for name in ours for parent in PurePosixPath(name).parents}
-    found = {path.relative_to(out).as_posix(): path for path in (out / DATA).rglob("*")}
-    links = {name for name, path in found.items() if path.is_symlink()}
-    others = sorted((names | found.keys()) - ours | links)
-    return f"holds {others[0]!r}" if others else ""
-
-
-def _told(out: Path) -> list[str] | None:
-    """The files of a build, as its manifest or what stands for it names them; None where nothing of ours does."""
-    for name in (MANIFEST, UNFINISHED):
-        if not (out / name).is_file():
-            continue
-        try:
-            told: Any = orjson.loads((out / name).read_bytes())
-        except ValueError:
-            return None
-        if not is_object(told) or "qwen_sft" not in told:
-            return None
-        listed: Any = told.get("files")
-        files: list[Any] = listed if is_list(listed) else []
-        return [one["file"] for one in files if is_object(one) and isinstance(one.get("file"), str)]
-    return None
-
-
-def _files(out: Path) -> list[str]:
-    """The files in `data` that a build has written: those that it names, and those that have no name yet."""
-    named = [name for name in _told(out) or () if _is_within(name)]
-    unnamed = [path.relative_to(out).as_posix() for path in (out / DATA).glob(".*.part")]
-    return [*named, *(name for name in unnamed if _PART.fullmatch(name))]
-
-
-def _is_within(name: str) -> bool:
-    """True for a name below `data`: a manifest may say anything."""
-    path = PurePosixPath(name)
-    return len(path.parts) > 1 and path.parts[0] == DATA and ".." not in path.parts
-
-
-def _begin(out: Path, parts: Sequence[Part] = ()) -> None:
-    """Says that a build is at work here, and what it is about to name."""
-    files = [{"file": f"{DATA}/{part.name}", "part": f"{DATA}/{part.path.name}"} for part in parts]
-    told = {"qwen_sft": __version__, "files": files}
-    write_whole(out / UNFINISHED, orjson.dumps(told, option=orjson.OPT_APPEND_NEWLINE))
-
-
-def _name(parts: Sequence[Part], out: Path) -> None:
-    """Gives the files of a writer their names."""
-    _begin(out, parts)
-    for part in parts:
-        path = out / DATA / part.name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part.path.rename(path)
 
 
 def _masked(outcome: Outcome) -> int:
@@ -729,7 +556,6 @@ def _manifest(
     totals: Totals,
     counts: Counts,
     parts: Sequence[Part],
-    out: Path,
     findings: Sequence[Diagnostic],
     writer: Writer,
     curated: dict[str, Any],
@@ -798,15 +624,14 @@ def _manifest(
             "n_turns_masked": None if writer.trains == "tokens" else counts.n_turns_masked,
         },
         "license": settings.license,
-        "files": [_file(out / DATA / part.name, part, out) for part in parts],
+        "files": [_file(part.name, part.n_rows, part.n_bytes, part.sha256, split=part.split) for part in parts],
         "settings": _told_settings(settings),
         "versions": _versions(),
     }
 
 
-def _file(path: Path, part: Part, out: Path) -> dict[str, Any]:
-    place = {"file": path.relative_to(out).as_posix(), "split": part.split, "n_rows": part.n_rows}
-    return {**place, "n_bytes": path.stat().st_size, "sha256": _sha256(path)}
+def _file(name: str, n_rows: int, n_bytes: int, sha256: str, **more: Any) -> dict[str, Any]:
+    return {"file": f"{DATA}/{name}", **more, "n_rows": n_rows, "n_bytes": n_bytes, "sha256": sha256}
 
 
 def _set_finding(found: Diagnostic) -> dict[str, Any]:

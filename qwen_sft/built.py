@@ -16,6 +16,7 @@ from qwen_sft.gate import Fold, Gate
 from qwen_sft.ingest import Input, expand
 from qwen_sft.inmemory import held
 from qwen_sft.pipeline import Outcome, Pipeline
+from qwen_sft.remote import is_url
 from qwen_sft.reporter import Totals
 from qwen_sft.settings import settings_of
 from qwen_sft.writer import writer_named
@@ -26,14 +27,14 @@ class Built:
     """A training set that was written. It is true where the traces passed and gave rows.
 
     Attributes:
-        out: its folder.
+        out: its folder, or its URL.
         manifest: what its `manifest.json` says: hashes, counts, settings.
         totals: the counts of records, events and findings, as every output format tells them.
         exit_code: what `qwen-sft build` would exit with: 0 clean, 1 findings at or above `fail_on` or over a limit, 3
             no row was written.
     """
 
-    out: Path
+    out: Path | str
     manifest: Mapping[str, Any]
     totals: Totals
     exit_code: int
@@ -63,7 +64,8 @@ def build(
     Args:
         data: files, directories, globs or URLs: one or several; or the records themselves: one mapping, an iterable of
             them, or what `datasets` has loaded.
-        out: a folder that does not exist, is empty, or (with `force`) holds an earlier build.
+        out: a folder that does not exist, is empty, or (with `force`) holds an earlier build; or the URL of such a one,
+            on any file system that fsspec has a driver for.
         model: family name, folder or hub id.
         config: the settings file; by default `qwen-sft.toml` or `[tool.qwen-sft]` in `pyproject.toml`, here.
         settings: as those of `qwen_sft.validate`.
@@ -83,7 +85,7 @@ def build(
     inputs, _ = with_mix(apart(expand(paths), paths, told.baseline), told.mix)
     inputs += [Input(name, None) for name in given]
     gate = Gate(pipeline, inputs)
-    folder = Path(fspath(out))
+    folder = out if isinstance(out, str) and is_url(out) else Path(fspath(out))
 
     def each(outcome: Outcome) -> None:
         gate.judge(outcome)

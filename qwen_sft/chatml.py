@@ -5,7 +5,9 @@ there is no turn for tools: results stand in a user turn, neighbouring results i
 """
 
 import json
+import marshal
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any
 
 from qwen_sft.errors import TemplateError
@@ -17,9 +19,25 @@ STOP = "<|im_end|>"
 HEADER = "<|im_start|>assistant\n"
 
 
+_JSON = json.JSONEncoder(ensure_ascii=False)
+
+
 def tojson(value: Any) -> str:
     """JSON as transformers' `tojson` filter prints it: insertion order, `", "` and `": "`, no ASCII escapes."""
-    return json.dumps(value, ensure_ascii=False)
+    return _JSON.encode(value)
+
+
+def tool_lines(tools: Sequence[Tool]) -> str:
+    """The JSON of some tools, each behind a newline. Samples of one set share theirs, so the last ones are remembered."""
+    try:
+        return _tool_lines(marshal.dumps(tools, 2))  # up to version 2 it writes equal values of equal types alike
+    except ValueError:  # a program's own types, which marshal does not take
+        return "".join(f"\n{tojson(tool)}" for tool in tools)
+
+
+@lru_cache(maxsize=16)
+def _tool_lines(written: bytes) -> str:
+    return "".join(f"\n{tojson(tool)}" for tool in marshal.loads(written))
 
 
 def text_of(message: Message, index: int) -> str:
@@ -99,7 +117,7 @@ def json_tools(tools: Sequence[Tool]) -> list[Span]:
     """The tools block of the templates with JSON calls: one declaration a line, between fixed instructions."""
     return [
         Span(Kind.SCAFFOLD, -1, JSON_TOOLS_BEFORE),
-        Span(Kind.TOOLS, -1, "".join(f"\n{tojson(tool)}" for tool in tools)),
+        Span(Kind.TOOLS, -1, tool_lines(tools)),
         Span(Kind.SCAFFOLD, -1, JSON_TOOLS_AFTER),
     ]
 

@@ -56,13 +56,15 @@ class Encoder:
     Args:
         settings: must name a model.
         families: by name, from the shelf.
+        sooner: whether the tokenizer backend that loads sooner is preferred to the one that encodes faster, if the
+            settings name none.
 
     Raises:
         ModelError: the model cannot be loaded, or has no such mode.
         UsageError: the settings select tokens that there are not.
     """
 
-    def __init__(self, settings: Settings, families: Mapping[str, Family]) -> None:
+    def __init__(self, settings: Settings, families: Mapping[str, Family], *, sooner: bool = False) -> None:
         if settings.model is None:
             raise ModelError("no model is named; name one with --model, see: qwen-sft models")
         self.settings = settings
@@ -70,23 +72,24 @@ class Encoder:
         self.model = load_model(
             settings.model,
             families,
-            settings.tokenizer_backend,
+            "tokenizers" if sooner and settings.tokenizer_backend == "auto" else settings.tokenizer_backend,
             options=settings.chat_template_kwargs,
             thinking=settings.thinking,
         )
         wire = self.model.family.parser
         self.parser = None if wire is None else serving(settings.serve).parser(wire)
 
-    def encode(self, inputs: Sequence[tuple[Conversation, bool]]) -> list[Encoded]:
+    def encode(self, inputs: Sequence[tuple[Conversation, Transcript, bool]]) -> list[Encoded]:
         """The rows of many samples, in one call of the tokenizer.
 
         Args:
-            inputs: samples that the rules found no error in, and whether the oracle is to be asked about them.
+            inputs: samples that the rules found no error in, each with its transcript, and whether the oracle is to be
+                asked about it.
 
         Returns:
             One Encoded for each sample, in order.
         """
-        drafts = [self._draft(conversation, verify) for conversation, verify in inputs]
+        drafts = [self._draft(*one) for one in inputs]
         tokens = iter(encode([r for draft in drafts for r in draft.renderings], self.model.tokenizer))
         for draft in drafts:
             draft.rows = [next(tokens) for _ in draft.renderings]
@@ -107,7 +110,7 @@ class Encoder:
         parts = shorten(encoded.conversation, self.settings, wanted, limit, self._lengths)
         if not parts.conversations:
             return [encoded]
-        made = self.encode([(part, verify) for part in parts.conversations])
+        made = self.encode([(part, Transcript(part.sample, self.settings), verify) for part in parts.conversations])
         longest = max(n_tokens for _, n_tokens, _ in encoded.too_long)
         n_made, n_lost = len(made), len(parts.turns)
         says = Shortened(self.settings.on_too_long, longest, n_made, parts.n_results, n_lost)
@@ -116,7 +119,7 @@ class Encoder:
 
     def _lengths(self, conversation: Conversation) -> dict[int, int]:
         """For each turn that would be trained the tokens of its row up to the turn's end; empty if it is refused."""
-        draft = self._draft(conversation, verify=False)
+        draft = self._draft(conversation, Transcript(conversation.sample, self.settings), verify=False)
         lengths: dict[int, int] = {}
         for row in encode(draft.renderings, self.model.tokenizer) if draft.refusal is None else ():
             for turn, (_, end) in zip(row.turns, row.regions, strict=True):
@@ -127,8 +130,7 @@ class Encoder:
 
     # -- what is rendered, and into how many rows ---------------------------------------------------------------------
 
-    def _draft(self, conversation: Conversation, verify: bool) -> _Draft:
-        before = Transcript(conversation.sample, self.settings)
+    def _draft(self, conversation: Conversation, before: Transcript, verify: bool) -> _Draft:
         after, dropped = shaped(conversation, before, self.settings)
         transcript = before if after is conversation else Transcript(after.sample, self.settings)
         draft = _Draft(after, transcript, dropped, verify)

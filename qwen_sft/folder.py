@@ -12,10 +12,11 @@ _ABOUT = frozenset({"dataset_info.json", "dataset_infos.json", "dataset_dict.jso
 
 
 class Entry(NamedTuple):
-    """A file in a folder: its name, with the path to it, and its size."""
+    """A file in a folder: its name, with the path to it, its size, and what changes with it, if that is known."""
 
     name: str
     n_bytes: int
+    version: str | None = None
 
 
 def left_out(names: Iterable[str], opener: Callable[[str], IO[bytes]]) -> set[str]:

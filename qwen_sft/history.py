@@ -5,7 +5,8 @@ be the last message, or stand behind the user's last query, or before that.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from qwen_sft.family import Plan, Run
 from qwen_sft.request import Options, OptionsOf
@@ -15,8 +16,7 @@ EMPTY_REASONING = "<think>\n\n</think>\n\n"
 OPEN_REASONING = "<think>\n"
 
 
-@dataclass(frozen=True, slots=True)
-class Forms:
+class Forms(msgspec.Struct, frozen=True, gc=False):
     """A turn's think block and words, as the template prints them; what it prints behind that is the same everywhere.
 
     Attributes:
@@ -30,8 +30,7 @@ class Forms:
     old: str
 
 
-@dataclass(frozen=True, slots=True)
-class _Turn:
+class _Turn(msgspec.Struct, frozen=True):
     """A turn that has a prompt.
 
     Attributes:

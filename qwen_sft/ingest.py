@@ -18,7 +18,7 @@ from qwen_sft.errors import InputError
 from qwen_sft.folder import Entry, left_out
 from qwen_sft.quote import quoted
 from qwen_sft.record import Record
-from qwen_sft.remote import find_url, is_url, open_url
+from qwen_sft.remote import find_url, is_url, masked, open_url
 from qwen_sft.streams import CHUNK, stream
 
 STDIN = "<stdin>"
@@ -35,6 +35,7 @@ class Input:
         n_records: how many records were read.
         n_bytes: its size on disk.
         sha256: of its bytes on disk, hex; only after reading it to the end with `hashed`.
+        version: of a URL: what its server says of it that changes when the file does; None where it says nothing.
         skipped: how many files in it, an archive, were left out because they hold no records, by suffix.
     """
 
@@ -45,6 +46,7 @@ class Input:
     n_bytes: int = 0
     sha256: str = ""
     hashed: bool = field(default=False, repr=False)
+    version: str | None = field(default=None, repr=False)
     skipped: Counter[str] = field(default_factory=Counter[str])
 
     @property
@@ -87,8 +89,10 @@ def _inputs(path: str, skipped: Counter[str]) -> list[Input]:
     if is_url(path):
         listed, whole = find_url(path)
         names = [entry.name for entry in listed] if whole else _with_records(path, listed, open_url, skipped)
-        sizes = {entry.name: entry.n_bytes for entry in listed}
-        return [Input(name, None, name, n_bytes=sizes[name]) for name in names]
+        told = {entry.name: entry for entry in listed}
+        return [
+            Input(masked(name), None, name, n_bytes=told[name].n_bytes, version=told[name].version) for name in names
+        ]
     return [Input(_spelled(name), Path(name), n_bytes=Path(name).stat().st_size) for name in _named(path, skipped)]
 
 
@@ -130,7 +134,7 @@ def _with_records(
             skipped[suffix_of(name)] += 1
     if not names:
         raise InputError(
-            f"the directory {path!r} has no file ending in {', '.join(suffixes())}, nor these with .gz or .zst"
+            f"the directory {masked(path)!r} has no file ending in {', '.join(suffixes())}, nor these with .gz or .zst"
         )
     return names
 

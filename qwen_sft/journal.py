@@ -12,7 +12,7 @@ import io
 import os
 import pickle
 import zlib
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, is_dataclass
 from enum import Enum
@@ -130,21 +130,32 @@ class Journal:
         folder: of the build.
         asked: what it was asked for.
         left: what the journal of an earlier run says, with which this one goes on; None to begin one.
+        kept: is given each line that is written.
     """
 
-    def __init__(self, folder: Path, asked: Mapping[str, Any], left: Left | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        asked: Mapping[str, Any],
+        left: Left | None = None,
+        kept: Callable[[bytes], None] = lambda _: None,
+    ) -> None:
         self.n_commits = 0 if left is None else len(left.commits)
+        self._kept = kept
         if left is None:
             write_whole(folder / JOURNAL, _spelled(asked))
+            kept(_spelled(asked))
         self._file = (folder / JOURNAL).open("r+b")
         self._file.truncate(self._file.seek(0, os.SEEK_END) if left is None else left.n_bytes)
         self._file.seek(0, os.SEEK_END)
 
     def commit(self, told: Mapping[str, Any], *, more: Any, now: Any) -> None:
         """Writes down what is done; everything that it tells of is on disk already."""
-        self._file.write(_spelled({**told, "more": packed(more), "now": packed(now)}))
+        line = _spelled({**told, "more": packed(more), "now": packed(now)})
+        self._file.write(line)
         self._file.flush()
         os.fsync(self._file.fileno())
+        self._kept(line)
         self.n_commits += 1
 
     def close(self) -> None:
@@ -193,10 +204,16 @@ def sync_folder(folder: Path) -> None:
 
 
 @contextmanager
-def alone_in(folder: Path) -> Generator[None, None, None]:
+def alone_in(folder: Path, name: str | None = None) -> Generator[bool, None, None]:
     """Keeps other builds out of a folder. The system lets go of it when this process ends, however it does.
 
-    Windows has no such lock; there nobody is kept out.
+    Windows has no such lock, and some file systems have none; there nobody is kept out.
+
+    Args:
+        name: of the folder, for people.
+
+    Yields:
+        True if others are kept out.
 
     Raises:
         OutputError: another build is at work there.
@@ -204,19 +221,20 @@ def alone_in(folder: Path) -> Generator[None, None, None]:
     try:
         import fcntl
     except ModuleNotFoundError:
-        yield
+        yield False
         return
+    is_alone = True
     opened = os.open(folder, os.O_RDONLY)
     try:
         try:
             fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise OutputError(
-                f"another build is at work in {str(folder)!r}; wait for it, or name another folder with --out"
+                f"another build is at work in {name or str(folder)!r}; wait for it, or name another folder with --out"
             ) from error
         except OSError:  # a file system without locks
-            pass
-        yield
+            is_alone = False
+        yield is_alone
     finally:
         os.close(opened)
 

@@ -59,6 +59,7 @@ _SECRET_RULES = "SEC"  # what they find must stand in no report
 _VERIFIED_SHARE = 20  # one record in so many is shown to the oracle, and the first ones of each file
 _VERIFIED_FIRST = 8
 _MOST_ASKED = 4000  # combinations of traits and marks for which the rules to ask are remembered
+_LITTLE_BYTES = 1_000_000  # of input: `tokenizers` has encoded it before fastokens is loaded (0.3 s and 0.9 s)
 _BATCH = (512, 8_000_000)  # records and bytes
 _SMALL_BATCH = (16, 250_000)  # where no tokenizer wants many at once: what was just read is still in the cache
 
@@ -72,6 +73,7 @@ class Outcome:
         reading: what that format made of it.
         conversations: its samples as they were rendered; as they were read where nothing was rendered.
         numbers: for each of them which of the record's conversations it was, before settings left some out.
+        transcripts: for each of them its transcript, from the rules to the encoder; empty before and after.
         rows: its training rows; empty without a model, and for a rejected record.
         aside: events that were merged or dropped, by the format or on the way.
         events: the places of the record's events; empty where nothing could be read.
@@ -93,6 +95,7 @@ class Outcome:
     reading: Reading | None = None
     conversations: list[Conversation] = field(default_factory=list[Conversation])
     numbers: list[int] = field(default_factory=list[int])
+    transcripts: list[Transcript] = field(default_factory=list[Transcript])
     rows: list[Row] = field(default_factory=list[Row])
     aside: list[Event] = field(default_factory=list[Event])
     events: list[Path] = field(default_factory=list[Path])
@@ -133,15 +136,17 @@ class Pipeline:
     Args:
         settings: what to read, check and render.
         excerpts: whether findings are shown with the line of the record around them, which takes time for each.
+        n_bytes: how much there is to read, where that is known: it decides who encodes, if the settings do not.
 
     Raises:
         UsageError: settings that name a format or a rule that is on no shelf.
         ModelError: the model cannot be loaded.
     """
 
-    def __init__(self, settings: Settings, *, excerpts: bool = True) -> None:
+    def __init__(self, settings: Settings, *, excerpts: bool = True, n_bytes: int | None = None) -> None:
         self.settings = settings
         self.excerpts = excerpts
+        self._n_bytes = n_bytes
         self.formats = formats()
         self._candidates = Candidates(self.formats.values())
         self.rules = _selected(settings)
@@ -179,7 +184,7 @@ class Pipeline:
         return self._of_overrides[holds]
 
     def __reduce__(self) -> tuple[Callable[[Settings], "Pipeline"], tuple[Settings]]:
-        return partial(Pipeline, excerpts=self.excerpts), (self.settings,)
+        return partial(Pipeline, excerpts=self.excerpts, n_bytes=self._n_bytes), (self.settings,)
 
     @cached_property
     def encoder(self) -> "Encoder":
@@ -187,7 +192,8 @@ class Pipeline:
         from qwen_sft.encoder import Encoder  # numpy, jinja2 and the tokenizer: 0.3 s that others need not pay
         from qwen_sft.family import families  # numpy too
 
-        return Encoder(self.settings, families())
+        is_little = self._n_bytes is not None and self._n_bytes < _LITTLE_BYTES
+        return Encoder(self.settings, families(), sooner=is_little)
 
     def process(self, batch: Sequence[Record]) -> list[Outcome]:
         """One outcome for each record, in order."""
@@ -218,6 +224,8 @@ class Pipeline:
         for conversation in outcome.conversations:
             self._check_sample(conversation, outcome)
         _silence(outcome)
+        if outcome.rejected:
+            outcome.transcripts = []
         return outcome
 
     def _recognise(self, record: Record, outcome: Outcome) -> Source:
@@ -309,6 +317,8 @@ class Pipeline:
 
     def _check_sample(self, conversation: Conversation, outcome: Outcome) -> None:
         transcript = Transcript(conversation.sample, self.settings, outcome.record.structs)
+        if self.settings.model is not None:
+            outcome.transcripts.append(transcript)
         rules = self.rules_of(outcome.record.where.file)["sample"]
         for rule in rules:  # those about the shape come first: the others may take it for granted
             if not rule.code.startswith(_SCHEMA_RULES):
@@ -400,19 +410,13 @@ class Pipeline:
     def _encode(self, outcomes: Sequence[Outcome]) -> None:
         """Renders and encodes all samples of all clean records; one call of the tokenizer does the batch."""
         clean = [outcome for outcome in outcomes if not outcome.rejected]
-        inputs = [
-            (conversation, is_verified(outcome.record, self.settings))
-            for outcome in clean
-            for conversation in outcome.conversations
-        ]
+        inputs = [self._to_encode(outcome) for outcome in clean]
         try:
-            encoded = iter(self.encoder.encode(inputs))
+            encoded = iter(self.encoder.encode([one for each in inputs for one in each]))
         except Exception:
-            for outcome in clean:  # one by one, to say which record it was
+            for outcome, each in zip(clean, inputs, strict=True):  # one by one, to say which record it was
                 with _named_in_crash(outcome.record):
-                    self.encoder.encode(
-                        [(one, is_verified(outcome.record, self.settings)) for one in outcome.conversations]
-                    )
+                    self.encoder.encode(each)
             raise
         for outcome in clean:
             numbers = outcome.numbers
@@ -439,6 +443,12 @@ class Pipeline:
             _silence(outcome)
             if outcome.rejected:
                 outcome.rows = []
+
+    def _to_encode(self, outcome: Outcome) -> list[tuple[Conversation, Transcript, bool]]:
+        """The samples of a record as the encoder takes them."""
+        transcripts, outcome.transcripts = outcome.transcripts, []
+        verify = is_verified(outcome.record, self.settings)
+        return [(one, seen, verify) for one, seen in zip(outcome.conversations, transcripts, strict=True)]
 
     def _fitting(self, encoded: Sequence[Encoded], outcome: Outcome) -> list[Encoded]:
         """The samples of a record, those with rows over the limit as several where settings want that."""

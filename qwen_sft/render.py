@@ -177,14 +177,13 @@ def encode(rows: Sequence[Rendering], tokenizer: Tokenizer) -> list[Tokens]:
 
     # A token belongs to the span in which its first byte lies.
     sizes = [size for (spans, _), text in zip(pieces, texts, strict=True) for size in _sizes(spans, text, tokenizer)]
-    span_ends = np.cumsum(sizes)
     lengths = tokenizer.byte_lengths[ids]
     starts = np.cumsum(lengths, dtype=np.int64) - lengths
-    owners = np.searchsorted(span_ends, starts, side="right")
-    # A character that NFC composes over the edge of the very last span is counted to neither side.
-    np.minimum(owners, len(span_ends) - 1, out=owners)
-    kinds = np.array([span.kind for spans, _ in pieces for span in spans], dtype=np.int8)[owners]
-    messages = np.array([span.message for spans, _ in pieces for span in spans], dtype=np.int32)[owners]
+    ends = np.searchsorted(starts, np.cumsum(sizes))
+    ends[-1] = len(ids)  # a character that NFC composes over the edge of the very last span is counted to neither side
+    owned = np.diff(ends, prepend=0)
+    kinds = np.repeat(np.array([span.kind for spans, _ in pieces for span in spans], dtype=np.int8), owned)
+    messages = np.repeat(np.array([span.message for spans, _ in pieces for span in spans], dtype=np.int32), owned)
 
     made: list[Tokens] = []
     piece = 0

@@ -3,11 +3,12 @@
 They come after the rules, so that a rule has said of each of them what was found.
 """
 
-from typing import cast
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
 
 from qwen_sft.format import Conversation, Event
 from qwen_sft.sample import Sample, Tool
-from qwen_sft.schema import normalised_function
+from qwen_sft.schema import Change, declared
 from qwen_sft.settings import Settings
 from qwen_sft.transcript import Transcript
 
@@ -26,7 +27,8 @@ def shaped(conversation: Conversation, transcript: Transcript, settings: Setting
         for index in order[trailing.turn :]:
             dropped.append(Event(conversation.origins[index], "dropped", "trailing call without result", loses=True))
         order = order[: trailing.turn]
-    tools = [_tool(tool) for tool in transcript.tools]
+    functions = declared(transcript.tools).functions
+    tools = [_tool(tool, *made) for tool, made in zip(transcript.tools, functions, strict=True)]
     unchanged = all(new is old for new, old in zip(tools, transcript.tools, strict=True))
     if unchanged and order == list(range(len(transcript.messages))):
         return conversation, []
@@ -49,6 +51,5 @@ def _order(transcript: Transcript) -> list[int]:
     return order
 
 
-def _tool(tool: Tool) -> Tool:
-    function, changes = normalised_function(tool.get("function", {}))
+def _tool(tool: Tool, function: Mapping[str, Any], changes: Sequence[Change]) -> Tool:
     return tool if not changes else cast("Tool", {**tool, "function": function})  # it had and has the tool's shape

@@ -20,6 +20,7 @@ LENGTH = 2_000_000
 
 _BOM = b"\xef\xbb\xbf"
 _LINES = (".jsonl", ".ndjson")
+_PLAIN = (*_LINES, ".json")
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,3 +222,9 @@ def closed(reading: Reading, gathered: Callable[[Iterator[Record]], Iterator[Rec
 def total_bytes(inputs: Sequence[Input]) -> int:
     """How much there is to read, as far as that is known."""
     return sum(source.n_bytes for source in inputs)
+
+
+def n_plain_bytes(inputs: Sequence[Input]) -> int | None:
+    """How much text there is to read; None where it is compressed, comes from elsewhere, or is no text as it lies."""
+    plain = all(source.path is not None and source.path.suffix.lower() in _PLAIN for source in inputs)
+    return total_bytes(inputs) if plain else None

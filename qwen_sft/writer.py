@@ -115,16 +115,20 @@ class Part:
     """A file that a writer made, under a name that it has until the build is done.
 
     Attributes:
-        path: where it is now; the name begins with a dot and ends in `.part`.
+        path: where it was written; the name begins with a dot and ends in `.part`.
         name: what it is to be called, relative to the writer's folder, with slashes.
         split: the split whose rows it holds; None for a file that holds none.
         n_rows: how many.
+        n_bytes: its size.
+        sha256: of its bytes, hex.
     """
 
     path: Path
     name: str
     split: str | None
     n_rows: int
+    n_bytes: int
+    sha256: str
 
 
 class OpenWriter(Protocol):

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from qwen_sft.chatml import HEADER, START, STOP, arguments_of, conversation, end, result, text_of, tojson
+from qwen_sft.chatml import HEADER, START, STOP, arguments_of, conversation, end, result, text_of, tojson, tool_lines
 from qwen_sft.errors import TemplateError
 from qwen_sft.family import NO_PROMPT, Plan
 from qwen_sft.history import EMPTY_REASONING, OPEN_REASONING, Forms, plan_by_forms
@@ -213,7 +213,7 @@ class ThinkingTemplate:
             parts.append(
                 [
                     Span(Kind.SCAFFOLD, -1, TOOLS_BEFORE),
-                    Span(Kind.TOOLS, -1, "".join(f"\n{tojson(tool)}" for tool in tools)),
+                    Span(Kind.TOOLS, -1, tool_lines(tools)),
                     Span(Kind.SCAFFOLD, -1, TOOLS_AFTER),
                 ]
             )

@@ -1,16 +1,18 @@
 """Builds in processes that are killed, again and again: what `test_resume.py` runs, in a Python without threads.
 
-    python tests/killing.py FOLDER VARIANT SEED POINTS JOBS
+    python tests/killing.py FOLDER VARIANT SEED POINTS JOBS [BUCKET]
 
 It builds once undisturbed; then for each point once more, where the process is killed by SIGKILL before its n-th step,
 is started again, now and then killed once more, and runs to its end. Steps are files that are opened, written to the
-disk, renamed and removed, and records that are done. It prints what differed, as JSON.
+disk, renamed and removed, requests to a server, and records that are done. With a bucket, of the S3 server that the
+environment names, that is where all but the undisturbed one build. It prints what differed, as JSON.
 """
 
 import gzip
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import sys
@@ -21,6 +23,7 @@ from typing import Any
 
 import qwen_sft.building as building
 import qwen_sft.model
+import qwen_sft.remotefolder as remotefolder
 import qwen_sft.stretches as stretches
 from qwen_sft.curating.pack import Packer
 from qwen_sft.pipeline import Pipeline
@@ -75,7 +78,59 @@ def content(folder: Path) -> dict[str, bytes]:
     return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
 
 
-def built(paths: list[str], settings: Settings, out: Path, point: int) -> int:
+class Folder:
+    """Where it is built: a folder."""
+
+    def __init__(self, out: Path) -> None:
+        self.out: Path | str = out
+        self.path = out
+
+    def clear(self) -> None:
+        shutil.rmtree(self.path, ignore_errors=True)
+
+    def content(self) -> dict[str, bytes]:
+        return content(self.path)
+
+    def is_leftover(self, name: str) -> bool:
+        """True for what is left of a build that was killed behind its manifest, which is the last thing written."""
+        return name in ("journal.jsonl", "unfinished.json")
+
+
+class Bucket:
+    """Where it is built: what an S3 server keeps, told by another client than the one that writes."""
+
+    def __init__(self, name: str) -> None:
+        import boto3
+
+        self.out: Path | str = f"s3://{name}/a/set"
+        self.name = name
+        self.client = boto3.client("s3")
+
+    def _keys(self) -> list[str]:
+        pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=self.name)
+        return [one["Key"] for page in pages for one in page.get("Contents", [])]
+
+    def clear(self) -> None:
+        for key in self._keys():
+            self.client.delete_object(Bucket=self.name, Key=key)
+
+    def content(self) -> dict[str, bytes]:
+        read = {key: self.client.get_object(Bucket=self.name, Key=key)["Body"].read() for key in self._keys()}
+        return {key.removeprefix("a/set/"): data for key, data in sorted(read.items())}
+
+    def is_leftover(self, name: str) -> bool:
+        """The same here, where names are given by copying, and growing files come in pieces."""
+        is_piece = re.fullmatch(r"(journal|rejects)\.jsonl\.\d{8}|data/\.[^/]+\.part", name) is not None
+        return is_piece or name in ("unfinished.json", "at-work.json")
+
+
+def n_commits(left: dict[str, bytes]) -> int:
+    """How often what is left of a build says that shards are whole."""
+    journal = b"".join(data for name, data in left.items() if name.startswith("journal.jsonl"))
+    return journal.count(b"\n") - 1
+
+
+def built(paths: list[str], settings: Settings, out: Path | str, point: int) -> int:
     """Builds in a process of its own, which is killed before that step.
 
     Returns:
@@ -112,6 +167,8 @@ def built(paths: list[str], settings: Settings, out: Path, point: int) -> int:
     try:
         os.fsync = fsync
         sys.addaudithook(step)
+        if isinstance(out, str):
+            _step_by_request(step)
         writer = writers()[settings.writer]
         building.build(paths, settings, out, writer, each=lambda _: step())
         os.write(tell, str(n_steps).encode())
@@ -121,12 +178,26 @@ def built(paths: list[str], settings: Settings, out: Path, point: int) -> int:
     os._exit(0)
 
 
+def _step_by_request(step: Any) -> None:
+    from s3fs import S3FileSystem
+
+    asked = S3FileSystem._call_s3
+
+    async def call(self: Any, *args: Any, **more: Any) -> Any:
+        step()
+        return await asked(self, *args, **more)
+
+    S3FileSystem._call_s3 = call
+
+
 EVENTS = {"open", "os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.truncate"}
 
 
 def main() -> None:
-    folder, variant, seed, n_points, jobs = Path(sys.argv[1]), *sys.argv[2:]
+    folder, variant, seed, n_points, jobs = Path(sys.argv[1]), *sys.argv[2:6]
+    place = Bucket(sys.argv[6]) if sys.argv[6:] else Folder(folder / "out")
     small()
+    remotefolder.cache_folders = lambda: [folder / "cache"]
     os.environ["RAYON_NUM_THREADS"] = "1"
     qwen_sft.model.load_tokenizer = cache(qwen_sft.model.load_tokenizer)
     Pipeline(BASE)  # what is loaded here, no child has to load
@@ -134,29 +205,30 @@ def main() -> None:
     settings = replace(VARIANTS[variant], jobs=1)
     n_steps = built(paths, settings, folder / "whole", 0)
     whole = content(folder / "whole")
+    if sys.argv[6:]:
+        n_steps = built(paths, settings, place.out, 0)
+    wrong = differing("undisturbed", place.content(), whole) if sys.argv[6:] else []
     draw = random.Random(int(seed))
-    wrong: list[str] = []
     n_gone_on = 0
     for point in draw.sample(range(1, n_steps + 1), min(int(n_points), n_steps)):
-        out = folder / "out"
-        shutil.rmtree(out, ignore_errors=True)
-        killed = built(paths, replace(settings, jobs=int(jobs)), out, point)
-        journal = out / "journal.jsonl"
-        n_gone_on += journal.is_file() and journal.read_bytes().count(b"\n") > 1
-        if draw.random() < 0.3 and not (out / "manifest.json").is_file():
-            built(paths, settings, out, draw.randrange(1, n_steps))
-        if not (out / "manifest.json").is_file():
-            built(paths, settings, out, 0)
-        left = content(out)
-        for name in ("journal.jsonl", "unfinished.json"):  # killed behind the manifest, which is the last thing written
-            if killed == -1:
-                left.pop(name, None)
-        if left != whole:
-            wrong.append(
-                f"step {point}: {sorted(name for name in left.keys() | whole if left.get(name) != whole.get(name))}"
-            )
+        place.clear()
+        killed = built(paths, replace(settings, jobs=int(jobs)), place.out, point)
+        n_gone_on += n_commits(place.content()) > 0
+        if draw.random() < 0.3 and "manifest.json" not in place.content():
+            built(paths, settings, place.out, draw.randrange(1, n_steps))
+        if "manifest.json" not in place.content():
+            built(paths, settings, place.out, 0)
+        left = place.content()
+        if killed == -1:
+            left = {name: data for name, data in left.items() if not place.is_leftover(name)}
+        wrong += differing(f"step {point}", left, whole)
     n_shards = len(json.loads(whole["manifest.json"])["files"])
     print(json.dumps({"wrong": wrong, "n_steps": n_steps, "n_gone_on": n_gone_on, "n_shards": n_shards}))
+
+
+def differing(when: str, left: dict[str, bytes], whole: dict[str, bytes]) -> list[str]:
+    names = sorted(name for name in left.keys() | whole if left.get(name) != whole.get(name))
+    return [f"{when}: {names}"] if names else []
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """A build that is stopped goes on to the same bytes; what differs is refused, with the difference named."""
 
 import errno
+import gzip
 import json
 import os
 import pickle
@@ -318,6 +319,24 @@ def test_a_file_that_may_not_grow_stops_a_build_that_goes_on_when_it_may(tmp_pat
     run(paths, out)
     run(paths, tmp_path / "other")
     assert content(out) == content(tmp_path / "other")
+
+
+def test_torn_inputs_are_gone_on_with_like_whole_ones(tmp_path: Path):
+    """Lines and gzip streams that end half way: findings before and behind the place where it stopped."""
+    paths, out = corpus(tmp_path), tmp_path / "out"
+    whole = (tmp_path / "a.jsonl").read_bytes()
+    told = gzip.compress(whole, mtime=0)
+    for name, data in (("0.jsonl", whole[:-30]), ("0.jsonl.gz", told[: len(told) // 2]), ("z.jsonl.gz", told[:-9])):
+        (tmp_path / name).write_bytes(data)
+    paths = [str(tmp_path / "0.jsonl"), str(tmp_path / "0.jsonl.gz"), *paths, str(tmp_path / "z.jsonl.gz")]
+    for n in (60, 90):
+        with pytest.raises(Stop):
+            run(paths, out, each=stopped_after(n, Stop()))
+    manifest = run(paths, out)
+    assert manifest == run(paths, tmp_path / "other")
+    assert content(out) == content(tmp_path / "other")
+    torn = [json.loads(line)["file"] for line in (out / "rejects.jsonl").read_bytes().splitlines()]
+    assert {str(tmp_path / "0.jsonl"), str(tmp_path / "0.jsonl.gz"), str(tmp_path / "z.jsonl.gz")} <= set(torn)
 
 
 def test_a_finished_build_that_was_killed_while_it_tidied_up_is_finished(tmp_path: Path):

@@ -22,9 +22,10 @@ from hypothesis import strategies as st
 from pandas.io.json import ujson_loads  # what datasets reads `Json` with
 from strategies import json_values, texts
 
-from qwen_sft.building import UNFINISHED, build
+from qwen_sft.building import build
 from qwen_sft.cli import main
 from qwen_sft.errors import OutputError, UsageError
+from qwen_sft.outfolder import UNFINISHED
 from qwen_sft.record import Where
 from qwen_sft.sample import Sample
 from qwen_sft.settings import Settings
@@ -866,7 +867,7 @@ def test_link_in_place_of_the_data_is_not_followed(tmp_path: Path) -> None:
     assert len(files_in(tmp_path / "train")) == 3
 
 
-@pytest.mark.parametrize("stage", ["rejected", "_sha256"], ids=["at work", "when its files have their names"])
+@pytest.mark.parametrize("stage", ["rejected", "_manifest"], ids=["at work", "when its files have their names"])
 @pytest.mark.parametrize("name", ["hf", "llama_factory"])
 def test_what_a_killed_build_left_is_replaced(
     name: str, stage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -878,14 +879,14 @@ def test_what_a_killed_build_left_is_replaced(
     traces, out = Path(hard_traces(tmp_path)), tmp_path / "out"
     traces.write_text(traces.read_text() * 200 + "null\n")  # so many that files are begun before the last line is read
     with monkeypatch.context() as patch:
-        patch.setattr("qwen_sft.building._take_away", lambda _: None)
+        patch.setattr("qwen_sft.outfolder._take_away", lambda _: None)
         patch.setattr("qwen_sft.writing.shards.Shards.abort", lambda _: None)
         patch.setattr(f"qwen_sft.building.{stage}", killed)
         with pytest.raises(KeyboardInterrupt):
             build([str(traces)], told, out, WRITERS[name])
     left = files_in(out)
     assert UNFINISHED in left
-    assert any("00000-of-00001" in one if stage == "_sha256" else one.endswith(".part") for one in left)
+    assert any("00000-of-00001" in one if stage == "_manifest" else one.endswith(".part") for one in left)
     (out / "data" / "mine.txt").write_text("mine")
     with pytest.raises(OutputError, match=r"holds 'data/mine\.txt', so it is no earlier build"):
         build([str(CLEAN)], told, out, WRITERS[name], force=True)

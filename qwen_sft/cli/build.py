@@ -18,14 +18,17 @@ Examples:
   qwen-sft build runs.jsonl --model Qwen/Qwen3-8B --out dataset --verify all --force
   qwen-sft build runs.jsonl --model qwen3 --out dataset --writer llama_factory
   qwen-sft build runs.jsonl --model qwen3 --out dataset --split train=0.98,eval=0.02 --dedup near
+  qwen-sft build s3://traces/runs/ --model qwen3 --out s3://sets/runs
 """
 
 
 @options.takes_settings()
 def build(
     out: Annotated[
-        Path,
-        typer.Option("--out", metavar="DIR", help="Folder to write: new, empty, or that of a build that was stopped."),
+        str,
+        typer.Option(
+            "--out", metavar="DIR", help="Folder or URL to write: new, empty, or that of a build that was stopped."
+        ),
     ],
     flags: dict[str, Any],
     paths: options.SomePaths = None,
@@ -59,7 +62,9 @@ def build(
     from qwen_sft.hub import check_repository, push
     from qwen_sft.ingest import expand
     from qwen_sft.pipeline import Outcome, Pipeline
+    from qwen_sft.remote import is_url, masked
     from qwen_sft.reporter import failed, gated
+    from qwen_sft.stretches import n_plain_bytes
     from qwen_sft.terminal import one_line, printable
     from qwen_sft.writer import writer_named
 
@@ -67,6 +72,8 @@ def build(
     settings = options.settings(flags, shard_size=size, license=licence)
     writer = writer_named(settings.writer)
     if push_to_hub is not None:
+        if is_url(out):
+            raise UsageError("--push-to-hub sends a folder of this machine; name one with --out, or leave it out")
         check_repository(push_to_hub)
     elif private:
         raise UsageError("--private is about a data set on the hub; name one with --push-to-hub")
@@ -75,7 +82,8 @@ def build(
     if not named and settings.mix is None:
         raise UsageError("nothing to read is named; name files, directories or globs, or sources with --mix")
     inputs, _ = with_mix(apart(expand(named), named, settings.baseline), settings.mix)
-    pipeline = Pipeline(settings, excerpts=False)  # nothing that a build writes shows one
+    # nothing that a build writes shows an excerpt
+    pipeline = Pipeline(settings, excerpts=False, n_bytes=n_plain_bytes(inputs))
     gate = Gate(pipeline, inputs)
 
     def each(outcome: Outcome) -> None:
@@ -116,7 +124,7 @@ def build(
         )
     sys.stderr.writelines(f"{line}\n" for line in (*gated(totals), *failed(totals)))
     options.tell_skipped(skipped)
-    sys.stdout.write(f"{printable(str(out))}\n")
+    sys.stdout.write(f"{printable(masked(out))}\n")
     if not rows["n_rows"]:
         sys.stderr.write("qwen-sft: nothing was written: no record gave a row; rejects.jsonl says why\n")
         code = code or 3
@@ -129,7 +137,7 @@ def build(
             message = (
                 f"{rows['n_rows']:,} rows of {records['written']:,} records, built by qwen-sft {manifest['qwen_sft']}"
             )
-            sys.stderr.write(f"pushed: {push(out, push_to_hub, private=private, message=message)}\n")
+            sys.stderr.write(f"pushed: {push(Path(out), push_to_hub, private=private, message=message)}\n")
     raise typer.Exit(code)
 
 

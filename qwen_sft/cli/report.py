@@ -90,12 +90,18 @@ def surveyed(
     from qwen_sft.errors import UsageError
     from qwen_sft.ingest import expand
     from qwen_sft.pipeline import Pipeline
+    from qwen_sft.remote import is_url, masked
     from qwen_sft.surveying.cost import Assumed
     from qwen_sft.surveying.cost import parameters as counted
     from qwen_sft.surveying.gather import named, survey
 
     size, epochs, tflops, utilisation = cost
     assumed = Assumed(epochs, tflops * 1e12, utilisation, None if size is None else counted(size))
+    for path in paths:
+        if is_url(path) and _is_built_there(path):
+            raise UsageError(
+                f"{masked(path)!r} is a built set on another machine; copy it to this one, and name that folder"
+            )
     built = [path for path in paths if (Path(path) / "manifest.json").is_file() and _is_built(Path(path))]
     if built and len(paths) > 1:
         raise UsageError(f"{built[0]!r} is a built set; name it alone")
@@ -123,6 +129,19 @@ def _is_built(path: Path) -> bool:
     from qwen_sft.surveying.folder import is_built  # numpy and pyarrow
 
     return is_built(path)
+
+
+def _is_built_there(url: str) -> bool:
+    import orjson
+
+    from qwen_sft.remote import read_below
+    from qwen_sft.sample import is_object
+
+    try:
+        told = orjson.loads(read_below(url, "manifest.json") or b"0")
+    except ValueError:
+        return False
+    return is_object(told) and "qwen_sft" in told
 
 
 report.__doc__ = (report.__doc__ or "") + "\n" + EXAMPLES

@@ -18,7 +18,7 @@ Examples:
 
 
 def verify(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="What `build` wrote, or any folder of rows.")],
+    folder: Annotated[str, typer.Argument(metavar="DIR", help="What `build` wrote, or any folder of rows.")],
     trainer: Annotated[
         str, typer.Option("--trainer", metavar="NAME", help="Whose: trl, for one; an unknown name lists all.")
     ],
@@ -61,12 +61,15 @@ def verify(
     import json
 
     from qwen_sft.errors import UsageError
+    from qwen_sft.remote import is_url, masked
     from qwen_sft.terminal import in_colour
     from qwen_sft.trainer import trainer_named
     from qwen_sft.verifying.report import json_report, text_report
     from qwen_sft.verifying.verify import parsed
     from qwen_sft.verifying.verify import verify as verified
 
+    if is_url(folder):
+        raise UsageError(f"{masked(folder)!r} is on another machine; copy it to this one, and name that folder")
     if output_format not in ("full", "json"):
         raise UsageError(f"no output format {output_format!r}; it can be full, json")
     named = trainer_named(trainer)
@@ -77,7 +80,9 @@ def verify(
         if named.packing is None:
             raise UsageError(f"{named.name} packs no rows; leave --packing out")
         told[named.packing] = packing
-    result = verified(folder, named, asked=version, config=config, told=told, model=model, run=run, n_rows=run_rows)
+    result = verified(
+        Path(folder), named, asked=version, config=config, told=told, model=model, run=run, n_rows=run_rows
+    )
     if output_format == "json":
         sys.stdout.write(json.dumps(json_report(result), ensure_ascii=True, indent=2, default=str) + "\n")
     else:

@@ -17,6 +17,7 @@ from qwen_sft.finding import Diagnostic, Severity
 from qwen_sft.gate import Gate, judged
 from qwen_sft.ingest import Input
 from qwen_sft.pipeline import ALWAYS, Outcome, Pipeline
+from qwen_sft.remote import masked
 from qwen_sft.reporter import NOT_CHECKED, Totals
 from qwen_sft.rule import rules
 from qwen_sft.sample import Sample, is_list, is_object
@@ -455,5 +456,5 @@ def limit(max_length: int | None, told: float | None, context: int | None) -> tu
 
 def named(paths: Iterable[str]) -> str:
     """What was named, for people: the first few."""
-    every = list(paths)
+    every = [masked(path) for path in paths]
     return ", ".join(every[:3]) + (f" and {len(every) - 3:,} more" if len(every) > 3 else "")

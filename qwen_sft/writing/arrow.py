@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from qwen_sft.tokens import Kind
+from qwen_sft.tokens import IGNORE, Kind, Tokens
 from qwen_sft.writer import Column, Row, Talk
 from qwen_sft.writing.shards import Extras, Shards, no_extras, shard_name
 from qwen_sft.writing.spelling import datasets_text, json_text
@@ -212,14 +212,14 @@ def token_batch(rows: Sequence[Row]) -> Any:
     return pa.RecordBatch.from_arrays(
         [
             _lists([t.input_ids for t in tokens], np.int32),
-            _lists([t.labels for t in tokens], np.int64),
+            _labels(tokens),
             _lists([t.kinds for t in tokens], np.int8),
             _lists([t.loss_mask if t.weights is None else t.weights for t in tokens], np.float32),
-            pa.array([len(t.input_ids) for t in tokens], pa.int32()),
-            pa.array([t.n_trained_tokens for t in tokens], pa.int32()),
+            _numbers((len(t.input_ids) for t in tokens), np.int32),
+            _numbers((t.n_trained_tokens for t in tokens), np.int32),
             *_calls(rows),
             _lists([np.array(t.turns) for t in tokens], np.int32),
-            pa.array([t.boundary for t in tokens], pa.string()),
+            _texts(t.boundary for t in tokens),
             *_provenance(rows),
         ],
         schema=SCHEMA,
@@ -228,7 +228,7 @@ def token_batch(rows: Sequence[Row]) -> Any:
 
 def _calls(rows: Sequence[Row]) -> list[Any]:
     each = [row.calls for row in rows]
-    return [pa.array([one[place] for one in each], pa.int32()) for place in (0, 1)]
+    return [_numbers((one[place] for one in each), np.int32) for place in (0, 1)]
 
 
 PACKED_SCHEMA: Any = pa.schema(
@@ -279,13 +279,13 @@ def packed_batch(rows: Sequence[Row]) -> Any:
     return pa.RecordBatch.from_arrays(
         [
             _lists([t.input_ids for t in tokens], np.int32),
-            _lists([t.labels for t in tokens], np.int64),
+            _labels(tokens),
             _lists([np.array(each) for each in lengths], np.int32),
             _lists([np.concatenate([np.arange(n) for n in each]) for each in lengths], np.int32),
             _lists([t.kinds for t in tokens], np.int8),
             _lists([t.loss_mask if t.weights is None else t.weights for t in tokens], np.float32),
-            pa.array([len(t.input_ids) for t in tokens], pa.int32()),
-            pa.array([t.n_trained_tokens for t in tokens], pa.int32()),
+            _numbers((len(t.input_ids) for t in tokens), np.int32),
+            _numbers((t.n_trained_tokens for t in tokens), np.int32),
             *_calls(rows),
             pa.array([[piece.sample_id for piece in row.pieces] for row in rows], pa.list_(pa.string())),
             pa.array([[piece.sample for piece in row.pieces] for row in rows], pa.list_(pa.int32())),
@@ -316,28 +316,70 @@ def bare_batch(rows: Sequence[Row]) -> Any:
         [
             _lists([t.input_ids for t in tokens], np.int32),
             _lists([np.ones(len(t.input_ids)) for t in tokens], np.int8),
-            _lists([t.labels for t in tokens], np.int64),
-            pa.array([len(t.input_ids) for t in tokens], pa.int32()),
+            _labels(tokens),
+            _numbers((len(t.input_ids) for t in tokens), np.int32),
             *_provenance(rows),
         ],
         schema=BARE,
     )
 
 
+def _labels(tokens: Sequence[Tokens]) -> Any:
+    """The labels of all rows, as `Tokens.labels` has them, in one pass."""
+    if not tokens:
+        return _lists([], np.int64)
+    ids = np.concatenate([t.input_ids for t in tokens])
+    mask = np.concatenate([t.loss_mask for t in tokens])
+    labels = np.where(mask, ids, IGNORE).astype(np.int64)
+    return pa.ListArray.from_arrays(_offsets([t.input_ids for t in tokens]), _array(labels))
+
+
 def _lists(arrays: Sequence[Any], dtype: Any) -> Any:
+    values = np.concatenate(arrays) if arrays else np.empty(0)
+    return pa.ListArray.from_arrays(_offsets(arrays), _array(values.astype(dtype, copy=False)))
+
+
+def _offsets(arrays: Sequence[Any]) -> Any:
     offsets = np.zeros(len(arrays) + 1, dtype=np.int32)
     np.cumsum([len(array) for array in arrays], out=offsets[1:])
-    values = np.concatenate(arrays) if arrays else np.empty(0)
-    return pa.ListArray.from_arrays(pa.array(offsets), pa.array(values.astype(dtype, copy=False)))
+    return _array(offsets)
+
+
+# `pa.array` loads pandas where it is installed, which takes 0.4 s: the columns of a build of tokens do without.
+
+
+def _array(values: Any) -> Any:
+    """An array of numpy's, not copied."""
+    return pa.Array.from_buffers(pa.from_numpy_dtype(values.dtype), len(values), [None, pa.py_buffer(values)])
+
+
+def _numbers(values: Iterable[int], dtype: Any) -> Any:
+    return _array(np.array(list(values), dtype=dtype))
+
+
+def _places(values: Sequence[int | None]) -> Any:
+    """int64, where None is null."""
+    known = np.packbits([value is not None for value in values], bitorder="little")
+    numbers = np.array([value or 0 for value in values], dtype=np.int64)
+    return pa.Array.from_buffers(pa.int64(), len(values), [pa.py_buffer(known), pa.py_buffer(numbers)])
+
+
+def _texts(values: Iterable[str]) -> Any:
+    texts = [value.encode() for value in values]
+    offsets = np.zeros(len(texts) + 1, dtype=np.int32)
+    np.cumsum([len(text) for text in texts], out=offsets[1:])
+    return pa.Array.from_buffers(
+        pa.string(), len(texts), [None, pa.py_buffer(offsets), pa.py_buffer(b"".join(texts))]
+    )
 
 
 def _provenance(rows: Sequence[Row]) -> list[Any]:
     return [
-        pa.array([row.sample_id for row in rows], pa.string()),
-        pa.array([row.sample for row in rows], pa.int32()),
-        pa.array([row.where.file for row in rows], pa.string()),
-        pa.array([row.where.line for row in rows], pa.int64()),
-        pa.array([row.where.item for row in rows], pa.int64()),
+        _texts(row.sample_id for row in rows),
+        _numbers((row.sample for row in rows), np.int32),
+        _texts(row.where.file for row in rows),
+        _numbers((row.where.line for row in rows), np.int64),
+        _places([row.where.item for row in rows]),
     ]
 
 

@@ -1,5 +1,6 @@
 """Files of rows, by split, in shards of about one size, under temporary names until the build is done."""
 
+import hashlib
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -111,11 +112,12 @@ class Shards:
         """All that is written, right behind a `write` after which `has_rolled`; see `restore`.
 
         Returns:
-            by split, in their order: the names of its whole files and their rows, then what the next one begins with.
+            by split, in their order: its whole files, each with name, rows, size and sha256, then what the next one
+            begins with.
         """
         return {
             split: [
-                [(shard.path.name, shard.n_rows) for shard in shards[: -1 if split in self._tails else None]],
+                [shard.told for shard in shards[: -1 if split in self._tails else None]],
                 self._tails.get(split, []),
             ]
             for split, shards in self._shards.items()
@@ -124,7 +126,7 @@ class Shards:
     def restore(self, state: Mapping[str, Sequence[Any]]) -> None:
         """Goes on behind what another one had written, in the same folder."""
         for split, (whole, _) in state.items():
-            self._shards[split] = [_Shard(self._folder / name, None, n_rows) for name, n_rows in whole]
+            self._shards[split] = [_Shard(self._folder / name, None, *told) for name, *told in whole]
         for split, (_, tail) in state.items():
             if tail:
                 self._append(split, tail)
@@ -149,12 +151,13 @@ class Shards:
         for split, shards in self._shards.items():
             for number, shard in enumerate(shards):
                 shard.close()
-                parts.append(Part(shard.path, self._name(split, number, len(shards)), split, shard.n_rows))
+                _, n_rows, n_bytes, sha256 = shard.told
+                parts.append(Part(shard.path, self._name(split, number, len(shards)), split, n_rows, n_bytes, sha256))
         for number, (name, content) in enumerate(self._extras(parts).items()):
             path = self._folder / f".{EXTRA}-{number:05d}.part"
             self._others.append(path)
             path.write_bytes(content)
-            parts.append(Part(path, name, None, 0))
+            parts.append(Part(path, name, None, 0, len(content), hashlib.sha256(content).hexdigest()))
         return parts
 
     def abort(self) -> None:
@@ -167,11 +170,17 @@ class Shards:
 
 
 class _Shard:
-    """A file, with what is in it; one without a sink was whole before."""
+    """A file, with what is in it; one without a sink was whole before, and need not be here any more."""
 
-    def __init__(self, path: Path, sink: Sink | None, n_rows: int = 0) -> None:
+    def __init__(self, path: Path, sink: Sink | None, n_rows: int = 0, n_bytes: int = 0, sha256: str = "") -> None:
         self.path, self._sink = path, sink
-        self.n_rows, self.size = n_rows, 0
+        self._n_rows, self._n_bytes, self._sha256 = n_rows, n_bytes, sha256
+        self.size = 0
+
+    @property
+    def told(self) -> tuple[str, int, int, str]:
+        """What is known of it when it is whole: name, rows, bytes, sha256."""
+        return self.path.name, self._n_rows, self._n_bytes, self._sha256
 
     @property
     def is_open(self) -> bool:
@@ -180,7 +189,7 @@ class _Shard:
     def write(self, items: Sequence[Any]) -> None:
         if items and self._sink is not None:
             self._sink.write(items)
-            self.n_rows += len(items)
+            self._n_rows += len(items)
 
     def close(self) -> None:
         """Ends the file, and brings it to the disk."""
@@ -189,6 +198,8 @@ class _Shard:
             sink.close()
             with self.path.open("r+b") as file:
                 os.fsync(file.fileno())
+                self._sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+                self._n_bytes = file.tell()
 
 
 def as_rows(rows: Sequence[Row]) -> Iterable[tuple[str, Row]]:
