@@ -6,6 +6,7 @@ and columns have them. Run with `python benchmarks/view.py`; `--rows` takes fewe
 
 import argparse
 import json
+import os
 import re
 import subprocess
 import sys
@@ -74,6 +75,12 @@ def timed(url: str) -> tuple[float, str]:
     return time.perf_counter() - begun, text
 
 
+def used(process: int) -> float:
+    """Seconds of processor time that a process has used."""
+    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def measured(folder: Path, n_rows: int) -> None:
     """Prints what each page takes."""
     begun = time.perf_counter()
@@ -90,7 +97,8 @@ def measured(folder: Path, n_rows: int) -> None:
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout is not None
         url = server.stdout.readline().split()[-1]
-        print(f"{'start, with the tokenizer':<44} {time.perf_counter() - begun:7.2f} s")
+        print(f"{'':<44} {'wall':>9} {'processor':>11}")
+        print(f"{'start, with the tokenizer':<44} {time.perf_counter() - begun:7.2f} s {used(server.pid):9.2f} s")
         pages = [
             ("first page", ""),
             ("a page in the middle", f"rows?start={n_rows // 2}"),
@@ -102,8 +110,9 @@ def measured(folder: Path, n_rows: int) -> None:
             ("a text that nothing holds, for its second", "rows?q=nowhere"),
         ]
         for name, path in pages:
+            before = used(server.pid)
             seconds, text = timed(url + path)
-            print(f"{name:<44} {seconds:7.2f} s  {len(text):,} bytes")
+            print(f"{name:<44} {seconds:7.2f} s {used(server.pid) - before:9.2f} s  {len(text):,} bytes")
         peak = re.search(r"VmHWM:\s+(\d+)", Path(f"/proc/{server.pid}/status").read_text())
         if peak:
             print(f"{'memory at most':<44} {int(peak[1]) // 1024:7,} MB")

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import accumulate, pairwise
 
 import numpy as np
 
@@ -80,7 +80,10 @@ def view(row: Tokens, requests: Sequence[str], tools: Sequence[Tool], model: Mod
         parser: who reads the calls back.
     """
     turns: dict[int, Turn] = {}
-    pieces = [model.tokenizer.decode_bytes(row.input_ids[i : i + 1]) for i in range(len(row.input_ids))]
+    different, inverse = np.unique(row.input_ids, return_inverse=True)  # of a long row there are few different ones
+    spelled: list[bytes] = [model.tokenizer.decode_bytes(different[i : i + 1]) for i in range(len(different))]
+    places: list[int] = inverse.tolist()
+    pieces = [spelled[place] for place in places]
     ends = [0, *accumulate(map(len, pieces))]
     declared = [dict(tool) for tool in tools]
     for turn, (start, end), request in zip(row.turns, row.regions, requests, strict=True):
@@ -94,7 +97,8 @@ def view(row: Tokens, requests: Sequence[str], tools: Sequence[Tool], model: Mod
             )
         )
         turns[turn] = Turn(turn, start, ends[start], request, turn in row.straddling, read)
-    return View(row, _stretches(row, pieces), turns, b"".join(pieces))
+    known = [Token(number, _text(data)) for number, data in zip(different.tolist(), spelled, strict=True)]
+    return View(row, _stretches(row, [known[place] for place in places]), turns, b"".join(pieces))
 
 
 def _said(row: Tokens, start: int, end: int, tokenizer: Tokenizer) -> str:
@@ -104,16 +108,15 @@ def _said(row: Tokens, start: int, end: int, tokenizer: Tokenizer) -> str:
     return tokenizer.decode(row.input_ids[start:end])
 
 
-def _stretches(row: Tokens, pieces: Sequence[bytes]) -> list[Stretch]:
+def _stretches(row: Tokens, tokens: Sequence[Token]) -> list[Stretch]:
     weights = row.loss_mask.astype(np.float32) if row.weights is None else row.weights
-    made: list[Stretch] = []
-    for i, (kind, message, weight) in enumerate(zip(row.kinds, row.messages, weights, strict=True)):
-        last = made[-1] if made else None
-        if last is None or (last.kind, last.message, last.weight) != (kind, message, weight):
-            last = Stretch(Kind(int(kind)), int(message), float(weight), [])
-            made.append(last)
-        last.tokens.append(Token(int(row.input_ids[i]), _text(pieces[i])))
-    return made
+    changes = (np.diff(row.kinds) != 0) | (np.diff(row.messages) != 0) | (np.diff(weights) != 0)
+    edges = [0, *(np.flatnonzero(changes) + 1).tolist(), len(tokens)]
+    return [
+        Stretch(Kind(int(row.kinds[start])), int(row.messages[start]), float(weights[start]), list(tokens[start:end]))
+        for start, end in pairwise(edges)
+        if end > start
+    ]
 
 
 def _text(data: bytes) -> str:

@@ -137,8 +137,9 @@ def is_unharmed(page: "Page") -> bool:
     """True if nothing of a trace ran, and no element is there that only a trace could have made."""
     return page.evaluate(
         """() => window.pwned === undefined && ![...document.querySelectorAll('*')].some(one =>
-          ['IMG', 'IFRAME', 'BASE', 'svg', 'OBJECT'].includes(one.tagName) ||
-          [...one.attributes].some(given => given.name.startsWith('on') || given.value.startsWith('javascript:')))"""
+          ['IMG', 'IFRAME', 'BASE', 'OBJECT'].includes(one.tagName) ||
+          [...one.attributes].some(given => given.name.startsWith('on') ||
+            (['href', 'src', 'action', 'formaction'].includes(given.name) && !/^[/#]/.test(given.value))))"""
     )
 
 
@@ -171,7 +172,7 @@ def test_report_is_inert_and_accessible(
         assert is_unharmed(seen.page)
         assert seen.page.locator("#samples ~ details .turn").count() == 25
         assert faults(seen.page) == []
-        screenshot(seen.page, f"report-{scheme}")
+        screenshot(seen.page, f"report-{scheme}", full_page=False)
         assert (seen.errors, seen.requests) == ([], [url])
 
 
@@ -208,7 +209,8 @@ def test_the_policy_stops_what_escaping_would_let_through(
     """Were there a hole in our escaping, the page would still run nothing and load nothing of a trace."""
     run("show", str(files), "--row", "1", "--model", "qwen3", "--html", "p.html")
     page = tmp_path / "p.html"
-    attack = "<script>window.pwned=1</script><img src=http://127.0.0.1:9/x onerror=window.pwned=1><style>*{color:red}</style>"
+    attack = "<script>window.pwned=1</script><img src=http://127.0.0.1:9/x onerror=window.pwned=1>"
+    attack += "<style>*{color:red}</style>"
     page.write_text(page.read_text().replace("<main", f"{attack}<main"))
     with visit(browser, page.as_uri()) as seen:
         assert seen.page.evaluate(
@@ -226,15 +228,15 @@ def test_tokens_tell_what_they_are(browser: "Browser", clean: Path, run: Callabl
         tip = page.locator("#tip")
         assert tip.is_hidden()
         page.locator(".k-call.on .run > span").nth(1).hover()
-        assert tip.inner_text() == 'id 198  ·  "\\n"  ·  call  ·  $.messages[2]  ·  trained'
+        assert tip.inner_text() == 'id 198 · "\\n" · call · $.messages[2] · trained'
         page.locator(".k-user .run > span").first.hover()
-        assert tip.inner_text() == 'id 9064  ·  "Where"  ·  user  ·  $.messages[1]  ·  not trained'
+        assert tip.inner_text() == 'id 9064 · "Where" · user · $.messages[1] · not trained'
         page.locator("h1").hover()
         assert tip.is_hidden()
         page.locator(".tokens").first.focus()
-        assert tip.inner_text() == 'id 151644  ·  "<|im_start|>"  ·  scaffold  ·  $.messages[0]  ·  not trained'
+        assert tip.inner_text() == 'id 151644 · "<|im_start|>" · scaffold · no message · not trained'
         page.keyboard.press("ArrowRight")
-        assert tip.inner_text() == 'id 8948  ·  "system"  ·  scaffold  ·  $.messages[0]  ·  not trained'
+        assert tip.inner_text() == 'id 8948 · "system" · scaffold · no message · not trained'
         page.keyboard.press("ArrowLeft")
         assert "151644" in tip.inner_text()
         page.keyboard.press("Escape")
@@ -266,13 +268,8 @@ def test_tokens_tell_what_they_are(browser: "Browser", clean: Path, run: Callabl
         assert seen.errors == []
 
 
-def test_findings_are_walked_by_keyboard(browser: "Browser", files: Path, run: Callable[..., Ran], tmp_path: Path):
-    assert (
-        run(
-            "show", str(files), "--row", "11", "--model", "qwen3", "--control-tokens", "as-text", "--html", "p.html"
-        ).code
-        == 1
-    )
+def test_findings_are_walked_by_keyboard(browser: "Browser", clean: Path, run: Callable[..., Ran], tmp_path: Path):
+    assert run("show", str(clean / "runs.jsonl"), "--row", "10", "--model", "qwen3", "--html", "p.html").code == 1
     with visit(browser, (tmp_path / "p.html").as_uri()) as seen:
         page = seen.page
         n = page.locator(".finding").count()
@@ -330,6 +327,7 @@ def test_view_of_traces_filters_pages_and_keys(browser: "Browser", clean: Path, 
         page.wait_for_url("**code=TOL003*")
         assert page.locator("a.to").count() == 12
         page.locator("a.to").first.click()
+        page.wait_for_url("**/records/10?code=TOL003")
         page.keyboard.press("n")
         page.wait_for_url("**/records/20?code=TOL003")
         page.keyboard.press("j")
@@ -374,9 +372,7 @@ def test_view_of_hostile_traces_is_inert(browser: "Browser", files: Path):
         assert seen.errors == []
 
 
-def test_pages_can_be_read_without_scripts_in_a_narrow_window_and_on_paper(
-    browser: "Browser", clean: Path, run: Callable[..., Ran], tmp_path: Path
-):
+def test_pages_can_be_read_without_scripts_in_a_narrow_window_and_on_paper(browser: "Browser", clean: Path):
     with served(traced(clean)) as url:
         with visit(browser, url, scripts=False, width=380, height=700) as seen:
             page = seen.page
@@ -384,6 +380,7 @@ def test_pages_can_be_read_without_scripts_in_a_narrow_window_and_on_paper(
             page.locator("input[name=q]").fill("parcel 7?")
             page.locator("button").click()
             page.locator("a.to").click()
+            page.wait_for_url("**/records/7?q=parcel*")
             assert page.locator(".turn.r-user").inner_text().endswith("Where is parcel 7? 包裹在哪里？")
             wide = page.evaluate("document.documentElement.scrollWidth")
             assert wide <= 380

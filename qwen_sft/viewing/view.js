@@ -27,7 +27,7 @@
     const mark = stretch.querySelector(".gutter").textContent;
     const text = JSON.stringify(token.textContent.replace(/⏎\n/g, "\n").replace(/⇥\t/g, "\t"));
     tip.textContent = [`id ${idOf(token)}`, text, kind, place || "no message",
-      mark ? (mark === "T" ? "trained" : `trained, weight ${mark.slice(2)}`) : "not trained"].join("  ·  ");
+      mark ? (mark === "T" ? "trained" : `trained, weight ${mark.slice(2)}`) : "not trained"].join(" · ");
     tip.hidden = false;
   };
   const choose = (token) => {
