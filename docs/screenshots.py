@@ -7,6 +7,8 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -81,12 +83,15 @@ def as_html(said: str, first: str) -> str:
 
 @contextmanager
 def viewer(folder: Path, *arguments: str) -> Iterator[str]:
-    """The address at which `qwen-sft view` answers."""
+    """The address at which `qwen-sft view` answers, once it has read everything."""
     command = [COMMAND, "view", *arguments, "--no-open", "--port", "0"]
     running = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     assert running.stdout is not None
     try:
-        yield running.stdout.readline().split()[-1]
+        address = running.stdout.readline().split()[-1]
+        while b"reading goes on" in urllib.request.urlopen(address).read():
+            time.sleep(0.2)
+        yield address
     finally:
         running.terminate()
         running.wait()

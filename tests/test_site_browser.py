@@ -134,5 +134,8 @@ def test_script_takes_the_pictures_that_are_kept(tmp_path: Path) -> None:
     command = [sys.executable, ROOT / "docs" / "screenshots.py", "--out", tmp_path / "new"]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    kept = {path.name for path in (ROOT / "docs" / "screenshots").iterdir()}
-    assert {path.name for path in (tmp_path / "new").iterdir()} == kept
+    kept = {path.name: path.stat().st_size for path in (ROOT / "docs" / "screenshots").iterdir()}
+    new = {path.name: path.stat().st_size for path in (tmp_path / "new").iterdir()}
+    assert new.keys() == kept.keys()
+    for name, size in new.items():
+        assert kept[name] / 2 < size < kept[name] * 2, name
