@@ -4,7 +4,7 @@ import errno
 import hashlib
 import platform
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import version
@@ -19,7 +19,7 @@ from qwen_sft.baseline import apart
 from qwen_sft.card import card
 from qwen_sft.census import Census
 from qwen_sft.curating.curation import Curation
-from qwen_sft.curating.mix import with_mix
+from qwen_sft.curating.mix import Source, with_mix
 from qwen_sft.curating.pack import Packer
 from qwen_sft.errors import OutputError, UsageError
 from qwen_sft.finding import Diagnostic
@@ -83,6 +83,25 @@ class Counts:
     tokens_by_kind: Any = field(default_factory=lambda: np.zeros(len(Kind), dtype=np.int64))
 
 
+def inputs_of(
+    paths: Sequence[str], settings: Settings, given: Held | None = None, skipped: Counter[str] | None = None
+) -> tuple[list[Input], dict[str, Source]]:
+    """What a build reads, each input hashed meanwhile; and the sources of those of a mix, by the names of their files.
+
+    Args:
+        paths: files, directories, globs, or "-".
+        given: records that a program holds, in place of paths.
+        skipped: counts the files of directories that hold no records, by suffix.
+
+    Raises:
+        InputError: a path that names nothing.
+        UsageError: the mix says what no mix can say, or names a file that is named elsewhere too.
+    """
+    inputs = apart(expand(paths, hashed=True, skipped=skipped), paths, settings.baseline)
+    inputs, sources = with_mix(inputs, settings.mix, hashed=True, skipped=skipped)
+    return inputs + [Input(name, None) for name in given or {}], sources
+
+
 def build(
     paths: Sequence[str],
     settings: Settings,
@@ -97,6 +116,7 @@ def build(
     given: Held | None = None,
     again: Callable[[Fold], None] = lambda _: None,
     left: Callable[[str], None] = lambda _: None,
+    reading: tuple[Sequence[Input], Mapping[str, Source]] | None = None,
 ) -> tuple[dict[str, Any], Totals]:
     """Writes a training set and returns its manifest, and the counts of its findings.
 
@@ -110,6 +130,7 @@ def build(
         given: records that a program holds, in place of paths.
         again: is told of what an earlier run of this build had seen, where this one goes on from there.
         left: is told, before an exception is raised, what was left behind for a later run to go on from, if anything.
+        reading: what `inputs_of` says of the paths and the records, where it was asked already.
 
     Raises:
         OutputError: the folder holds something else, an input, an earlier build and no `force`, the beginning of
@@ -120,9 +141,7 @@ def build(
         raise UsageError("no model is named; name one with --model, see: qwen-sft models")
     skipped = Counter[str]() if skipped is None else skipped
     writer = _packing(writer) if settings.pack is not None else writer
-    inputs = apart(expand(paths, hashed=True, skipped=skipped), paths, settings.baseline)
-    inputs, sources = with_mix(inputs, settings.mix, hashed=True, skipped=skipped)
-    inputs += [Input(name, None) for name in given or {}]
+    inputs, sources = inputs_of(paths, settings, given, skipped) if reading is None else reading
     pipeline = pipeline or Pipeline(settings, excerpts=False, n_bytes=n_plain_bytes(inputs))
     curation = Curation(pipeline, sources)
     packer = None if settings.pack is None else Packer(settings.pack)

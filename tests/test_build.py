@@ -5,7 +5,6 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,6 @@ from qwen_sft.errors import InputError, ModelError, OutputError, QwenSftError, U
 from qwen_sft.pipeline import Pipeline
 from qwen_sft.reporter import Totals
 from qwen_sft.settings import Settings
-from qwen_sft.tokenizer import load_tokenizer
 from qwen_sft.tokens import GENERATED, Kind
 from qwen_sft.writer import writers
 
@@ -31,12 +29,6 @@ SCHEMAS = Path(__file__).parents[1] / "schemas"
 PARQUET = writers()["parquet"]
 read = PARQUET.read
 QWEN3 = Settings(model="qwen3")
-load_once = cache(load_tokenizer)
-
-
-@pytest.fixture(autouse=True)
-def loaded_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("qwen_sft.model.load_tokenizer", load_once)
 
 
 def chat(n: int, **more: Any) -> dict[str, Any]:

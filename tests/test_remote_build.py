@@ -33,19 +33,16 @@ from qwen_sft.ingest import expand
 from qwen_sft.pipeline import Outcome
 from qwen_sft.remote import Prefix, masked
 from qwen_sft.settings import Settings
-from qwen_sft.tokenizer import load_tokenizer
 from qwen_sft.writer import writers
 
 N_POINTS = int(os.environ.get("QWEN_SFT_KILLS", "0"))
 KILLING = Path(__file__).with_name("killing.py")
 SECRET = "neverToBeTold0123456789abcdefghijklmnop"
 URL = "memory://sets/one"
-load_once = cache(load_tokenizer)
 
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("qwen_sft.model.load_tokenizer", load_once)
     monkeypatch.setattr(stretches, "LENGTH", 3_000)
     monkeypatch.setattr(building, "_PENDING_ROWS", 4)
     on_machine(monkeypatch, tmp_path, "a")

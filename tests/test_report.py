@@ -9,7 +9,6 @@ import re
 import subprocess
 import sys
 from collections import Counter
-from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
@@ -29,13 +28,11 @@ from qwen_sft.surveying.page import policy, report_page
 from qwen_sft.surveying.screen import write_screen
 from qwen_sft.surveying.spread import Bin, Spread
 from qwen_sft.terminal import cells
-from qwen_sft.tokenizer import load_tokenizer
 from qwen_sft.tokens import Kind
 from tests.real import SOURCES, TRACES, needs_real_data
 
 ROOT = Path(__file__).parents[1]
 SCHEMA = json.loads((ROOT / "schemas" / "stats.schema.json").read_text(encoding="utf-8"))
-load_once = cache(load_tokenizer)
 
 
 class Ran(NamedTuple):
@@ -47,7 +44,6 @@ class Ran(NamedTuple):
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path) -> Any:
     """Runs a command line in this process, in an empty folder."""
-    monkeypatch.setattr("qwen_sft.model.load_tokenizer", load_once)
     monkeypatch.chdir(tmp_path)
 
     def running(*arguments: str) -> Ran:
