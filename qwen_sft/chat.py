@@ -43,7 +43,7 @@ THOUGHTS = ("thinking_blocks", "reasoning_details")
 """Fields with the pieces of a turn's reasoning: LiteLLM's blocks, which are Anthropic's, and OpenRouter's."""
 
 TRAINS = ("loss", "loss_mask", "trainable", "training")
-"""Fields that say of a turn whether it is trained, as `train` does: ms-swift's, verl's, tinker-cookbook's, axolotl's."""
+"""Fields that say of a turn if it is trained, as `train` does: ms-swift's, verl's, tinker-cookbook's, axolotl's."""
 
 _REASONED = (*REASONING_KEYS, *THOUGHTS)
 _PIECES = {"thinking": "thinking", "reasoning.text": "text", "reasoning.summary": "summary"}
