@@ -271,9 +271,10 @@ def test_a_built_set_has_the_numbers_of_its_rows(run: Any, traces: Path, tmp_pat
     assert run("report", "set", "--out", "set.html").code == 0
     page = (tmp_path / "set.html").read_text()
     assert "This set can be trained on" in page and "4 of 4, chosen by a hash" in page
-    shown = [one for one in elements(page) if local(one.tag) == "li" and one.attrib.get("class") == "turn r-assistant"]
-    words = Counter("".join(one.itertext()) for one in shown)
-    assert words["content, trained4 degrees."] == 4 and words["stop, trained<|im_end|>"] == 7
+    found = elements(page)
+    said = Counter("".join(one.itertext()) for one in found if one.attrib.get("class") == "text")
+    kinds = Counter(one.attrib.get("class") for one in found)
+    assert said["4 degrees."] == 4 and kinds["st k-content on"] == 4 and kinds["st k-stop on"] == 7
     assert run("build", traces.name, "--model", "qwen3_coder", "--out", "coder").code == 1
     assert told(run, "coder")["tools"] == before["tools"]
     for writer in ("hf", "conversations"):
@@ -555,12 +556,17 @@ def luminance(colour: str) -> float:
 def test_colours_of_words_stand_out_in_light_and_dark():
     page = report_page(survey([], qwen_sft.pipeline.Pipeline(qwen_sft.settings.Settings()), "nothing", Assumed()))
     themes = [dict(re.findall(r"--(\w+): (#\w{6})", block)) for block in re.findall(r":root \{[^}]*\}", page)]
-    assert len(themes) == 2
-    for theme in themes:
-        for ink in ("ink", "dim", "c1", "c2", "good", "warn", "bad"):
-            for ground in ("paper", "wash"):
-                bright, dark = sorted((luminance(theme[ink]), luminance(theme[ground])), reverse=True)
-                assert (bright + 0.05) / (dark + 0.05) >= 4.5, (ink, ground)
+    assert len(themes) == 4  # of samples, and of the report, which come last
+    for theme in (themes[0] | themes[2], themes[1] | themes[3]):
+        speakers = ("user", "system", "tool", "assistant")
+        pairs = [
+            (ink, ground)
+            for ink in ("ink", "dim", "c1", "c2", "good", "warn", "bad", *speakers)
+            for ground in ("paper", "wash")
+        ]
+        for ink, ground in (*pairs, ("ink", "on"), ("ink", "mark")):
+            bright, dark = sorted((luminance(theme[ink]), luminance(theme[ground])), reverse=True)
+            assert (bright + 0.05) / (dark + 0.05) >= 4.5, (ink, ground)
 
 
 def test_samples_and_examples_are_the_same_whatever_the_order(run: Any, tmp_path: Path):

@@ -5,6 +5,7 @@ import http.client
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -185,8 +186,11 @@ def test_parquet_of_conversations_is_read_by_row(tmp_path: Path, files: Path):
     assert isinstance(listed, Traces) and isinstance(rejected, Traces)
     whole(listed)
     assert listed.n == 54
-    sheet = listed.sheet(54)
-    assert sheet is not None and sheet.talks[0].said[0].text == "Where is parcel 59?"
+    for number, parcel in ((54, 59), (1, 1), (2, 2), (11, 12)):
+        sheet = listed.sheet(number)
+        assert sheet is not None and sheet.talks[0].said[0].text == f"Where is parcel {parcel}?"
+        assert sheet.title.endswith(f".parquet:{number}")
+    assert numbers(listed, Filters(q="PARCEL 5")) == [5, *range(46, 55)]
 
 
 # -- a built set -------------------------------------------------------------------------------------------------------
@@ -310,7 +314,7 @@ def test_what_takes_long_says_how_far_it_came(folder: Path, monkeypatch: pytest.
     assert "54 rows; 1 were looked at for this page" in page and 'href="/rows?q=nothing&amp;start=2"' in page
 
 
-def test_a_set_whose_rows_cannot_be_read_says_why(tmp_path: Path, files: Path):
+def test_a_set_whose_rows_cannot_be_read_says_why(tmp_path: Path, files: Path, folder: Path):
     bare = tmp_path / "bare"
     qwen_sft.build(str(files / "a.jsonl"), str(bare), model="qwen3", verify="none", writer="axolotl_tokenized")
     with pytest.raises(InputError, match="has no column 'kinds', as --writer parquet has"):
@@ -321,20 +325,21 @@ def test_a_set_whose_rows_cannot_be_read_says_why(tmp_path: Path, files: Path):
         built(arrow)
     manifest = bare / "manifest.json"
     told = json.loads(manifest.read_text())
-    told["model"]["tokenizer_sha256"] = "0"
     told["files"] = [{"file": "data/../../../secret.parquet", "split": "train"}]
     manifest.write_text(json.dumps(told))
     (tmp_path.parent / "secret.parquet").write_bytes(b"PAR1")
     with pytest.raises(InputError, match=r"and '.*bare' has no such file; build again"):
         built(bare)
-    told["files"] = json.loads((arrow / "manifest.json").read_text())["files"][:0]
-    (bare / "manifest.json").write_text(json.dumps(told))
-    with pytest.raises(ModelError, match="qwen3 has another tokenizer now; build the set again"):
-        built(bare)
     manifest.write_text('{"qwen_sft": "0"}')
     with pytest.raises(InputError, match=r"is no manifest of a build: KeyError\('writer'\); build again"):
         built(bare)
     assert is_built(str(bare)) and not is_built(str(files))
+    other = shutil.copytree(folder, tmp_path / "other")
+    told = json.loads((other / "manifest.json").read_text())
+    told["model"]["tokenizer_sha256"] = "0"
+    (other / "manifest.json").write_text(json.dumps(told))
+    with pytest.raises(ModelError, match="qwen3 has another tokenizer now; build the set again"):
+        built(other)
 
 
 def test_files_that_a_link_leads_out_of_the_folder_are_left_out(tmp_path: Path, files: Path):
@@ -347,6 +352,37 @@ def test_files_that_a_link_leads_out_of_the_folder_are_left_out(tmp_path: Path, 
     assert seen.n == 64
     with pytest.raises(InputError, match="stdin can be read only once; name a file"):
         traces(["-"], Pipeline(Settings()), said.append)
+
+
+def test_redact_replaces_secrets_in_lists_and_pages(tmp_path: Path):
+    mail = talk(1)
+    mail["messages"][0]["content"] = "Write to jane.doe@acme-corp.org"
+    wrong = talk(2, wrong=True)
+    wrong["messages"][0]["content"] = "Write to jane.doe@acme-corp.org"
+    odd = {"messages": [{"role": "user", "content": "jane.doe@acme-corp.org"}], "tools": 7}
+    file = tmp_path / "mail.jsonl"
+    file.write_text("".join(json.dumps(one) + "\n" for one in (mail, wrong, odd)) + '{"jane.doe@acme-corp.org')
+    for redact in (False, True):
+        viewer = Viewer("x", [whole(traces([str(file)], Pipeline(Settings(redact=redact)), print))])
+        pages = [viewer.answer(f"/records/{number}").body for number in range(1, 5)]
+        assert [b"jane.doe" in page for page in (viewer.answer("/").body, *pages)] == [not redact] * 5
+
+
+def test_records_without_a_place_of_their_own_are_read_on_where_reading_stopped(tmp_path: Path):
+    """A text is looked for in one pass, however the file is packed; a page of any record is right after it."""
+    import gzip
+
+    lines = "".join(json.dumps(talk(n)) + "\n" for n in range(1, 41))
+    (tmp_path / "runs.jsonl.gz").write_bytes(gzip.compress(lines.encode()))
+    seen = whole(traces([str(tmp_path / "runs.jsonl.gz")], Pipeline(Settings()), print))
+    opened: list[str] = []
+    records = seen._records
+    seen._records = lambda source: (opened.append(source.name), records(source))[1]  # type: ignore[method-assign]
+    assert numbers(seen, Filters(q="parcel 3")) == [3, *range(30, 40)]
+    assert len(opened) == 1
+    for number in (40, 7, 8, 1):
+        sheet = seen.sheet(number)
+        assert sheet is not None and sheet.record["id"] == f"talk-{number}"
 
 
 def test_reading_that_stops_is_told(files: Path):

@@ -28,7 +28,7 @@ def sheet_of(outcome: Outcome, pipeline: Pipeline, *, safe: bool = False) -> She
     if quiet is not None:
         record = quiet.record
     read = outcome.conversations or (outcome.reading.conversations if outcome.reading else [])
-    shown = [redacted(one) for one in read] if safe else read
+    shown = [redacted(one) for one in read] if quiet is not None else read
     is_hushed = safe and (record is not outcome.record or any(a is not b for a, b in zip(shown, read, strict=True)))
     encoded = [] if is_hushed else outcome.encoded or []
     encodings: list[Encoded | None] = [*encoded, *[None] * (len(shown) - len(encoded))]

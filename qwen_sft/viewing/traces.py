@@ -22,6 +22,7 @@ from qwen_sft.ingest import Input, records
 from qwen_sft.jsontext import parse
 from qwen_sft.pipeline import Outcome, Pipeline
 from qwen_sft.record import Record, Where
+from qwen_sft.redact import redacted
 from qwen_sft.sample import Path, is_list, is_object, value_at
 from qwen_sft.viewing.collection import KINDS, Filters, Hit, Hits, folder_of, gathered
 from qwen_sft.viewing.record import sheet_of
@@ -32,6 +33,7 @@ PATIENCE = 0.7
 
 _BATCH = 16
 _N_WORDS = 90
+_MOST_WALKED = 5_000  # records that are passed over rather than to begin a file again
 _MOST_CHOICES = 300
 
 Judge = Callable[[Sequence[Record]], list[Outcome]]
@@ -54,6 +56,8 @@ class Traces:
         self._rejects = rejects
         self._folder = "" if rejects else folder_of([source.name for source in inputs])
         self._at_work = Lock()  # the pipeline serves one at a time
+        self._at_file = Lock()
+        self._walk: tuple[int, int, Iterator[Record]] | None = None  # input, ordinal of what comes next, what comes
         self._grown = Condition()
         self.is_whole = False
         self.failure = ""
@@ -231,29 +235,41 @@ class Traces:
                 raise InputError(f"cannot read {source.name!r} again: {error.strerror}") from error
             where = Where(source.name, self._line[i] if not self._rejects else self._ordinal[i] + 1, self._byte[i])
             return parse(raw, where)
-        if source.path is not None and source.name.lower().endswith(".parquet"):
-            return _parquet_row(source, self._ordinal[i])
-        return next(islice(self._records(source), self._ordinal[i], None), None)
+        with self._at_file:
+            return self._walked_to(i, source)
+
+    def _walked_to(self, i: int, source: Input) -> Record | None:
+        """A record of a file without places: the one before was often asked for just now, and reading goes on there."""
+        number, ordinal = self._source[i], self._ordinal[i]
+        at = self._walk
+        if at is None or at[0] != number or not 0 <= ordinal - at[1] <= _MOST_WALKED:
+            if source.path is not None and source.name.lower().endswith(".parquet"):
+                self._walk = (number, ordinal, _parquet_rows(source, ordinal))
+            else:
+                self._walk = (number, 0, self._records(source))
+            at = self._walk
+        record = next(islice(at[2], ordinal - at[1], None), None)
+        self._walk = None if record is None else (number, ordinal + 1, at[2])
+        return record
 
 
-def _parquet_row(source: Input, number: int) -> Record | None:
-    """A row of a Parquet file by its number, from 0: its row group is read, and no other."""
+def _parquet_rows(source: Input, first: int) -> Iterator[Record]:
+    """The rows of a Parquet file from one on, by its number from 0; row groups before it are not read."""
     import pyarrow.parquet as pq  # pyright: ignore[reportMissingTypeStubs]
 
     from qwen_sft.columnar import opened, rows
 
     path: Any = source.path
     reader: Any = pq.ParquetFile
+    number = 0
     with opened(source.name, "Parquet", lambda: reader(path)) as file:
-        left = number
         for group in range(file.num_row_groups):
             n_rows = file.metadata.row_group(group).num_rows
-            if left < n_rows:
-                table = file.read_row_group(group).slice(left, 1)
-                (record,) = rows(source.name, file.schema_arrow, table.to_batches())
-                return structs.replace(record, where=Where(source.name, number + 1))
-            left -= n_rows
-    return None
+            if first < number + n_rows:
+                batches = file.read_row_group(group).slice(max(0, first - number)).to_batches()
+                for k, record in enumerate(rows(source.name, file.schema_arrow, batches), start=max(first, number)):
+                    yield structs.replace(record, where=Where(source.name, k + 1))
+            number += n_rows
 
 
 def _kept(record: Record, pipeline: Pipeline) -> Outcome:
@@ -339,11 +355,12 @@ def _called(one: Conversation) -> Iterator[str]:
 
 def _words(read: Sequence[Conversation], outcome: Outcome) -> str:
     """The first words of the first user, else of the first message; of what could not be read, its beginning."""
+    record = outcome.record
+    if outcome.hushed is not None:
+        read, record = [redacted(one) for one in read], outcome.hushed.record
     said = [message for one in read for message in _messages(one)]
     first = next((message for message in said if message.get("role") == "user"), said[0] if said else None)
-    text: Any = (
-        first.get("content") if first is not None else outcome.record.raw[: _N_WORDS * 4].decode("utf-8", "replace")
-    )
+    text: Any = first.get("content") if first is not None else record.raw[: _N_WORDS * 4].decode("utf-8", "replace")
     text = text if isinstance(text, str) else ""
     return " ".join(text[: _N_WORDS * 3].split())[:_N_WORDS]
 
