@@ -14,7 +14,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +26,6 @@ from qwen_sft.errors import InputError, ModelError
 from qwen_sft.pipeline import Pipeline
 from qwen_sft.sample import json_path
 from qwen_sft.settings import Settings
-from qwen_sft.tokenizer import load_tokenizer
 from qwen_sft.viewing import rows as viewing_rows
 from qwen_sft.viewing.collection import Collection, Filters, folder_of
 from qwen_sft.viewing.opening import built, is_built, traces
@@ -35,12 +33,6 @@ from qwen_sft.viewing.server import Server, Viewer
 from qwen_sft.viewing.traces import Traces, path_of
 
 ROOT = Path(__file__).parents[1]
-load_once = cache(load_tokenizer)
-
-
-@pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("qwen_sft.model.load_tokenizer", load_once)
 
 
 def talk(n: int, tool: str = "track", *, wrong: bool = False, thought: str = "") -> dict[str, Any]:

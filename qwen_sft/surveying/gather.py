@@ -133,10 +133,11 @@ def _example(found: Diagnostic) -> Example:
     shown: Excerpt | None = found.excerpt
     place = "the whole set" if found.where.file == "<set>" else f"{found.where.file}:{found.where.line}"
     pieces = None if shown is None else (shown.before, shown.culprit, shown.after)
-    return Example(place, found.json_path, _cut(found.says, 600), _cut(found.fix, 600), pieces)
+    return Example(place, found.json_path, shortened(found.says, 600), shortened(found.fix, 600), pieces)
 
 
-def _cut(text: str, most: int) -> str:
+def shortened(text: str, most: int) -> str:
+    """The beginning of a long text, and a note how long it is."""
     return text if len(text) <= most else f"{text[:most]}… ({len(text):,} characters, {most:,} are shown)"
 
 
@@ -274,6 +275,7 @@ class _Seen:
         self.pipeline = pipeline
         self.has_model = pipeline.settings.model is not None
         self.census = Census()
+        self.calls_by_split = Counter[str]()
         self.formats: dict[str, Origin] = {}
         self.files: dict[str, Origin] = {}
         self.lengths, self.turns, self.depth, self.calls = Spread(), Spread(), Spread(), Spread()
@@ -313,6 +315,7 @@ class _Seen:
         ]
         for one in facts:
             self.census.see(one, record.where)
+            self.calls_by_split[self.census.split(self.census.n_samples - 1)] += len(one.called)
         if outcome.rows:
             self._see_rows(outcome)
         key = hashlib.blake2b(record.raw, digest_size=8).digest()
@@ -409,6 +412,8 @@ class _Seen:
             split.n_samples += 1
             split.n_tokens += census.n_tokens[index]
             split.n_trained += census.n_trained[index]
+        for name, n in self.calls_by_split.items():
+            splits[name].n_calls = n
         return sorted(splits.values(), key=lambda one: (-one.n_samples, one.name))
 
     def _model(self) -> list[tuple[str, str]]:
