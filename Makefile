@@ -5,7 +5,7 @@ BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow test-browser check format docs bench proof wheel clean
+.PHONY: help demo test test-slow test-browser check format docs site screenshots bench proof wheel clean
 
 help: ## List the targets
 	@echo "make TARGET, where TARGET is one of"
@@ -36,7 +36,7 @@ test-slow: .venv/.test .venv/.bench .venv/.ray .venv/.datatrove ## Run the tests
 	QWEN_SFT_THOROUGH=1 $(BIN)/python -m pytest -n auto --dist worksteal tests/test_families.py
 	$(BIN)/python -m pytest -n auto tests/test_traced.py
 
-test-browser: .venv/.test .venv/.browser ## Run the tests of pages in headless Chromium (installs Debian's where there is none)
+test-browser: .venv/.test .venv/.browser .venv/.docs ## Run the tests of pages in headless Chromium (installs Debian's where there is none)
 	command -v chromium || { apt-get update && apt-get install --yes --no-install-recommends chromium; }
 	$(BIN)/python -m pytest -m browser
 
@@ -50,8 +50,15 @@ format: .venv/.check ## Format the code, and mend what the linter can mend
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-docs: .venv/.installed ## Write the pages of docs/rules from the rules' own files
+docs: .venv/.installed ## Write the pages of docs that are made from the code: rules, formats, reference
 	$(BIN)/python docs/rule_pages.py
+	$(BIN)/python docs/reference_pages.py
+
+site: .venv/.docs ## Build the documentation as a site into ./site (open it with: python3 -m http.server --directory site)
+	$(BIN)/python docs/site_pages.py
+
+screenshots: .venv/.test .venv/.browser ## Make docs/screenshots anew, with Chromium
+	$(BIN)/python docs/screenshots.py
 
 bench: .venv/.bench ## Run the benchmarks beside their peers: about 10 minutes (installs trl and torch)
 	$(BIN)/python benchmarks/run.py
@@ -63,7 +70,7 @@ wheel: .venv/.test ## Build the source archive and the wheel into ./dist
 	$(BIN)/python -m build --no-isolation --outdir dist
 
 clean: ## Take away ./.venv and all that was built
-	rm -rf .venv demo dist build *.egg-info .pytest_cache .hypothesis .ruff_cache .import_linter_cache
+	rm -rf .venv demo site dist build *.egg-info .pytest_cache .hypothesis .ruff_cache .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BIN)/python:
@@ -74,6 +81,6 @@ $(BIN)/python:
 	$(INSTALL) --editable .
 	@touch $@
 
-.venv/.test .venv/.check .venv/.bench .venv/.ray .venv/.datatrove .venv/.browser: .venv/.%: pyproject.toml | .venv/.installed
+.venv/.test .venv/.check .venv/.bench .venv/.ray .venv/.datatrove .venv/.browser .venv/.docs: .venv/.%: pyproject.toml | .venv/.installed
 	$(INSTALL) --editable '.[$*]'
 	@touch $@

@@ -42,8 +42,8 @@ ITEM_TYPES = frozenset({"function_call", "function_call_output", "custom_tool_ca
 THOUGHTS = ("thinking_blocks", "reasoning_details")
 """Fields with the pieces of a turn's reasoning: LiteLLM's blocks, which are Anthropic's, and OpenRouter's."""
 
-TRAINS = ("loss", "loss_mask", "trainable")
-"""Fields that say of a turn whether it is trained, as `train` does: ms-swift's, verl's and tinker-cookbook's."""
+TRAINS = ("loss", "loss_mask", "trainable", "training")
+"""Fields that say of a turn if it is trained, as `train` does: ms-swift's, verl's, tinker-cookbook's, axolotl's."""
 
 _REASONED = (*REASONING_KEYS, *THOUGHTS)
 _PIECES = {"thinking": "thinking", "reasoning.text": "text", "reasoning.summary": "summary"}

@@ -116,8 +116,8 @@ class Settings:
         sample: how many samples are drawn, as a whole number, or a share of them between 0 and 1; None for all.
         split: the share of each split, by its name; empty for one split, `train`.
         pack: most tokens of rows that are put together into one; None to leave each row by itself.
-        verify: over how many samples `build` asks the oracle.
-        seed: chooses which samples those are, and what is drawn for `mix`, `sample` and `split`.
+        verify: how many samples are shown to the second computation of what is trained (see `qwen_sft.oracle`).
+        seed: chooses the samples of `verify`, and what is drawn for `mix`, `sample` and `split`.
         writer: how `build` writes the set: `parquet`, or another name of `qwen_sft.writers`.
         shard_size: bytes of row data after which a new shard starts.
         license: identifier of the licence that the dataset card names, such as `apache-2.0`.

@@ -22,6 +22,10 @@ from qwen_sft.rule import Rule, rules
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 TEXTS = {path.name: path.read_text(encoding="utf-8") for path in sorted(DOCS.glob("*.md"))}
+FOLDERS = {"formats", "reference", "rules", "screenshots", "site"}
+SCRIPTS = {"reference_pages.py", "rule_pages.py", "screenshots.py", "site_pages.py"}
+SLOW = ("concepts.md", "migrate.md", "myths.md", "start.md", "templates.md", "trl.md")
+"""Guides whose commands take more than some seconds of a core."""
 every_text = pytest.mark.parametrize("name", TEXTS)
 every_rule = pytest.mark.parametrize("rule", rules().values(), ids=list(rules()))
 
@@ -53,11 +57,14 @@ def read(markdown: str) -> tuple[list[Any], str]:
 
 
 def test_index_leads_to_every_guide_and_nothing_else_lies_there() -> None:
-    assert {path.name for path in DOCS.iterdir()} - {"__pycache__"} == {*TEXTS, "rules", "rule_pages.py"}
+    assert {path.name for path in DOCS.iterdir()} - {"__pycache__"} == {*TEXTS, *FOLDERS, *SCRIPTS}
     assert sorted(re.findall(r"\]\(([\w.]+\.md)\)", TEXTS["README.md"])) == sorted(TEXTS.keys() - {"README.md"})
+    assert set(re.findall(r"\]\((\w+)/", TEXTS["README.md"])) == FOLDERS - {"site"}
 
 
-@every_text
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name for name in TEXTS]
+)
 def test_every_command_of_a_guide_prints_what_is_shown(name: str, tmp_path: Path) -> None:
     """Python blocks run as scripts, in the order of the page, in the folder of the commands."""
     shutil.copytree(ROOT / "examples", tmp_path / "examples")
@@ -109,7 +116,8 @@ def heading_links(markdown: str) -> set[str]:
 
 @every_text
 def test_links_of_a_guide_lead_to_files_and_headings(name: str) -> None:
-    links = re.findall(r"\]\((?!https?:)([^)]+)\)", TEXTS[name])
+    prose = re.sub(r"^```.*?^```$", "", TEXTS[name], flags=re.MULTILINE | re.DOTALL)
+    links = re.findall(r"\]\((?!https?:)([^)]+)\)", prose)
     assert links
     for link in links:
         path, _, heading = link.partition("#")
@@ -117,6 +125,16 @@ def test_links_of_a_guide_lead_to_files_and_headings(name: str) -> None:
         assert target.exists(), link
         assert target.is_relative_to(ROOT)
         assert not heading or heading in heading_links(target.read_text(encoding="utf-8")), link
+
+
+def test_every_screenshot_is_shown_and_small() -> None:
+    """Made by docs/screenshots.py, which tests/test_site_browser.py runs."""
+    shown = {name for text in TEXTS.values() for name in re.findall(r"!\[[^\]]+\]\(screenshots/(\w+\.png)\)", text)}
+    files = {path.name: path.read_bytes() for path in (DOCS / "screenshots").iterdir()}
+    assert files.keys() == shown
+    for name, content in files.items():
+        assert content.startswith(b"\x89PNG\r\n"), name
+        assert 20_000 < len(content) < 200_000, name  # a page that has nothing on it takes less
 
 
 # -- pages of the rules ------------------------------------------------------------------------------------------------
@@ -131,9 +149,10 @@ def test_pages_of_the_rules_are_up_to_date() -> None:
 
 
 def test_make_writes_the_pages() -> None:
-    recipe = re.search(r"^docs: .+\n\t(.+)$", (ROOT / "Makefile").read_text(encoding="utf-8"), flags=re.MULTILINE)
+    recipe = re.search(r"^docs: .+\n((?:\t.+\n)+)", (ROOT / "Makefile").read_text(encoding="utf-8"), flags=re.MULTILINE)
     assert recipe is not None
-    assert recipe[1] == "$(BIN)/python docs/rule_pages.py"
+    scripts = ("rule_pages.py", "reference_pages.py")
+    assert recipe[1] == "".join(f"\t$(BIN)/python docs/{script}\n" for script in scripts)
 
 
 def test_script_writes_each_page_and_takes_away_those_of_no_rule(tmp_path: Path) -> None:

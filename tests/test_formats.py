@@ -197,6 +197,7 @@ def test_pieces_of_reasoning_are_the_reasoning(field: str, pieces: Any, thought:
         ({"loss_mask": 0}, {"train": False}),
         ({"loss_mask": 1, "trainable": None}, {"train": True}),
         ({"trainable": False}, {"train": False}),
+        ({"training": False}, {"train": False}),
         ({"train": True, "loss": 0}, {"train": False}),
         ({"train": False, "loss": 1}, {"train": False}),
         ({"loss": 0.0, "weight": 1}, {"train": False, "weight": 1}),

@@ -95,7 +95,9 @@ def test_sharegpt_row_keeps_its_labels_and_apigen_mt_its_system_prompt():
     ]
 
 
-@pytest.mark.parametrize(("field", "value"), [("loss", 0), ("loss", False), ("loss_mask", 0), ("trainable", False)])
+@pytest.mark.parametrize(
+    ("field", "value"), [("loss", 0), ("loss", False), ("loss_mask", 0), ("trainable", False), ("training", False)]
+)
 def test_sharegpt_turn_that_is_not_to_be_trained_says_so(field: str, value: Any):
     turns = [{"from": "human", "value": "x"}, {"from": "gpt", "value": "y", field: value}]
     assert messages("sharegpt", {"conversations": turns}) == [user(), said("y", train=False)]

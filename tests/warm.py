@@ -115,6 +115,7 @@ def _main() -> None:
 
         main()
     else:
+        sys.path.insert(0, "")  # as `python -` does
         exec(compile(sys.stdin.read(), "<stdin>", "exec"), {"__name__": "__main__"})
 
 

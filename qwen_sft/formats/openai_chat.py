@@ -32,7 +32,7 @@ def _row(record: Any) -> Exchange | None:
 
 
 def recognises(record: Any) -> bool:
-    """True for what `api_format` says of this API."""
+    """Messages alone, a request, an answer, a pair of both or a stream, as Chat Completions has them."""
     return _found(record) is not None
 
 
