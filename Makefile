@@ -29,10 +29,11 @@ demo: .venv/.installed ## Check and build the examples into ./demo with an embed
 	@echo "  $(BIN)/qwen-sft rule TOL003   what a rule checks, and why"
 
 test: .venv/.test ## Run the tests
-	$(BIN)/python -m pytest -n auto
+	$(BIN)/python -m pytest -n auto --dist worksteal
 
 test-slow: .venv/.test .venv/.bench ## Run the tests that take minutes, install packages or train (installs trl and torch)
-	$(BIN)/python -m pytest -n auto -m slow
+	QWEN_SFT_THOROUGH=1 $(BIN)/python -m pytest -n auto --dist worksteal -m slow
+	QWEN_SFT_THOROUGH=1 $(BIN)/python -m pytest -n auto --dist worksteal tests/test_families.py
 	$(BIN)/python -m pytest -n auto tests/test_traced.py
 
 check: .venv/.test .venv/.check ## Check format, lint, types and the direction of imports

@@ -4,7 +4,7 @@ import errno
 import hashlib
 import platform
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import version
@@ -19,7 +19,7 @@ from qwen_sft.baseline import apart
 from qwen_sft.card import card
 from qwen_sft.census import Census
 from qwen_sft.curating.curation import Curation
-from qwen_sft.curating.mix import with_mix
+from qwen_sft.curating.mix import Source, with_mix
 from qwen_sft.curating.pack import Packer
 from qwen_sft.errors import OutputError, UsageError
 from qwen_sft.finding import Diagnostic
@@ -83,6 +83,25 @@ class Counts:
     tokens_by_kind: Any = field(default_factory=lambda: np.zeros(len(Kind), dtype=np.int64))
 
 
+def inputs_of(
+    paths: Sequence[str], settings: Settings, given: Held | None = None, skipped: Counter[str] | None = None
+) -> tuple[list[Input], dict[str, Source]]:
+    """What a build reads, each input hashed meanwhile; and the sources of those of a mix, by the names of their files.
+
+    Args:
+        paths: files, directories, globs, or "-".
+        given: records that a program holds, in place of paths.
+        skipped: counts the files of directories that hold no records, by suffix.
+
+    Raises:
+        InputError: a path that names nothing.
+        UsageError: the mix says what no mix can say, or names a file that is named elsewhere too.
+    """
+    inputs = apart(expand(paths, hashed=True, skipped=skipped), paths, settings.baseline)
+    inputs, sources = with_mix(inputs, settings.mix, hashed=True, skipped=skipped)
+    return inputs + [Input(name, None) for name in given or {}], sources
+
+
 def build(
     paths: Sequence[str],
     settings: Settings,
@@ -96,7 +115,10 @@ def build(
     pipeline: Pipeline | None = None,
     given: Held | None = None,
     again: Callable[[Fold], None] = lambda _: None,
+    surveyed: Callable[[Outcome], None] = lambda _: None,
+    begun: Callable[[], None] = lambda: None,
     left: Callable[[str], None] = lambda _: None,
+    reading: tuple[Sequence[Input], Mapping[str, Source]] | None = None,
 ) -> tuple[dict[str, Any], Totals]:
     """Writes a training set and returns its manifest, and the counts of its findings.
 
@@ -109,7 +131,10 @@ def build(
         pipeline: of these settings, where there is one already.
         given: records that a program holds, in place of paths.
         again: is told of what an earlier run of this build had seen, where this one goes on from there.
+        surveyed: is told of every record, in order, where all are read before the first is written.
+        begun: is told when they are read for the second time.
         left: is told, before an exception is raised, what was left behind for a later run to go on from, if anything.
+        reading: what `inputs_of` says of the paths and the records, where it was asked already.
 
     Raises:
         OutputError: the folder holds something else, an input, an earlier build and no `force`, the beginning of
@@ -120,9 +145,7 @@ def build(
         raise UsageError("no model is named; name one with --model, see: qwen-sft models")
     skipped = Counter[str]() if skipped is None else skipped
     writer = _packing(writer) if settings.pack is not None else writer
-    inputs = apart(expand(paths, hashed=True, skipped=skipped), paths, settings.baseline)
-    inputs, sources = with_mix(inputs, settings.mix, hashed=True, skipped=skipped)
-    inputs += [Input(name, None) for name in given or {}]
+    inputs, sources = inputs_of(paths, settings, given, skipped) if reading is None else reading
     pipeline = pipeline or Pipeline(settings, excerpts=False, n_bytes=n_plain_bytes(inputs))
     curation = Curation(pipeline, sources)
     packer = None if settings.pack is None else Packer(settings.pack)
@@ -133,7 +156,7 @@ def build(
         made = _Made(pipeline, inputs, curation, packer, writer, folder, given)
         made.begin(force=force, again=again)
         try:
-            made.run(each)
+            made.run(each, surveyed, begun)
             for source in inputs:
                 skipped.update(source.skipped)
             manifest = made.finish(concluded)
@@ -311,13 +334,17 @@ class _Made:
                 n_done += 1
                 yield Place(stretch.number, stretch.start, stretch.line, source.n_records, n_done), outcome
 
-    def run(self, each: Callable[[Outcome], None]) -> None:
+    def run(
+        self, each: Callable[[Outcome], None], surveyed: Callable[[Outcome], None], begun: Callable[[], None]
+    ) -> None:
         """Reads all records, and writes their rows."""
         assert self._opened is not None and self._rejects is not None
         if self._curation.sees_twice and not self._is_surveyed:
             for _, outcome in self._outcomes(_again(self._inputs, self._given), Place()):
                 self._curation.survey(outcome)
+                surveyed(outcome)
             self._curation.begin()
+            begun()
         self._begin_census()
         for source in self._inputs[self._place.number : self._place.number + 1]:
             source.n_records = self._place.n_before
@@ -581,6 +608,7 @@ def _manifest(
             "kept": totals.n_kept,
             "merged": totals.n_merged,
             "dropped": totals.n_dropped,
+            "by_format": {name: _events(totals, name) for name in sorted(totals.kept_by_format)},
             "dropped_reasons": dict(sorted(totals.dropped_reasons.items())),
         },
         "rows": {
@@ -630,6 +658,13 @@ def _manifest(
     }
 
 
+def _events(totals: Totals, name: str) -> dict[str, int]:
+    """What became of the events that one format read."""
+    kept, merged = totals.kept_by_format[name], totals.merged_by_format[name]
+    dropped = totals.dropped_by_format[name]
+    return {"read": kept + merged + dropped, "kept": kept, "merged": merged, "dropped": dropped}
+
+
 def _file(name: str, n_rows: int, n_bytes: int, sha256: str, **more: Any) -> dict[str, Any]:
     return {"file": f"{DATA}/{name}", **more, "n_rows": n_rows, "n_bytes": n_bytes, "sha256": sha256}
 
@@ -647,6 +682,11 @@ def _check(manifest: dict[str, Any]) -> None:
         raise OutputError(f"records do not add up: {records}; this is a fault of qwen-sft, please report it")
     if events["read"] != events["kept"] + events["merged"] + events["dropped"]:
         raise OutputError(f"events do not add up: {events}; this is a fault of qwen-sft, please report it")
+    for fate in ("read", "kept", "merged", "dropped"):
+        if events[fate] != sum(one[fate] for one in events["by_format"].values()):
+            raise OutputError(
+                f"events by format do not add up: {events}; this is a fault of qwen-sft, please report it"
+            )
 
 
 def _sha256(path: Path) -> str:

@@ -3,10 +3,11 @@
 import os
 import re
 import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+import warm
 
 NOT_RUN = re.compile(r"<!-- not run here: .+; tested by (tests/\w+\.py)::(test_\w+) -->")
 
@@ -68,8 +69,7 @@ def runs_here(block: Block) -> bool:
 
 def run(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
     """A command line in a folder, with qwen-sft on the PATH and no model hub; stderr is in its stdout."""
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    environment = {**os.environ, "PATH": path, "COLUMNS": "100", "HF_HUB_OFFLINE": "1"}
+    environment = {**os.environ, "PATH": warm.path(), "COLUMNS": "100", "HF_HUB_OFFLINE": "1"}
     environment["HF_DATASETS_CACHE"] = str(folder / "cache")
     streams = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
     return subprocess.run(command, shell=True, cwd=folder, env=environment, text=True, **streams)
@@ -85,7 +85,7 @@ def assert_shows_what_happens(blocks: list[Block], name: str, folder: Path) -> i
                 assert matches(shown, printed), f"{name}:{block.line} $ {command}\n{printed}"
                 n_run += 1
         elif block.language == "python":
-            done = run(f"{sys.executable} - <<'END'\n{block.text}END", folder)
+            done = run(f"{warm.PYTHON} <<'END'\n{block.text}END", folder)
             assert done.returncode == 0, f"{name}:{block.line}\n{done.stdout}"
             n_run += 1
     return n_run

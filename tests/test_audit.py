@@ -39,7 +39,6 @@ from qwen_sft.format import Conversation
 from qwen_sft.ingest import expand
 from qwen_sft.model import load_model
 from qwen_sft.settings import Settings
-from qwen_sft.tokenizer import load_tokenizer
 from qwen_sft.tokens import Tokens
 from tests.real import MODELS, TRACES, conversations, needs_real_data
 from tests.test_lock import tokenizer as small_tokenizer
@@ -48,7 +47,6 @@ ROOT = Path(__file__).parents[1]
 SCHEMA = json.loads((ROOT / "schemas" / "audit.schema.json").read_text(encoding="utf-8"))
 SHELF = families()
 Row = dict[str, Any]
-load_once = cache(load_tokenizer)
 
 
 @cache
@@ -701,13 +699,6 @@ def _sample(record: Any) -> Any:
 # -- the command ------------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def run(run: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """The same; each tokenizer is loaded once."""
-    monkeypatch.setattr("qwen_sft.model.load_tokenizer", load_once)
-    return run
-
-
 def write(rows: list[Row], name: str = "rows.jsonl") -> str:
     Path(name).write_text("".join(json.dumps(one) + "\n" for one in rows))
     return name
@@ -759,14 +750,14 @@ fault                          rows      tokens  what
 user-trained                      1           1  a user's words are trained
 trailing-newline-trained          1           1  the newline behind a stop token is trained; no model gets to write it
 
-part                   trained   wrongly   not trained   wrongly  in answers left out
-user                         -         1             1         -                    -
-scaffold                     -         -            10         -                    -
-header                       -         -             4         -                    -
-header-newline               -         -             2         -                    -
-content                      4         -             -         -                    -
-stop                         2         -             -         -                    -
-trailing-newline             -         1             1         -                    -
+part                trained  wrongly  not trained  wrongly  in answers left out
+user                      -        1            1        -                    -
+scaffold                  -        -           10        -                    -
+header                    -        -            4        -                    -
+header-newline            -        -            2        -                    -
+content                   4        -            -        -                    -
+stop                      2        -            -        -                    -
+trailing-newline          -        1            1        -                    -
 
 1 of the worst rows; T is trained, ! is wrong, ⏎ a newline:
 

@@ -6,7 +6,6 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,6 @@ from qwen_sft.errors import InputError, ModelError, OutputError, QwenSftError, U
 from qwen_sft.pipeline import Pipeline
 from qwen_sft.reporter import Totals
 from qwen_sft.settings import Settings
-from qwen_sft.tokenizer import load_tokenizer
 from qwen_sft.tokens import GENERATED, Kind
 from qwen_sft.writer import writers
 
@@ -32,12 +30,6 @@ SCHEMAS = Path(__file__).parents[1] / "schemas"
 PARQUET = writers()["parquet"]
 read = PARQUET.read
 QWEN3 = Settings(model="qwen3")
-load_once = cache(load_tokenizer)
-
-
-@pytest.fixture(autouse=True)
-def loaded_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("qwen_sft.model.load_tokenizer", load_once)
 
 
 def chat(n: int, **more: Any) -> dict[str, Any]:
@@ -84,7 +76,8 @@ def test_manifest_accounts_for_every_record_and_event(tmp_path: Path):
     assert manifest["records"] == {"read": 7, "written": 4, "rejected": 3}
     assert manifest["rejected_by_code"] == {"SRC001": 1, "SRC003": 2}
     assert manifest["records_by_format"] == {"none": 3, "openai_chat": 4}
-    assert manifest["events"] == {"read": 8, "kept": 8, "merged": 0, "dropped": 0, "dropped_reasons": {}}
+    events = {"read": 8, "kept": 8, "merged": 0, "dropped": 0}
+    assert manifest["events"] == {**events, "by_format": {"openai_chat": events}, "dropped_reasons": {}}
     assert manifest["verified"] == {
         "policy": "sample",
         "against": "serializer, turn by turn",
@@ -117,6 +110,21 @@ def test_manifest_accounts_for_every_record_and_event(tmp_path: Path):
     assert sum(manifest["rows"]["n_tokens_by_kind"].values()) == manifest["rows"]["n_tokens"]
     assert seen == [(paths[0], n) for n in range(1, 6)] + [(paths[1], 1), (paths[1], seen[-1][1])]
     assert (totals.n_records, totals.n_clean, totals.n_rejected) == (7, 4, 3)
+
+
+def test_events_are_told_by_the_format_that_read_them(tmp_path: Path):
+    formats = SCHEMAS.parent / "examples" / "formats"
+    paths = [str(formats / "responses" / "raw.jsonl"), str(formats / "claude_code" / "raw.jsonl")]
+    (tmp_path / "broken.jsonl").write_text("{\n")
+    manifest, _ = run([*paths, str(tmp_path / "broken.jsonl")], tmp_path / "out")
+    schema("manifest").validate(manifest)
+    assert manifest["records_by_format"] == {"claude_code": 1, "none": 1, "responses": 6}
+    assert manifest["events"]["by_format"] == {
+        "claude_code": {"read": 40, "kept": 23, "merged": 6, "dropped": 11},
+        "responses": {"read": 35, "kept": 23, "merged": 8, "dropped": 4},
+    }
+    card = (tmp_path / "out" / "README.md").read_text()
+    assert "| claude_code | 1 | 40 | 23 | 6 | 11 |\n| responses | 6 | 35 | 23 | 8 | 4 |\n\n## Files" in card
 
 
 def test_rejects_hold_the_records_as_they_stood(tmp_path: Path):

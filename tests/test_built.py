@@ -61,8 +61,9 @@ def test_records_in_memory_give_the_rows_of_their_file(kind: str) -> None:
     data = RECORDS if kind == "records" else datasets.Dataset.from_dict(
         {name: [one.get(name) for one in RECORDS] for name in ("id", "messages", "tools")}
     )  # fmt: skip
-    from_file = qwen_sft.build(CLEAN, "file", model="qwen3")
-    built = qwen_sft.build(data, "held", model="qwen3")
+    encodes = {"model": "qwen3", "tokenizer_backend": "fastokens"}  # else the size decides, which is that of a file
+    from_file = qwen_sft.build(CLEAN, "file", **encodes)
+    built = qwen_sft.build(data, "held", **encodes)
     assert rows_of(built.out) == rows_of(from_file.out)
     assert built.exit_code == 0
     (source,) = built.manifest["inputs"]

@@ -15,6 +15,7 @@ from typing import Any
 
 import junitparser
 import pytest
+import warm
 import yaml
 
 from qwen_sft.rule import rules
@@ -40,8 +41,7 @@ def loaded(path: Path) -> Any:
 
 
 def run(command: list[str | Path], cwd: Path, **variables: str) -> subprocess.CompletedProcess[str]:
-    path = f"{BIN}{os.pathsep}{os.environ['PATH']}"
-    environment = {**os.environ, "PATH": path, "COLUMNS": "100", "HF_HUB_OFFLINE": "1", **variables}
+    environment = {**os.environ, "PATH": warm.path(), "COLUMNS": "100", "HF_HUB_OFFLINE": "1", **variables}
     return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True)
 
 

@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import time
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -21,20 +20,11 @@ from qwen_sft import __version__
 from qwen_sft.family import families
 from qwen_sft.format import formats
 from qwen_sft.rule import rules
-from qwen_sft.tokenizer import load_tokenizer
 
 ROOT = Path(__file__).parents[1]
 HOSTILE = "\x1b]0;owned\x07\x1b[31m\u202ered\x9b2J\r"
 FORMATS = ("full", "concise", "json", "jsonl", "sarif", "junit", "github", "gitlab", "markdown")
 COMMANDS = ("validate", "build", "show", "stats", "report", "audit", "rule", "formats", "models", "probe")
-load_once = cache(load_tokenizer)
-
-
-@pytest.fixture
-def run(run: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """The same; each tokenizer is loaded once."""
-    monkeypatch.setattr("qwen_sft.model.load_tokenizer", load_once)
-    return run
 
 
 def process(*arguments: str, **options: Any) -> Ran:

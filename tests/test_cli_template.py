@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,6 @@ from command import Ran
 
 from qwen_sft.family import families
 from qwen_sft.proving.battery import BATTERY
-from qwen_sft.tokenizer import load_tokenizer
 from tests.real import MODELS, needs_real_data
 from tests.test_lock import SCHEMA, tokenizer
 
@@ -32,13 +31,11 @@ TEMPLATE = """\
 """
 VLLM = "vllm 0.33, --enable-auto-tool-choice"
 BACK = "gives back 2 calls with 9 kinds of arguments"
-load_once = cache(load_tokenizer)
 
 
 @pytest.fixture
-def run(run: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch) -> Any:
+def run(run: Callable[..., Ran]) -> Any:
     """Runs `qwen-sft template ...` in this process, in an empty folder."""
-    monkeypatch.setattr("qwen_sft.proving.served.load_tokenizer", load_once)
     return partial(run, "template")
 
 

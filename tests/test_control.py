@@ -32,8 +32,17 @@ def ids_as_text(text, vocabulary="qwen3", backend="auto"):
     return encode_batch([message["content"]], one)[0]
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
-@pytest.mark.parametrize("vocabulary", ["qwen2_5", "qwen3", "qwen3_5", "qwen3_8"])
+@pytest.mark.parametrize(
+    ("vocabulary", "backend"),
+    [
+        *(("qwen3", backend) for backend in BACKENDS),
+        *(
+            pytest.param(vocabulary, backend, marks=pytest.mark.slow)  # to load each takes seconds
+            for vocabulary in ("qwen2_5", "qwen3_5", "qwen3_8")
+            for backend in BACKENDS
+        ),
+    ],
+)
 def test_every_added_token_becomes_ordinary_text_of_the_same_characters(vocabulary, backend):
     one = tokenizer(vocabulary, backend)
     controls = {token.id for token in one.added_tokens.values()}

@@ -8,7 +8,6 @@ import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -35,18 +34,11 @@ from qwen_sft.pipeline import Outcome, Pipeline, outcomes
 from qwen_sft.record import Where
 from qwen_sft.settings import Settings, load_settings
 from qwen_sft.shorten import PLACEHOLDER, SHORTEN, Parts
-from qwen_sft.tokenizer import load_tokenizer
 from qwen_sft.tokens import Kind, Tokens
 from qwen_sft.writer import Row, writers
 
 SCHEMAS = Path(__file__).parents[1] / "schemas"
 MANIFEST_SCHEMA = json.loads((SCHEMAS / "manifest.schema.json").read_text())
-load_once = cache(load_tokenizer)
-
-
-@pytest.fixture(autouse=True)
-def loaded_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("qwen_sft.model.load_tokenizer", load_once)
 
 
 def asked(text: str, answer: str = "Yes.", **more: Any) -> dict[str, Any]:
@@ -722,11 +714,10 @@ def test_twin_stands_in_the_rejects_with_the_place_of_the_earlier_one(tmp_path: 
         {"read": 4, "written": 3, "rejected": 1},
         {"SRC009": 1},
     )
+    events = {"read": 8, "kept": 6, "merged": 0, "dropped": 2}
     assert manifest["events"] == {
-        "read": 8,
-        "kept": 6,
-        "merged": 0,
-        "dropped": 2,
+        **events,
+        "by_format": {"openai_chat": events},
         "dropped_reasons": {"has an earlier twin (--dedup exact)": 2},
     }
     assert manifest["curation"]["remarks"] == ["1 sample left out: has an earlier twin (--dedup exact)"]

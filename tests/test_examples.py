@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import warm
 
 from qwen_sft.family import families
 from qwen_sft.rule import rules
 
 ROOT = Path(__file__).parents[1]
 EXAMPLES = ROOT / "examples"
-BIN = Path(sys.executable).parent
 
 NOT_SHOWN = {
     "SRC004": "no record has the shapes of two of the formats that we bring",
@@ -29,8 +29,8 @@ shown on their own pages."""
 
 
 def qwen_sft(*arguments: str | Path, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}", "COLUMNS": "100"}
-    command = ["qwen-sft", *map(str, arguments)]
+    environment = {**os.environ, "COLUMNS": "100"}
+    command = [warm.folder() / warm.PROGRAM, *map(str, arguments)]
     return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True)
 
 

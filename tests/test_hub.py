@@ -6,7 +6,6 @@ import json
 import os
 import re
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import warm
 
 ROOT = Path(__file__).parents[1]
 TOKEN = "hf_" + "x" * 34
@@ -174,13 +174,7 @@ def build(folder: Path, hub: Hub, *arguments: str, token: str = TOKEN, traces: s
         "HF_HUB_OFFLINE": "0",
         "NO_PROXY": "127.0.0.1",
     }
-    command = [
-        sys.executable,
-        "-c",
-        "from qwen_sft.cli import main; main()",
-        "build",
-        str(ROOT / "examples" / f"{traces}.jsonl"),
-    ]
+    command = [warm.folder() / warm.PROGRAM, "build", str(ROOT / "examples" / f"{traces}.jsonl")]
     command += ["--model", "qwen3", "--out", "out", *arguments]
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
     assert TOKEN not in done.stdout + done.stderr

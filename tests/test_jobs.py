@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from functools import cache
@@ -29,17 +29,14 @@ from qwen_sft.pipeline import Pipeline
 from qwen_sft.reporter import Totals, finding_json
 from qwen_sft.settings import Settings
 from qwen_sft.stretches import Reading, closed, cut
-from qwen_sft.tokenizer import load_tokenizer
 from qwen_sft.workers import Plan, jobs_of, worked
 from qwen_sft.writer import writers
 
 ROOT = Path(__file__).parents[1]
-load_once = cache(load_tokenizer)
 
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("qwen_sft.model.load_tokenizer", load_once)
     monkeypatch.setattr(stretches, "LENGTH", 3_000)
     monkeypatch.setattr(building, "_PENDING_ROWS", 4)
 
@@ -117,13 +114,22 @@ GATES = {
 }
 
 
-@pytest.mark.parametrize("jobs", [2, 3])
-@pytest.mark.parametrize("settings", GATES.values(), ids=list(GATES))
-def test_findings_and_counts_are_those_of_one_process(tmp_path: Path, settings: Settings, jobs: int):
+def of_some(names: Iterable[str], *always: tuple[str, int]) -> list[Any]:
+    """Each name with two and with three processes: those always, the others where there is time."""
+    return [
+        pytest.param(name, jobs, marks=() if (name, jobs) in always else pytest.mark.slow)
+        for name in names
+        for jobs in (2, 3)
+    ]
+
+
+@pytest.mark.parametrize(("gate", "jobs"), of_some(GATES, ("structure", 3), ("model", 2)))
+def test_findings_and_counts_are_those_of_one_process(tmp_path: Path, gate: str, jobs: int):
     paths = corpus(tmp_path)
-    assert findings(paths, settings, jobs) == findings(paths, settings, 1)
+    assert findings(paths, GATES[gate], jobs) == findings(paths, GATES[gate], 1)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not REAL, reason="no ../shared/data")
 def test_findings_of_real_traces_are_those_of_one_process(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(stretches, "LENGTH", 100_000)
@@ -146,8 +152,7 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], 
     yield made
 
 
-@pytest.mark.parametrize("jobs", [2, 3])
-@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize(("variant", "jobs"), of_some(VARIANTS, ("parquet", 3), ("packed and drawn", 2)))
 def test_a_set_is_built_to_the_bytes_of_one_process(tmp_path: Path, alone: Any, variant: str, jobs: int):
     paths, expected = alone(variant)
     settings = replace(VARIANTS[variant], jobs=jobs)
@@ -168,6 +173,7 @@ def test_every_writer_gives_the_bytes_of_one_process(tmp_path: Path, writer: str
     assert made[0] == made[1]
 
 
+@pytest.mark.slow
 def test_real_traces_are_built_to_the_bytes_of_one_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     if not REAL:
         pytest.skip("no ../shared/data")
@@ -273,7 +279,7 @@ def test_ctrl_c_ends_all_processes_and_leaves_what_can_be_gone_on_with(tmp_path:
     ]
     command += ["--out", str(out), "--shard-size", "1MB"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as ran:
-        for _ in range(600):
+        for _ in range(3000):
             if (out / "journal.jsonl").is_file() and (out / "journal.jsonl").read_bytes().count(b"\n") > 1:
                 break
             time.sleep(0.1)

@@ -13,7 +13,6 @@ import threading
 import time
 import venv
 from collections.abc import Callable, Iterator
-from functools import cache
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
@@ -43,7 +42,6 @@ SCHEMA = json.loads((ROOT / "schemas" / "probe.schema.json").read_text(encoding=
 KEY = "sk-0123456789abcdef"
 URL = "http://localhost:8000/v1"
 QUOTE = Quote(None)
-load_once = cache(load_tokenizer)
 
 
 class Ran(BareRan):
@@ -71,7 +69,6 @@ def port() -> Iterator[int]:
 @pytest.fixture
 def run(run: Callable[..., BareRan], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Ran]:
     """Runs `qwen-sft probe` in this process, in an empty folder, without the user's key and proxies."""
-    monkeypatch.setattr("qwen_sft.model.load_tokenizer", load_once)
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     monkeypatch.setenv("no_proxy", "*")
 
@@ -879,7 +876,7 @@ def model_folder(folder: Path, python: Path, text: list[str]) -> Path:
     shutil.copy(source, folder / "tokenizer.json")
     config = {"eos_token": "<|im_end|>", "pad_token": "<|endoftext|>", "tokenizer_class": "PreTrainedTokenizerFast"}
     (folder / "tokenizer_config.json").write_text(json.dumps({**config, "chat_template": TEMPLATE}))
-    tokens = [load_once(source).encode(piece).tolist() for piece in ["\n", *text, "<|im_end|>"]]
+    tokens = [load_tokenizer(source).encode(piece).tolist() for piece in ["\n", *text, "<|im_end|>"]]
     chain = [token for (token,) in tokens]
     assert len(set(chain)) == len(chain) <= 32
     subprocess.run([python, "-c", WRITES_A_MODEL, folder, json.dumps(chain)], check=True, capture_output=True)

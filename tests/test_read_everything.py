@@ -2,7 +2,6 @@
 
 import json
 import random
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -16,17 +15,10 @@ from qwen_sft.ingest import expand
 from qwen_sft.pipeline import Pipeline, outcomes
 from qwen_sft.settings import Settings
 from qwen_sft.shape import shaped
-from qwen_sft.tokenizer import load_tokenizer
 from qwen_sft.transcript import Transcript
 from qwen_sft.writer import writers
 
-load_once = cache(load_tokenizer)
 every_format = pytest.mark.parametrize("kind", FORMATS)
-
-
-@pytest.fixture(autouse=True)
-def tokenizers_loaded_once(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("qwen_sft.model.load_tokenizer", load_once)
 
 
 def lines(path: Path) -> list[str]:

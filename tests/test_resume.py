@@ -9,7 +9,6 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -25,17 +24,14 @@ from qwen_sft.ingest import expand
 from qwen_sft.journal import JOURNAL, alone_in, left_in, packed, unpacked
 from qwen_sft.pipeline import Outcome, Pipeline
 from qwen_sft.settings import Settings
-from qwen_sft.tokenizer import load_tokenizer
 from qwen_sft.writer import writers
 
 N_POINTS = int(os.environ.get("QWEN_SFT_KILLS", "0"))
 KILLING = Path(__file__).with_name("killing.py")
-load_once = cache(load_tokenizer)
 
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("qwen_sft.model.load_tokenizer", load_once)
     monkeypatch.setattr(stretches, "LENGTH", 3_000)
     monkeypatch.setattr(building, "_PENDING_ROWS", 4)
 

@@ -16,17 +16,10 @@ from qwen_sft.pipeline import Outcome, Pipeline, Survey, outcomes
 from qwen_sft.reporter import Totals
 from qwen_sft.rule import Example, Rule, rules
 from qwen_sft.settings import Settings
-from qwen_sft.tokenizer import load_tokenizer
 
 RULES = rules()
 every_rule = pytest.mark.parametrize("rule", RULES.values(), ids=list(RULES))
 pipeline_of = cache(Pipeline)
-load_once = cache(load_tokenizer)
-
-
-@pytest.fixture(autouse=True)
-def tokenizers_loaded_once(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("qwen_sft.model.load_tokenizer", load_once)
 
 
 def told(flags: dict[str, str]) -> Settings:

@@ -155,10 +155,10 @@ STOPPED = {
 
 @pytest.mark.parametrize(("source", "says"), STOPPED.values(), ids=STOPPED.keys())
 def test_hostile_template_is_stopped(source, says):
-    start = time.monotonic()
+    start = time.process_time()
     with pytest.raises(TemplateError, match=says):
         Template(source, limits=QUICK if says == "longer than" else Limits()).render(USER, [])
-    assert time.monotonic() - start < 5
+    assert time.process_time() - start < 5
 
 
 UNSAFE = {

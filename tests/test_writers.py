@@ -6,7 +6,6 @@ import subprocess
 import sys
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +28,6 @@ from qwen_sft.outfolder import UNFINISHED
 from qwen_sft.record import Where
 from qwen_sft.sample import Sample
 from qwen_sft.settings import Settings
-from qwen_sft.tokenizer import load_tokenizer
 from qwen_sft.tokens import Tokens
 from qwen_sft.vocabulary import tokenizer_json
 from qwen_sft.writer import Part, Row, Writer, shown, talks, writer_named, writers
@@ -42,12 +40,6 @@ WRITERS = writers()
 OF_TOKENS = [name for name, one in WRITERS.items() if one.writes == "tokens"]
 OF_CONVERSATIONS = [name for name, one in WRITERS.items() if one.writes == "conversations"]
 QWEN3 = Settings(model="qwen3")
-load_once = cache(load_tokenizer)
-
-
-@pytest.fixture(autouse=True)
-def loaded_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("qwen_sft.model.load_tokenizer", load_once)
 
 
 def is_exact(one: Any, other: Any) -> bool:

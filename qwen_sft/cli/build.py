@@ -1,7 +1,7 @@
 """`qwen-sft build`: traces to a training set."""
 
 import sys
-from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -52,82 +52,54 @@ def build(
     ] = False,
 ) -> None:
     """Write a training set: its files, rejects.jsonl, manifest.json and a dataset card."""
-    from qwen_sft.baseline import apart
-    from qwen_sft.building import build as run
+    from qwen_sft.built import Work
     from qwen_sft.cli.progress import Progress
-    from qwen_sft.curating.mix import with_mix
     from qwen_sft.errors import UsageError
-    from qwen_sft.finding import Diagnostic
-    from qwen_sft.gate import Fold, Gate
     from qwen_sft.hub import check_repository, push
-    from qwen_sft.ingest import expand
-    from qwen_sft.pipeline import Outcome, Pipeline
     from qwen_sft.remote import is_url, masked
     from qwen_sft.reporter import failed, gated
-    from qwen_sft.stretches import n_plain_bytes
-    from qwen_sft.terminal import one_line, printable
-    from qwen_sft.writer import writer_named
+    from qwen_sft.terminal import fitted, one_line, printable
 
     size = None if shard_size is None else options.size(shard_size)
     settings = options.settings(flags, shard_size=size, license=licence)
-    writer = writer_named(settings.writer)
     if push_to_hub is not None:
         if is_url(out):
             raise UsageError("--push-to-hub sends a folder of this machine; name one with --out, or leave it out")
         check_repository(push_to_hub)
     elif private:
         raise UsageError("--private is about a data set on the hub; name one with --push-to-hub")
-    skipped = Counter[str]()
-    named = paths or []
-    if not named and settings.mix is None:
+    if not paths and settings.mix is None:
         raise UsageError("nothing to read is named; name files, directories or globs, or sources with --mix")
-    inputs, _ = with_mix(apart(expand(named), named, settings.baseline), settings.mix)
-    # nothing that a build writes shows an excerpt
-    pipeline = Pipeline(settings, excerpts=False, n_bytes=n_plain_bytes(inputs))
-    gate = Gate(pipeline, inputs)
-
-    def each(outcome: Outcome) -> None:
-        progress.advance(outcome)
-        gate.judge(outcome)
-
-    def again(fold: Fold) -> None:
-        progress.count(fold.totals.n_records, fold.totals.n_rejected, fold.n_bytes)
-        gate.judge_all(fold)
-
-    found: list[Diagnostic] = []
-
-    with Progress(inputs) as progress:
-        manifest, totals = run(
-            *(named, settings, out, writer),
+    work = Work(paths or [], settings, out)
+    with Progress(work.inputs) as progress:
+        built = work.run(
             force=force,
-            each=each,
-            concluded=lambda findings: found.extend(gate.news(findings)),
-            skipped=skipped,
-            pipeline=pipeline,
-            again=again,
+            one=progress.advance,
+            many=progress.count,
+            surveyed=progress.advance,
+            begun=progress.begin_again,
             left=lambda says: print(f"qwen-sft: {one_line(says)}", file=sys.stderr),
         )
-    code = gate.close(totals)
-    sys.stderr.writelines(f"{options.said(one)}\n" for one in found)
+    manifest, totals, code = built.manifest, built.totals, built.exit_code
+    sys.stderr.writelines(fitted(f"{options.said(one)}\n", sys.stderr) for one in work.found)
     records, rows, verified, written = (manifest[key] for key in ("records", "rows", "verified", "writer"))
-    sys.stderr.write(
+    said = [
         f"{records['read']:,} records read, {records['written']:,} written, {records['rejected']:,} rejected"
-        f"{_codes(manifest)}\n"
+        f"{_codes(manifest)}",
         f"{rows['n_rows']:,} rows, {rows['n_tokens']:,} tokens, {rows['n_trained_tokens']:,} of them trained; "
-        f"{verified['n_samples']:,} samples verified against {verified['against']}\n"
-    )
-    sys.stderr.writelines(f"{one_line(remark)}\n" for remark in manifest["curation"]["remarks"])
+        f"{verified['n_samples']:,} samples verified against {verified['against']}",
+        *(one_line(remark) for remark in manifest["curation"]["remarks"]),
+    ]
     if written["trains"] == "all" and written["n_turns_masked"]:
-        sys.stderr.write(
-            f"{written['n_turns_masked']:,} turns are not to be trained, and {writer.name} has no word for that: "
-            "a trainer may train them; README.md says more\n"
+        said.append(
+            f"{written['n_turns_masked']:,} turns are not to be trained, and {work.writer.name} has no word for that: "
+            "a trainer may train them; README.md says more"
         )
-    sys.stderr.writelines(f"{line}\n" for line in (*gated(totals), *failed(totals)))
-    options.tell_skipped(skipped)
+    sys.stderr.writelines(fitted(f"{line}\n", sys.stderr) for line in (*said, *gated(totals), *failed(totals)))
+    options.tell_skipped(work.skipped)
     sys.stdout.write(f"{printable(masked(out))}\n")
     if not rows["n_rows"]:
         sys.stderr.write("qwen-sft: nothing was written: no record gave a row; rejects.jsonl says why\n")
-        code = code or 3
     if push_to_hub is not None:
         if code:
             sys.stderr.write(
@@ -141,8 +113,10 @@ def build(
     raise typer.Exit(code)
 
 
-def _codes(manifest: dict[str, Any]) -> str:
-    counts = ", ".join(f"{code} {n:,}" for code, n in manifest["rejected_by_code"].items())
+def _codes(manifest: Mapping[str, Any]) -> str:
+    from qwen_sft.reporter import by_count
+
+    counts = by_count(manifest["rejected_by_code"])
     return f" ({counts})" if counts else ""
 
 
