@@ -79,17 +79,21 @@ class Encoder:
         wire = self.model.family.parser
         self.parser = None if wire is None else serving(settings.serve).parser(wire)
 
-    def encode(self, inputs: Sequence[tuple[Conversation, Transcript, bool]]) -> list[Encoded]:
+    def encode(
+        self, inputs: Sequence[tuple[Conversation, bool]], transcripts: Sequence[Transcript] | None = None
+    ) -> list[Encoded]:
         """The rows of many samples, in one call of the tokenizer.
 
         Args:
-            inputs: samples that the rules found no error in, each with its transcript, and whether the oracle is to be
-                asked about it.
+            inputs: samples that the rules found no error in, and whether the oracle is to be asked about them.
+            transcripts: theirs, where somebody has paired their calls and results already.
 
         Returns:
             One Encoded for each sample, in order.
         """
-        drafts = [self._draft(*one) for one in inputs]
+        if transcripts is None:
+            transcripts = [Transcript(conversation.sample, self.settings) for conversation, _ in inputs]
+        drafts = [self._draft(*one, seen) for one, seen in zip(inputs, transcripts, strict=True)]
         tokens = iter(encode([r for draft in drafts for r in draft.renderings], self.model.tokenizer))
         for draft in drafts:
             draft.rows = [next(tokens) for _ in draft.renderings]
@@ -110,7 +114,7 @@ class Encoder:
         parts = shorten(encoded.conversation, self.settings, wanted, limit, self._lengths)
         if not parts.conversations:
             return [encoded]
-        made = self.encode([(part, Transcript(part.sample, self.settings), verify) for part in parts.conversations])
+        made = self.encode([(part, verify) for part in parts.conversations])
         longest = max(n_tokens for _, n_tokens, _ in encoded.too_long)
         n_made, n_lost = len(made), len(parts.turns)
         says = Shortened(self.settings.on_too_long, longest, n_made, parts.n_results, n_lost)
@@ -119,7 +123,7 @@ class Encoder:
 
     def _lengths(self, conversation: Conversation) -> dict[int, int]:
         """For each turn that would be trained the tokens of its row up to the turn's end; empty if it is refused."""
-        draft = self._draft(conversation, Transcript(conversation.sample, self.settings), verify=False)
+        draft = self._draft(conversation, False, Transcript(conversation.sample, self.settings))
         lengths: dict[int, int] = {}
         for row in encode(draft.renderings, self.model.tokenizer) if draft.refusal is None else ():
             for turn, (_, end) in zip(row.turns, row.regions, strict=True):
@@ -130,7 +134,7 @@ class Encoder:
 
     # -- what is rendered, and into how many rows ---------------------------------------------------------------------
 
-    def _draft(self, conversation: Conversation, before: Transcript, verify: bool) -> _Draft:
+    def _draft(self, conversation: Conversation, verify: bool, before: Transcript) -> _Draft:
         after, dropped = shaped(conversation, before, self.settings)
         transcript = before if after is conversation else Transcript(after.sample, self.settings)
         draft = _Draft(after, transcript, dropped, verify)

@@ -411,14 +411,16 @@ class Pipeline:
         """Renders and encodes all samples of all clean records; one call of the tokenizer does the batch."""
         clean = [outcome for outcome in outcomes if not outcome.rejected]
         inputs = [self._to_encode(outcome) for outcome in clean]
+        transcripts = [one for outcome in clean for one in outcome.transcripts]
         try:
-            encoded = iter(self.encoder.encode([one for each in inputs for one in each]))
+            encoded = iter(self.encoder.encode([one for each in inputs for one in each], transcripts))
         except Exception:
             for outcome, each in zip(clean, inputs, strict=True):  # one by one, to say which record it was
                 with _named_in_crash(outcome.record):
                     self.encoder.encode(each)
             raise
         for outcome in clean:
+            outcome.transcripts = []
             numbers = outcome.numbers
             if self.settings.is_curated:
                 near = self.settings.dedup == "near"
@@ -444,11 +446,10 @@ class Pipeline:
             if outcome.rejected:
                 outcome.rows = []
 
-    def _to_encode(self, outcome: Outcome) -> list[tuple[Conversation, Transcript, bool]]:
-        """The samples of a record as the encoder takes them."""
-        transcripts, outcome.transcripts = outcome.transcripts, []
+    def _to_encode(self, outcome: Outcome) -> list[tuple[Conversation, bool]]:
+        """The samples of a record, and whether the oracle is to be asked about them."""
         verify = is_verified(outcome.record, self.settings)
-        return [(one, seen, verify) for one, seen in zip(outcome.conversations, transcripts, strict=True)]
+        return [(one, verify) for one in outcome.conversations]
 
     def _fitting(self, encoded: Sequence[Encoded], outcome: Outcome) -> list[Encoded]:
         """The samples of a record, those with rows over the limit as several where settings want that."""
