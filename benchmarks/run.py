@@ -129,7 +129,7 @@ def build(bench: Bench) -> Section:
         section.numbers[name] = _rounds(times)
     if peers:
         section.remarks.append(f"peers render {template}; what each does and leaves out: benchmarks/peers/")
-    section.remarks.append("where tokens and trained ones differ, and why: benchmarks/README.md")
+    section.remarks.append("why the tokens of TRL, and those that it trains, are others: benchmarks/README.md")
     return section
 
 
