@@ -114,6 +114,8 @@ def build(
     pipeline: Pipeline | None = None,
     given: Held | None = None,
     again: Callable[[Fold], None] = lambda _: None,
+    surveyed: Callable[[Outcome], None] = lambda _: None,
+    begun: Callable[[], None] = lambda: None,
     left: Callable[[str], None] = lambda _: None,
     reading: tuple[Sequence[Input], Mapping[str, Source]] | None = None,
 ) -> tuple[dict[str, Any], Totals]:
@@ -128,6 +130,8 @@ def build(
         pipeline: of these settings, where there is one already.
         given: records that a program holds, in place of paths.
         again: is told of what an earlier run of this build had seen, where this one goes on from there.
+        surveyed: is told of every record, in order, where all are read before the first is written.
+        begun: is told when they are read for the second time.
         left: is told, before an exception is raised, what was left behind for a later run to go on from, if anything.
         reading: what `inputs_of` says of the paths and the records, where it was asked already.
 
@@ -151,7 +155,7 @@ def build(
         made = _Made(pipeline, inputs, curation, packer, writer, folder, given)
         made.begin(force=force, again=again)
         try:
-            made.run(each)
+            made.run(each, surveyed, begun)
             for source in inputs:
                 skipped.update(source.skipped)
             manifest = made.finish(concluded)
@@ -329,13 +333,17 @@ class _Made:
                 n_done += 1
                 yield Place(stretch.number, stretch.start, stretch.line, source.n_records, n_done), outcome
 
-    def run(self, each: Callable[[Outcome], None]) -> None:
+    def run(
+        self, each: Callable[[Outcome], None], surveyed: Callable[[Outcome], None], begun: Callable[[], None]
+    ) -> None:
         """Reads all records, and writes their rows."""
         assert self._opened is not None and self._rejects is not None
         if self._curation.sees_twice and not self._is_surveyed:
             for _, outcome in self._outcomes(_again(self._inputs, self._given), Place()):
                 self._curation.survey(outcome)
+                surveyed(outcome)
             self._curation.begin()
+            begun()
         self._begin_census()
         for source in self._inputs[self._place.number : self._place.number + 1]:
             source.n_records = self._place.n_before
@@ -600,6 +608,7 @@ def _manifest(
             "kept": totals.n_kept,
             "merged": totals.n_merged,
             "dropped": totals.n_dropped,
+            "by_format": {name: _events(totals, name) for name in sorted(totals.kept_by_format)},
             "dropped_reasons": dict(sorted(totals.dropped_reasons.items())),
         },
         "rows": {
@@ -649,6 +658,13 @@ def _manifest(
     }
 
 
+def _events(totals: Totals, name: str) -> dict[str, int]:
+    """What became of the events that one format read."""
+    kept, merged = totals.kept_by_format[name], totals.merged_by_format[name]
+    dropped = totals.dropped_by_format[name]
+    return {"read": kept + merged + dropped, "kept": kept, "merged": merged, "dropped": dropped}
+
+
 def _file(name: str, n_rows: int, n_bytes: int, sha256: str, **more: Any) -> dict[str, Any]:
     return {"file": f"{DATA}/{name}", **more, "n_rows": n_rows, "n_bytes": n_bytes, "sha256": sha256}
 
@@ -666,6 +682,11 @@ def _check(manifest: dict[str, Any]) -> None:
         raise OutputError(f"records do not add up: {records}; this is a fault of qwen-sft, please report it")
     if events["read"] != events["kept"] + events["merged"] + events["dropped"]:
         raise OutputError(f"events do not add up: {events}; this is a fault of qwen-sft, please report it")
+    for fate in ("read", "kept", "merged", "dropped"):
+        if events[fate] != sum(one[fate] for one in events["by_format"].values()):
+            raise OutputError(
+                f"events by format do not add up: {events}; this is a fault of qwen-sft, please report it"
+            )
 
 
 def _sha256(path: Path) -> str:

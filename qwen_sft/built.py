@@ -78,7 +78,9 @@ class Work:
         *,
         force: bool = False,
         one: Callable[[Outcome], None] = lambda _: None,
-        many: Callable[[int, int, int], None] = lambda _n_records, _n_rejected, _n_bytes: None,
+        many: Callable[[int, int, int, str], None] = lambda _n_records, _n_rejected, _n_bytes, _file: None,
+        surveyed: Callable[[Outcome], None] = lambda _: None,
+        begun: Callable[[], None] = lambda: None,
         left: Callable[[str], None] = lambda _: None,
     ) -> Built:
         """Writes the set.
@@ -86,7 +88,9 @@ class Work:
         Args:
             force: replace an earlier build.
             one: is told of every record, in order.
-            many: is told of records, rejected ones and bytes, which an earlier run of this build had seen.
+            many: is told of records, rejected ones, bytes and the file of the last record, which an earlier run of this
+                build had seen.
+            surveyed, begun: as `qwen_sft.building.build` takes them.
             left: is told, before an exception is raised, what was left behind for a later run to go on from, if
                 anything.
 
@@ -99,7 +103,7 @@ class Work:
             self._gate.judge(outcome)
 
         def again(fold: Fold) -> None:
-            many(fold.totals.n_records, fold.totals.n_rejected, fold.n_bytes)
+            many(fold.totals.n_records, fold.totals.n_rejected, fold.n_bytes, fold.files[-1])
             self._gate.judge_all(fold)
 
         def concluded(findings: Sequence[Diagnostic]) -> None:
@@ -114,6 +118,8 @@ class Work:
             pipeline=self._pipeline,
             given=self._given,
             again=again,
+            surveyed=surveyed,
+            begun=begun,
             left=left,
             reading=(self.inputs, self._sources),
         )

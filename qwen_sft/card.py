@@ -83,7 +83,7 @@ Model `{_cell(model["name"])}`, chat template sha256 `{model["template_sha256"][
 |---|---:|---|
 {inputs}
 
-## Files
+{_formats(manifest)}## Files
 
 | file | split | rows | bytes | sha256 |
 |---|---|---:|---:|---|
@@ -95,6 +95,20 @@ Model `{_cell(model["name"])}`, chat template sha256 `{model["template_sha256"][
 
 The records themselves are in `rejects.jsonl` with their findings; all counts are in `manifest.json`.
 """
+
+
+def _formats(manifest: dict[str, Any]) -> str:
+    """What became of the events of the records, by the format that read them."""
+    events = manifest["events"]["by_format"]
+    lines = "\n".join(
+        f"| {name} | {manifest['records_by_format'][name]:,} | {' | '.join(f'{one[fate]:,}' for fate in _FATES)} |"
+        for name, one in events.items()
+    )
+    head = "| format | records | events | kept | merged | dropped |\n|---|---:|---:|---:|---:|---:|"
+    return f"{head}\n{lines}\n\n" if events else ""
+
+
+_FATES = ("read", "kept", "merged", "dropped")
 
 
 def _curation(curated: dict[str, Any]) -> str:

@@ -5,12 +5,12 @@ there is no turn for tools: results stand in a user turn, neighbouring results i
 """
 
 import json
-import marshal
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any
 
 from qwen_sft.errors import TemplateError
+from qwen_sft.exact import again, exactly
 from qwen_sft.sample import Message, Tool, ToolCall, is_object
 from qwen_sft.tokens import Kind, Span
 
@@ -28,16 +28,14 @@ def tojson(value: Any) -> str:
 
 
 def tool_lines(tools: Sequence[Tool]) -> str:
-    """The JSON of some tools, each behind a newline. Samples of one set share theirs, so the last ones are remembered."""
-    try:
-        return _tool_lines(marshal.dumps(tools, 2))  # up to version 2 it writes equal values of equal types alike
-    except ValueError:  # a program's own types, which marshal does not take
-        return "".join(f"\n{tojson(tool)}" for tool in tools)
+    """The JSON of some tools, each behind a newline; samples of a set share theirs, so the last ones are remembered."""
+    written = exactly(tools)
+    return "".join(f"\n{tojson(tool)}" for tool in tools) if written is None else _tool_lines(written)
 
 
 @lru_cache(maxsize=16)
 def _tool_lines(written: bytes) -> str:
-    return "".join(f"\n{tojson(tool)}" for tool in marshal.loads(written))
+    return "".join(f"\n{tojson(tool)}" for tool in again(written))
 
 
 def text_of(message: Message, index: int) -> str:

@@ -104,6 +104,19 @@ def tables(
         yield found
 
 
+def n_rows(path: Path) -> int | None:
+    """How many rows a Parquet or Arrow file has, as it says itself; None where it does not, as a stream."""
+    import pyarrow.parquet as pq
+
+    try:
+        if path.name.lower().endswith(".parquet"):
+            return pq.read_metadata(path).num_rows
+        with pa.memory_map(str(path)) as source, pa.ipc.open_file(source) as file:
+            return sum(file.get_batch(k).num_rows for k in range(file.num_record_batches))
+    except (OSError, pa.ArrowException):  # whoever reads it will say why
+        return None
+
+
 def rows(name: str, schema: Any, batches: Iterable[Any]) -> Iterator[Record]:
     """The rows of some batches as records, their raw bytes being the row as JSON.
 

@@ -249,7 +249,7 @@ def judged(
     each: Callable[[Outcome], None] = lambda _: None,
     read: Callable[[Input], Iterator[Record]] = records,
     jobs: int = 1,
-    many: Callable[[int, int, int], None] = lambda _n_records, _n_rejected, _n_bytes: None,
+    many: Callable[[int, int, int, str], None] = lambda _n_records, _n_rejected, _n_bytes, _file: None,
 ) -> Iterator[Diagnostic]:
     """The findings of a whole run that are news to the gate: those of each record, in order, then those of the set.
 
@@ -258,7 +258,7 @@ def judged(
         each: is told of every record, in order, where one process does it all.
         read: gives the records of an input.
         jobs: how many processes work.
-        many: is told of records, rejected ones and bytes, where several do.
+        many: is told of records, rejected ones, bytes and the file of the last record, where several do.
 
     Raises:
         InputError: an input cannot be opened.
@@ -269,7 +269,7 @@ def judged(
         for fold in folds(inputs, pipeline, jobs, read):
             totals.add(fold.totals)
             survey.census.merge(fold.census)
-            many(fold.totals.n_records, fold.totals.n_rejected, fold.n_bytes)
+            many(fold.totals.n_records, fold.totals.n_rejected, fold.n_bytes, fold.files[-1])
             yield from gate.judge_all(fold)
     else:
         for outcome in outcomes(inputs, pipeline, read=read):

@@ -9,6 +9,7 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, cast
@@ -53,6 +54,15 @@ class Input:
     def is_text(self) -> bool:
         """True if its records are the bytes on disk, no more and no fewer."""
         return self.path is not None and self.name.lower().endswith((*containers()["json"].suffixes, ".sse"))
+
+
+Watched = Callable[[Sequence[Input]], AbstractContextManager[Callable[[int, str], None]]]
+"""Makes of some inputs what is told how many more rows of which of them were read, for people who wait."""
+
+
+def unwatched(_: Sequence[Input]) -> AbstractContextManager[Callable[[int, str], None]]:
+    """Nobody waits."""
+    return nullcontext(lambda _n_rows, _file: None)
 
 
 def expand(paths: Sequence[str], *, hashed: bool = False, skipped: Counter[str] | None = None) -> list[Input]:
@@ -180,6 +190,14 @@ def records(source: Input) -> Iterator[Record]:
             raw.close()
 
 
+_PASSED: dict[str, int] = {}
+
+
+def passed(name: str) -> int:
+    """How many bytes of an input this process has read in order so far, for people who wait; 0 if none."""
+    return _PASSED.get(name, 0)
+
+
 def _opened(source: Input) -> IO[bytes]:
     if source.url is not None:
         return open_url(source.url)
@@ -218,6 +236,7 @@ def _plain(source: Input, digest: _Digest, raw: IO[bytes]) -> Callable[[], bytes
         except OSError as error:
             raise InputError(f"cannot read {source.name!r}: {error.strerror or error}") from error
         digest.update(data, source.hashed)
+        _PASSED[source.name] = digest.n_bytes
         return data
 
     return following

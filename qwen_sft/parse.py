@@ -4,12 +4,12 @@ A rendered assistant turn is parsed here as the server that will host the model 
 compared with the calls that the sample declares: whatever differs would be trained into the model and then misread.
 """
 
-import marshal
 import reprlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from qwen_sft.exact import exactly
 from qwen_sft.parser import Difference, Parsed, ToolParser, Tools
 from qwen_sft.parsing.reasoning import SPECIAL, behind, split_reasoning, split_reasoning_r1
 from qwen_sft.parsing.tools import kind, list_, mapping
@@ -132,7 +132,8 @@ def _counted(n_calls: int) -> str:
 
 def _argument_differences(declared: Any, read: Any) -> Iterator[tuple[Path, str, Any, Any]]:
     """Walks both at once and says where they part, at the deepest place: the place, the words, both values."""
-    if _is_identical(declared, read):
+    written = exactly(declared)
+    if written is not None and written == exactly(read):
         return
     waiting: list[tuple[Path, Any, Any]] = [((), declared, read)]
     while waiting:
@@ -151,14 +152,6 @@ def _argument_differences(declared: Any, read: Any) -> Iterator[tuple[Path, str,
             waiting += [((*path, i), *pairs[i]) for i in reversed(range(len(pairs)))]
         elif not _same(left, right):
             yield path, f"{_named(path)}: {_parting(left, right)}", left, right
-
-
-def _is_identical(left: Any, right: Any) -> bool:
-    """True for the same values of the same types in the same order; what is told apart here may yet be the same."""
-    try:
-        return marshal.dumps(left, 2) == marshal.dumps(right, 2)  # up to version 2 it writes such values alike
-    except ValueError:  # a type of a program's own
-        return False
 
 
 def _same(left: Any, right: Any) -> bool:

@@ -688,9 +688,13 @@ def tally(totals: Totals, outcome: Outcome) -> None:
     totals.n_events += outcome.n_events
     if outcome.n_events:
         merged = sum(event.fate == "merged" for event in outcome.aside)
+        dropped = len(outcome.aside) - merged
         totals.n_merged += merged
-        totals.n_dropped += len(outcome.aside) - merged
+        totals.n_dropped += dropped
         totals.n_kept += outcome.n_kept
+        totals.kept_by_format[name] = totals.kept_by_format.get(name, 0) + outcome.n_kept
+        totals.merged_by_format[name] = totals.merged_by_format.get(name, 0) + merged
+        totals.dropped_by_format[name] = totals.dropped_by_format.get(name, 0) + dropped
     for event in outcome.aside:
         if event.fate == "dropped":
             totals.dropped_reasons[event.reason] = totals.dropped_reasons.get(event.reason, 0) + 1

@@ -126,8 +126,6 @@ class _Remote(io.RawIOBase):
     def readinto(self, buffer: Any) -> int:
         try:
             data = self._opened.read(len(buffer))
-        except OSError:
-            raise
         except Exception as error:  # as above
             raise OSError(_said(error)) from error
         buffer[: len(data)] = data

@@ -21,7 +21,7 @@ from qwen_sft.ingest import Input
 from qwen_sft.outfile import STDOUT, json_line, opened, refuse_inputs
 from qwen_sft.pipeline import Outcome, Pipeline, fails_on, outcomes, tally
 from qwen_sft.rejects import rejected
-from qwen_sft.reporter import Totals
+from qwen_sft.reporter import Totals, by_count
 from qwen_sft.rule import Rule
 from qwen_sft.sample import Sample
 from qwen_sft.settings import FailOn, Settings
@@ -262,6 +262,5 @@ def summary(made: Repairs) -> str:
     silenced = ("silenced by records", totals.silenced_by_code)
     for told, counts in (("changes", made.by_fix), silenced, ("findings left", totals.by_code)):
         if counts:
-            listed = ", ".join(f"{name} {n:,}" for name, n in sorted(counts.items(), key=lambda one: -one[1]))
-            lines.append(f"{told}: {listed}")
+            lines.append(f"{told}: {by_count(counts)}")
     return "\n".join(lines) + "\n"

@@ -3,7 +3,7 @@
 import os
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +23,7 @@ class Totals:
     `n_records` = `n_clean` + `n_rejected`: a record is rejected if any of its findings is an error.
 
     Attributes:
+        by_format: records; the three that follow are of their events.
         silenced_by_code: findings that records ask not to be held to; they are nowhere else.
         known_by_code: those findings of `by_code` that the baseline holds; they are not reported.
         n_fixed: findings of the baseline that were looked for and are no more.
@@ -42,6 +43,9 @@ class Totals:
     by_code: dict[str, int] = field(default_factory=dict[str, int])
     by_severity: dict[str, int] = field(default_factory=dict[str, int])
     by_format: dict[str, int] = field(default_factory=dict[str, int])
+    kept_by_format: dict[str, int] = field(default_factory=dict[str, int])
+    merged_by_format: dict[str, int] = field(default_factory=dict[str, int])
+    dropped_by_format: dict[str, int] = field(default_factory=dict[str, int])
     dropped_reasons: dict[str, int] = field(default_factory=dict[str, int])
     silenced_by_code: dict[str, int] = field(default_factory=dict[str, int])
     known_by_code: dict[str, int] = field(default_factory=dict[str, int])
@@ -60,7 +64,8 @@ class Totals:
 
 
 _COUNTED = ("n_records", "n_clean", "n_rejected", "n_samples", "n_events", "n_kept", "n_merged", "n_dropped")
-_COUNTED_BY = ("by_code", "by_severity", "by_format", "dropped_reasons", "silenced_by_code")
+_EVENTS_BY_FORMAT = ("kept_by_format", "merged_by_format", "dropped_by_format")
+_COUNTED_BY = ("by_code", "by_severity", "by_format", *_EVENTS_BY_FORMAT, "dropped_reasons", "silenced_by_code")
 
 
 NOT_CHECKED = {
@@ -108,6 +113,17 @@ def exit_code(totals: Totals, fail_on: FailOn) -> int:
     return int(fail_on != "never" and max(ranks, default=-1) >= Severity(fail_on).rank)
 
 
+MOST_REASONS, MOST_CODES = 6, 30
+"""Of these a summary tells at most, so that it fits one screen."""
+
+
+def by_count(counts: Mapping[str, int]) -> str:
+    """How often each of some codes was counted, the most frequent first."""
+    ordered = sorted(((code, n) for code, n in counts.items() if n), key=lambda item: -item[1])
+    told = ", ".join(f"{code} {n:,}" for code, n in ordered[:MOST_CODES])
+    return told if len(ordered) <= MOST_CODES else f"{told} and {len(ordered) - MOST_CODES:,} more codes"
+
+
 def summary(totals: Totals, *, colour: bool = False) -> str:
     """What a run comes to, in a few lines for people."""
     lines = [
@@ -120,14 +136,15 @@ def summary(totals: Totals, *, colour: bool = False) -> str:
             f"{totals.n_events:,} events: {totals.n_kept:,} kept, "
             f"{totals.n_merged:,} merged, {totals.n_dropped:,} dropped"
         )
-        lines += [
-            f"    dropped {n:,}: {inert(one_line(reason))}" for reason, n in sorted(totals.dropped_reasons.items())
-        ]
+        reasons = sorted(totals.dropped_reasons.items(), key=lambda item: (-item[1], item[0]))
+        lines += [f"    dropped {n:,}: {inert(one_line(reason))}" for reason, n in reasons[:MOST_REASONS]]
+        if len(reasons) > MOST_REASONS:
+            n = sum(n for _, n in reasons[MOST_REASONS:])
+            lines.append(f"    dropped {n:,}: {len(reasons) - MOST_REASONS:,} more reasons")
     lines += gated(totals)
     new = {code: n - totals.known_by_code.get(code, 0) for code, n in totals.by_code.items()}
     if any(new.values()):
-        counts = ", ".join(f"{code} {n:,}" for code, n in sorted(new.items(), key=lambda item: -item[1]) if n)
-        lines.append(f"findings: {counts}")
+        lines.append(f"findings: {by_count(new)}")
     lines += failed(totals)
     return "\n".join(lines) + "\n"
 
@@ -139,8 +156,7 @@ def gated(totals: Totals) -> list[str]:
         n = sum(totals.known_by_code.values())
         lines.append(f"in the baseline: {n:,} {'finding' if n == 1 else 'findings'}, {totals.n_fixed:,} fixed")
     if totals.silenced_by_code:
-        counts = ", ".join(f"{code} {n:,}" for code, n in sorted(totals.silenced_by_code.items()))
-        lines.append(f"silenced by records: {counts}")
+        lines.append(f"silenced by records: {by_count(totals.silenced_by_code)}")
     unchecked = [
         NOT_CHECKED[reason].format(n=f"{n:,} {'sample' if n == 1 else 'samples'}")
         for reason, n in totals.not_checked.items()

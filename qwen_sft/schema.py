@@ -16,7 +16,6 @@ may fetch anything: a `$ref` out of the schema makes it invalid, but for the dra
 """
 
 import json
-import marshal
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -26,6 +25,7 @@ from typing import Any
 
 import orjson
 
+from qwen_sft.exact import exactly
 from qwen_sft.quote import quoted
 from qwen_sft.sample import Path, is_list, is_object
 
@@ -303,9 +303,8 @@ _declared: dict[bytes, Declared] = {}
 
 def declared(tools: Sequence[Mapping[str, Any]]) -> Declared:
     """What there is to say of some declared tools. The rows of a set share a few lists of them: they are kept."""
-    try:
-        key = marshal.dumps(tools, 2)  # up to version 2 it writes equal values of equal types alike
-    except ValueError:  # it nests too deep, or holds a type of a program's own
+    key = exactly(tools)
+    if key is None:
         return Declared(tools)
     found = _declared.get(key)
     if found is None:

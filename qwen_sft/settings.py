@@ -5,7 +5,6 @@ An unknown key is an error: a misspelled setting would otherwise be a check that
 
 import math
 import re
-import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from os import PathLike, fspath
@@ -120,7 +119,8 @@ class Settings:
         writer: how `build` writes the set: `parquet`, or another name of `qwen_sft.writers`.
         shard_size: bytes of row data after which a new shard starts.
         license: identifier of the licence that the dataset card names, such as `apache-2.0`.
-        tokenizer_backend: who turns text into ids.
+        tokenizer_backend: who turns text into ids; the ids are the same. "auto" is fastokens where it is installed, and
+            in a build of less than 1 MB of JSON tokenizers, which loads three times as fast.
         chat_template_kwargs: options of the chat template, such as `enable_thinking`, for every request.
         thinking: whether a turn is prompted with thinking on or off, where the template can do both. `auto`: off for a
             turn without reasoning where the prompt would open a think block, on for one with reasoning where it would
@@ -344,6 +344,8 @@ def _from_file(folder: Path, file: Path | None) -> dict[str, Any]:
     for path in [file] if file else [folder / "qwen-sft.toml", folder / "pyproject.toml"]:
         if not path.is_file():
             continue
+        import tomllib  # only where there is something to read
+
         try:
             table: Any = tomllib.loads(path.read_text(encoding="utf-8"))
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

@@ -3,7 +3,6 @@
 import os
 import re
 import shutil
-import unicodedata
 from typing import TextIO
 
 _CONTROL = re.compile(
@@ -41,16 +40,41 @@ def columns(stream: TextIO) -> int:
 
 
 def cells(text: str) -> int:
-    """How many columns of a terminal a text of one line takes: two for a CJK character, none for an accent on its own.
-
-    What takes more than one character to write, such as some emoji, may be taken for wider than it is.
-    """
+    """How many columns of a terminal a text of one line takes: two for a CJK character, none for a lone accent."""
     if text.isascii():
         return len(text)
-    return sum(
-        0 if unicodedata.category(c) in ("Mn", "Me", "Cf") else 2 if unicodedata.east_asian_width(c) in "WF" else 1
-        for c in text
-    )
+    from rich.cells import cell_len
+
+    return cell_len(text)
+
+
+_STYLE = re.compile(r"\x1b\[[\d;]*m")
+
+
+def fitted(text: str, stream: TextIO) -> str:
+    """Text whose lines end between words where a terminal does, and go on below their first word, four columns in.
+
+    A word that is longer stays whole: a path can be copied. For what is no terminal, text is as it is.
+    """
+    if not stream.isatty():
+        return text
+    width = columns(stream)
+    return "\n".join(_broken(line, width) for line in text.split("\n"))
+
+
+def _broken(line: str, width: int) -> str:
+    if cells(_STYLE.sub("", line)) <= width:
+        return line
+    words = line.lstrip(" ").split(" ")
+    indent = " " * (len(line) - len(line.lstrip(" ")))
+    made, n = indent, len(indent)
+    for k, word in enumerate(words):
+        wide = cells(_STYLE.sub("", word))
+        if k and n + 1 + wide > width:
+            made, n = f"{made}\n{indent}    {word}", len(indent) + 4 + wide
+        else:
+            made, n = (f"{made} {word}", n + 1 + wide) if k else (made + word, n + wide)
+    return made
 
 
 def in_colour(stream: TextIO) -> bool:

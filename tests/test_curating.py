@@ -714,11 +714,10 @@ def test_twin_stands_in_the_rejects_with_the_place_of_the_earlier_one(tmp_path: 
         {"read": 4, "written": 3, "rejected": 1},
         {"SRC009": 1},
     )
+    events = {"read": 8, "kept": 6, "merged": 0, "dropped": 2}
     assert manifest["events"] == {
-        "read": 8,
-        "kept": 6,
-        "merged": 0,
-        "dropped": 2,
+        **events,
+        "by_format": {"openai_chat": events},
         "dropped_reasons": {"has an earlier twin (--dedup exact)": 2},
     }
     assert manifest["curation"]["remarks"] == ["1 sample left out: has an earlier twin (--dedup exact)"]

@@ -1,6 +1,7 @@
 """A set that is built on another machine: the bytes of one that is built here, whatever stops it on the way."""
 
 import dataclasses
+import io
 import json
 import logging
 import os
@@ -29,7 +30,7 @@ import qwen_sft.stretches as stretches
 from qwen_sft.building import build
 from qwen_sft.errors import InputError, OutputError
 from qwen_sft.gate import Fold
-from qwen_sft.ingest import expand
+from qwen_sft.ingest import expand, records
 from qwen_sft.pipeline import Outcome
 from qwen_sft.remote import Prefix, masked
 from qwen_sft.settings import Settings
@@ -529,6 +530,25 @@ def test_the_mark_is_renewed(tmp_path: Path, memory: MemoryFileSystem, monkeypat
     assert kept(memory) == {}
 
 
+def test_of_two_that_put_their_mark_at_once_one_is_refused(
+    tmp_path: Path, server: Any, bucket: str, monkeypatch: pytest.MonkeyPatch
+):
+    other = {"owner": "another", "host": "h", "process": 7, "since": "now", "seen": time.time()}
+    created = Prefix.create
+    answers: list[bool] = []
+
+    def create(self: Prefix, name: str, data: bytes) -> bool:
+        server.put_object(Bucket=bucket, Key=f"a/{name}", Body=json.dumps(other).encode())
+        answers.append(created(self, name, data))
+        return answers[-1]
+
+    monkeypatch.setattr(Prefix, "create", create)
+    with pytest.raises(OutputError, match=rf"another build is at work in 's3://{bucket}/a': process 7 on 'h', begun"):
+        run_build(corpus(tmp_path), f"s3://{bucket}/a")
+    assert answers == [False]
+    assert {name: json.loads(data) for name, data in stored(server, bucket).items()} == {"a/at-work.json": other}
+
+
 def test_a_mark_that_is_none_of_ours_is_left_alone(tmp_path: Path, memory: MemoryFileSystem):
     memory.pipe_file("/sets/one/at-work.json", b"mine")
     with pytest.raises(OutputError, match=r"holds an at-work.json that no build writes; name another --out"):
@@ -641,6 +661,20 @@ def test_a_set_on_another_machine_is_not_pushed(run: Callable[..., Ran]):
 )
 def test_passwords_and_signatures_of_urls_are_not_told(text: str, told: str):
     assert masked(text) == told
+
+
+@pytest.mark.usefixtures("memory")
+def test_a_failure_to_read_is_told_without_what_signs_the_url(monkeypatch: pytest.MonkeyPatch):
+    class Gone(io.BytesIO):
+        def read(self, *_: Any) -> bytes:
+            raise FileNotFoundError("https://h/a.jsonl?sig=abc")
+
+    MemoryFileSystem().pipe_file("/in/a.jsonl", b"{}")
+    (source,) = expand(["memory://in/a.jsonl"])
+    monkeypatch.setattr(MemoryFileSystem, "open", lambda *_, **__: Gone())
+    with pytest.raises(InputError) as failed:
+        list(records(source))
+    assert str(failed.value) == "cannot read 'memory://in/a.jsonl': https://h/a.jsonl?sig=***"
 
 
 def test_a_password_in_a_url_stands_neither_in_the_name_of_an_input_nor_in_that_of_a_folder(

@@ -214,8 +214,8 @@ def test_numbers_of_traces_are_those_counted_by_hand(run: Any, traces: Path):
         "n_repeated": 1,
         "n_near": None,
         "splits": [
-            {"name": "", "n_samples": 3, "n_tokens": 0, "n_trained": 0},
-            {"name": "test", "n_samples": 1, "n_tokens": 0, "n_trained": 0},
+            {"name": "", "n_samples": 3, "n_calls": 2, "n_tokens": 0, "n_trained": 0, "wanted": None},
+            {"name": "test", "n_samples": 1, "n_calls": 2, "n_tokens": 0, "n_trained": 0, "wanted": None},
         ],
         "facts": {"model": "none named (--model)"},
         "untold": {"lengths": no_model, "kinds": no_model, "cost": no_model},
@@ -350,6 +350,10 @@ def test_trend_against_a_baseline(run: Any, traces: Path, tmp_path: Path):
     assert (numbers["code"], numbers["n_fixed"] > 0) == (0, True)
     assert run("report", traces.name, "--baseline", "baseline.json", "--out", "r.html").code == 0
     assert "1 gone" in (tmp_path / "r.html").read_text()
+    traces.write_text("".join(json.dumps({**ORPHAN, "id": one}) + "\n" for one in ("one", "two", "three")))
+    run("report", traces.name, "--baseline", "baseline.json", "--out", "r.html")
+    trend = words_of((tmp_path / "r.html").read_text())["Findings by rule"]
+    assert trend.partition(";")[0] == "TOL003 orphan-tool-result 3 errors, +3, 1 gone"
 
 
 @pytest.mark.parametrize(
@@ -393,6 +397,7 @@ ELEMENTS = {
         "style",
         "body",
         "main",
+        "nav",
         "footer",
         "section",
         "h1",
@@ -477,7 +482,9 @@ def inert(page: str) -> list[Any]:
     found = elements(page)
     assert {local(one.tag) for one in found} <= ELEMENTS
     assert {local(name) for one in found for name in one.attrib} <= ATTRIBUTES
-    assert all(re.fullmatch(r"#[A-Z]{3}\d{3}", one.attrib["href"]) for one in found if "href" in one.attrib)
+    assert all(
+        re.fullmatch(r"#[A-Z]{3}\d{3}(-page)?|#[a-z]+", one.attrib["href"]) for one in found if "href" in one.attrib
+    )
     assert all("url(" not in value and "javascript" not in value for one in found for value in one.attrib.values())
     assert not set(ODD + NO_CHARACTERS) & set(page) - set("evil]0;x[31m")
     return found
@@ -535,7 +542,7 @@ def test_page_can_be_read_without_eyes(run: Any, traces: Path, tmp_path: Path):
         assert inside.count("caption") == 1
         assert {each.attrib["scope"] for each in one.iter() if local(each.tag) == "th"} == {"col", "row"}
     charts = [one for one in found if local(one.tag) == "svg"]
-    assert len(charts) == 9
+    assert len(charts) == 12
     for one in charts:
         names = [each.attrib["id"] for each in one if local(each.tag) in ("title", "desc")]
         assert one.attrib["aria-labelledby"].split() == names and one.attrib["role"] == "img"
@@ -543,6 +550,7 @@ def test_page_can_be_read_without_eyes(run: Any, traces: Path, tmp_path: Path):
     assert sum(local(one.tag) == "summary" and one.text == "The numbers as a table" for one in found) == len(charts)
     ids = [one.attrib["id"] for one in found if "id" in one.attrib]
     assert len(ids) == len(set(ids))
+    assert {one.attrib["href"].removeprefix("#") for one in found if "href" in one.attrib} <= set(ids)
 
 
 def luminance(colour: str) -> float:
@@ -562,6 +570,119 @@ def test_colours_of_words_stand_out_in_light_and_dark():
                 assert (bright + 0.05) / (dark + 0.05) >= 4.5, (ink, ground)
 
 
+def words_of(page: str) -> dict[str, str]:
+    """What each chart shows in words, by its title."""
+    charts = [one for one in elements(page) if local(one.tag) == "svg"]
+    return {one[0].text: one[1].text for one in charts}
+
+
+def texts_of(page: str, title: str) -> list[str]:
+    """The texts that are drawn in a chart."""
+    (chart,) = [one for one in elements(page) if local(one.tag) == "svg" and one[0].text == title]
+    return [one.text for one in chart.iter() if local(one.tag) == "text" and one.text]
+
+
+def tables_of(page: str) -> dict[str, list[list[str]]]:
+    """The rows of each table, by its caption."""
+    found = [one for one in elements(page) if local(one.tag) == "table"]
+    rows = [[one for one in table.iter() if local(one.tag) == "tr"] for table in found]
+    return {
+        "".join(table[0].itertext()): [["".join(cell.itertext()) for cell in row] for row in some]
+        for table, some in zip(found, rows, strict=True)
+    }
+
+
+def test_charts_and_the_tables_behind_them_tell_what_was_counted(run: Any, traces: Path, tmp_path: Path):
+    run("report", traces.name, "--out", "r.html")
+    page = (tmp_path / "r.html").read_text()
+    words = words_of(page)
+    assert words["Events by format"] == "openai_chat 18: 18 kept, 0 merged, 0 dropped"
+    assert words["Records by file"] == "runs.jsonl 5, 1 rejected"
+    assert words["In which way samples call tools"] == (
+        "no tools offered 2 (50%); several behind each other 1 (25%); several side by side 1 (25%)"
+    )
+    assert words["Calls of the most called tools, and how many samples offer each"] == (
+        "weather 3, offered in 2; clock 1, offered in 1"
+    )
+    assert words["In how many calls each declared parameter is given"] == (
+        "weather.city 3 of 3 (100%); weather.days 0 of 3 (0%)"
+    )
+    assert words["Samples by split"] == "none named 3 samples (75%); test 1 samples (25%)"
+    tables = tables_of(page)
+    assert tables["Records and events by format"] == [
+        ["format", "records", "rejected", "events", "kept", "merged", "dropped"],
+        ["openai_chat", "5", "1", "18", "18", "0", "0"],
+    ]
+    assert tables["Records by file"] == [
+        ["file", "records", "rejected", "kept", "merged", "dropped"],
+        ["runs.jsonl", "5", "1", "18", "0", "0"],
+    ]
+    assert tables["Offered and never called"] == [["tool", "offered in samples"], ["map", "1"]]
+    assert tables["Parameters of the most called tools"] == [
+        ["parameter", "declared as", "given in calls", "share of calls"],
+        ["weather.city", "required", "3", "100%"],
+        ["weather.days", "optional", "0", "0%"],
+        ["weather.nights", "not declared", "1", "33%"],
+    ]
+    assert tables["Splits"] == [
+        ["split", "samples", "share", "calls"],
+        ["none named", "3", "75%", "2"],
+        ["test", "1", "25%", "2"],
+    ]
+
+
+def test_a_set_tells_events_by_format_examples_of_rejected_records_and_its_splits(
+    run: Any, traces: Path, tmp_path: Path
+):
+    responses = ROOT / "examples" / "formats" / "responses" / "raw.jsonl"
+    run("build", traces.name, str(responses), "--model", "qwen3", "--split", "train=0.5,eval=0.5", "--out", "set")
+    numbers = told(run, "set")
+    fates = ("name", "n_records", "n_events", "n_kept", "n_merged", "n_dropped")
+    assert [tuple(one[key] for key in fates) for one in numbers["formats"]] == [
+        ("responses", 6, 35, 23, 8, 4),
+        ("openai_chat", 5, 18, 18, 0, 0),
+    ]
+    held = {file.name.partition("-")[0]: pq.read_table(file) for file in (tmp_path / "set" / "data").iterdir()}
+    assert {one["name"]: (one["n_samples"], one["n_calls"], one["wanted"]) for one in numbers["splits"]} == {
+        split: (rows.num_rows, sum(rows["n_calls"].to_pylist()), 0.5) for split, rows in held.items()
+    }
+    assert len(held) == 2
+    run("report", "set", "--out", "r.html")
+    page = (tmp_path / "r.html").read_text()
+    assert words_of(page)["Events by format"] == (
+        "responses 35: 23 kept, 8 merged, 4 dropped; openai_chat 18: 18 kept, 0 merged, 0 dropped"
+    )
+    assert tables_of(page)["Splits"][0] == [
+        *("split", "rows", "share", "asked for", "calls", "tokens", "share of tokens", "trained")
+    ]
+    (shown,) = [one for one in elements(page) if one.attrib.get("id") == "TOL003"]
+    text = "".join(shown.itertext())
+    assert "TOL003 runs.jsonl:5 $.messages[1].tool_call_id: 'c9' answers no open call" in text
+    (tmp_path / "set" / "rejects.jsonl").write_text("{}\n")
+    assert "is no file of rejected records" in run("stats", "set").err
+
+
+def test_the_limit_and_the_percentiles_are_drawn_in(run: Any, traces: Path, tmp_path: Path):
+    run("report", traces.name, "--model", "qwen3", "--out", "far.html")
+    assert {"limit 32,768 →", "50%", "95%"} <= set(
+        texts_of((tmp_path / "far.html").read_text(), "Rows by their tokens")
+    )
+    run("report", traces.name, "--model", "qwen3", "--max-length", "500", "--out", "near.html")
+    assert {"limit 500", "50%", "95%"} <= set(texts_of((tmp_path / "near.html").read_text(), "Rows by their tokens"))
+
+
+def test_each_of_three_examples_is_linked_to_the_page_of_its_rule(run: Any, tmp_path: Path):
+    (tmp_path / "runs.jsonl").write_text("".join(json.dumps({**ORPHAN, "id": f"{n}"}) + "\n" for n in range(7)))
+    run("report", "runs.jsonl", "--out", "r.html")
+    found = elements((tmp_path / "r.html").read_text())
+    links = [one for one in found if one.attrib.get("href") == "#TOL003-page"]
+    assert [one.text for one in links] == ["TOL003"] * 3
+    (page,) = [one for one in found if one.attrib.get("id") == "TOL003-page"]
+    text = "".join(page.itertext())
+    assert text.startswith("What it catches: a tool message that stands where no call is open")
+    assert "Bad" in text and "Good" in text and "Source: the Qwen templates print no call id" in text
+
+
 def test_samples_and_examples_are_the_same_whatever_the_order(run: Any, tmp_path: Path):
     pages: list[str] = []
     for order in (1, -1):
@@ -577,15 +698,15 @@ def test_samples_and_examples_are_the_same_whatever_the_order(run: Any, tmp_path
 
 
 def test_shown_samples_hold_no_secret(run: Any, tmp_path: Path):
-    mail = {"messages": [{"role": "user", "content": "Write to jane.doe@acme-corp.org now"}, ANSWER]}
+    mail = {"messages": [{"role": "user", "content": "Write to ola.nordmann@acme-corp.org now"}, ANSWER]}
     (tmp_path / "mail.jsonl").write_text(json.dumps(mail) + "\n")
     run("report", "mail.jsonl", "--out", "r.html")
     page = (tmp_path / "r.html").read_text()
-    assert "SEC006" in page and "jane.doe" not in page
+    assert "SEC006" in page and "ola.nordmann" not in page
     run("build", "mail.jsonl", "--model", "qwen3", "--out", "set")
     run("report", "set", "--out", "r.html")
     page = (tmp_path / "r.html").read_text()
-    assert "Write to user1@example.com now" in page and "jane.doe" not in page
+    assert "Write to user1@example.com now" in page and "ola.nordmann" not in page
 
 
 def test_without_the_drawing_package_tables_stand_open(run: Any, traces: Path, tmp_path: Path, monkeypatch: Any):
@@ -595,7 +716,7 @@ def test_without_the_drawing_package_tables_stand_open(run: Any, traces: Path, t
     found = elements((tmp_path / "r.html").read_text())
     assert not any(local(one.tag) == "svg" for one in found)
     behind = [one for one in found if local(one.tag) == "details" and one[0].text == "The numbers as a table"]
-    assert len(behind) == 7 and all("open" in one.attrib for one in behind)
+    assert len(behind) == 10 and all("open" in one.attrib for one in behind)
     assert any("The charts are missing" in (one.text or "") for one in found)
 
 

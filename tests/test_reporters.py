@@ -117,8 +117,8 @@ a b.json:3: warning MSG004 repeated-role $[2]['x y']
 
 1,234 records in 2 files: 1,232 clean, 2 rejected
 5,000 events: 4,990 kept, 4 merged, 6 dropped
-    dropped 1: \x1b]0;owned\x07\x1b[31m\u202ered\x9b2J\r\nover
     dropped 5: a cost
+    dropped 1: \x1b]0;owned\x07\x1b[31m\u202ered\x9b2J\r\nover
 findings: TOL003 1, MSG004 1, SRC003 1
 """
 

@@ -1,5 +1,6 @@
 """Both backends give the same ids, and ids give the text back."""
 
+import hashlib
 import itertools
 import json
 import pickle
@@ -12,11 +13,22 @@ from typing import Any, cast
 
 import numpy as np
 import pytest
+import tokenizers as hf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from qwen_sft import tokenizer as tokenizer_module
 from qwen_sft.errors import InputError, ModelError
-from qwen_sft.tokenizer import LOADED, AddedToken, Backend, Tokenizer, load_tokenizer, token_spans
+from qwen_sft.tokenizer import (
+    LOADED,
+    AddedToken,
+    Backend,
+    Tokenizer,
+    kept_form,
+    load_tokenizer,
+    tables,
+    token_spans,
+)
 from qwen_sft.vocabulary import BYTE_CHARACTERS, EMBEDDED, tokenizer_json
 
 STRINGS = Path(__file__).parents[2] / "shared" / "data" / "tokenizer_strings.json"
@@ -47,6 +59,8 @@ HARD = [
     "<|fim_prefix|>a<|endoftext|>b<|not_a_token|>",
     "lorem ipsum " * 500,
 ]
+
+ADDED = [content for group in EMBEDDED["qwen3"].added_tokens for content in group.contents]
 
 # Ids are compared on any text; text is compared with Python's NFC only where every release of Unicode agrees with it.
 OLD_CHARACTERS = st.characters(exclude_categories=["Cs"]).filter(
@@ -351,6 +365,91 @@ def test_auto_is_fastokens_else_tokenizers(small: Callable[..., Path], monkeypat
         ModelError, match=rf"^no backend takes {path}: fastokens is not installed \(.*\); fetch it again, or"
     ):
         load_tokenizer(path, "fastokens")
+
+
+@pytest.mark.parametrize("name", EMBEDDED)
+def test_tables_of_an_official_file_are_these(name: str) -> None:
+    path = tokenizer_json(name)
+    assert hashlib.sha256(kept_form(path, path.read_bytes())).hexdigest() == EMBEDDED[name].tables_sha256
+
+
+def test_kept_tables_say_what_the_file_says(qwen3: Tokenizer) -> None:
+    told = tables(qwen3.path, qwen3.path.read_bytes())
+    assert told.lengths == qwen3.byte_lengths.astype("<i4").tobytes()
+    assert [(token.id, token.content, token.special) for token in told.added_tokens] == [
+        (token.id, token.content, token.special) for token in qwen3.added_tokens.values()
+    ]
+    assert qwen3.decode(range(qwen3.n_ids)).encode() == told.token_bytes.decode(errors="replace").encode()
+
+
+@pytest.mark.parametrize("backend", ["fastokens", "tokenizers"])
+def test_who_encodes_an_official_file_is_loaded_when_it_is_asked(
+    backend: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded: list[str] = []
+    load = tokenizer_module._BACKENDS[backend]  # pyright: ignore[reportPrivateUsage]
+    monkeypatch.setattr(tokenizer_module, "_BACKENDS", {backend: lambda text: (loaded.append(backend), load(text))[1]})
+    monkeypatch.setattr(tokenizer_module, "LOADED", {})
+    tokenizer = load_tokenizer(tokenizer_json("qwen3"), backend)
+    assert (tokenizer.backend, tokenizer.decode([9707]), loaded) == (backend, "Hello", [])
+    assert [tokenizer.encode("Hello").tolist(), tokenizer.encode("Hello").tolist()] == [[9707], [9707]]
+    assert loaded == [backend]
+
+
+def test_official_file_without_its_backend_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "fastokens", None)
+    monkeypatch.setattr(tokenizer_module, "LOADED", {})
+    path = tokenizer_json("qwen3")
+    with pytest.raises(
+        ModelError, match=rf"^no backend takes {path}: fastokens is not installed \(.*\); choose another backend$"
+    ):
+        load_tokenizer(path, "fastokens")
+    assert load_tokenizer(path).backend == "tokenizers"
+
+
+# What lies between added tokens is encoded once, so the library itself is asked about each whole text.
+
+
+@pytest.fixture(scope="module")
+def library() -> Any:
+    return hf.Tokenizer.from_file(str(tokenizer_json("qwen3")))
+
+
+@given(parts=st.lists(st.sampled_from([*HARD, *ADDED, "a", " ", "é", "e", "\u0301"]), max_size=8))
+def test_tokenizers_gives_the_ids_that_the_library_gives_the_whole_text(library: Any, parts: list[str]) -> None:
+    text = "".join(parts)
+    expected = library.encode(text, add_special_tokens=False).ids
+    ids, offsets = load_tokenizer(tokenizer_json("qwen3"), "tokenizers").encode_batch([text, "between", text])
+    assert ids.tolist() == [*expected, *library.encode("between").ids, *expected]
+    assert offsets.tolist() == [0, len(expected), len(expected) + 1, 2 * len(expected) + 1]
+
+
+@pytest.mark.parametrize("flag", ["none", "lstrip", "rstrip", "single_word", "normalized"])
+def test_added_tokens_that_overlap_or_take_their_surroundings_are_found_as_the_library_does(
+    small: Callable[..., Path], flag: str
+) -> None:
+    plain = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": False}
+    path = small(
+        added_tokens=[
+            {"id": 257 + k, "content": content, **plain, flag: True}
+            for k, content in enumerate(["<x>", "<x><y>", "x>", "<y"])
+        ]
+    )
+    texts = ["<x><y>", "<x> <x><x><y>> x><y", "a <x> a", "a<x>a", "<x", "<<x>", ""] * 2
+    ids, offsets = load_tokenizer(path, "tokenizers").encode_batch(texts)
+    own = hf.Tokenizer.from_file(str(path))
+    found = [ids[a:b].tolist() for a, b in itertools.pairwise(offsets.tolist())]
+    assert found == [own.encode(text, add_special_tokens=False).ids for text in texts]
+
+
+def test_what_was_encoded_is_forgotten_when_it_grows(
+    small: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tokenizer_module, "_SEGMENT_CACHE_CHARACTERS", 5)
+    tokenizer = load_tokenizer(small(), "tokenizers")
+    for text in ("ab<x>ab", "abab", "c<x>", "ab<x>ab", "d"):
+        expected = {"ab<x>ab": [256, 257, 256], "abab": [256, 256], "c<x>": [0x63, 257], "d": [0x64]}[text]
+        assert tokenizer.encode(text).tolist() == expected
 
 
 def test_file_that_is_not_there_is_refused(tmp_path: Path) -> None:

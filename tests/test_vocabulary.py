@@ -13,7 +13,7 @@ import pytest
 
 from qwen_sft import vocabulary
 from qwen_sft.errors import ModelError
-from qwen_sft.vocabulary import BYTE_CHARACTERS, EMBEDDED, cache_folders, merge_of, rebuild, tokenizer_json
+from qwen_sft.vocabulary import BYTE_CHARACTERS, EMBEDDED, cache_folders, kept, merge_of, rebuild, tokenizer_json
 
 MODELS = Path(__file__).parents[2] / "shared" / "data" / "models"
 
@@ -231,3 +231,64 @@ def test_user_without_a_home_has_a_temporary_folder(monkeypatch: pytest.MonkeyPa
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(Path, "home", home)
     assert [folder.parent for folder in cache_folders()] == [Path(tempfile.gettempdir())]
+
+
+# -- what else is kept ------------------------------------------------------------------------------------------------
+
+TABLE = b"the table"
+NAMED = f"one-{hashlib.sha256(TABLE).hexdigest()}.bin"
+
+
+def keep(content: bytes = TABLE) -> tuple[bytes, int]:
+    """What `kept` gives for TABLE where `content` is made, and how often it was made."""
+    made: list[bytes] = []
+
+    def make() -> bytes:
+        made.append(content)
+        return content
+
+    return kept("one", hashlib.sha256(TABLE).hexdigest(), make), len(made)
+
+
+def test_what_is_kept_is_made_once(empty_cache: Path) -> None:
+    assert [keep(), keep()] == [(TABLE, 1), (TABLE, 0)]
+    assert [path.name for path in empty_cache.iterdir()] == [NAMED]
+
+
+@pytest.mark.parametrize("found", [TABLE[:4], b"", b"another table"])
+def test_what_is_torn_or_was_put_there_by_others_is_made_again(empty_cache: Path, found: bytes) -> None:
+    keep()
+    (empty_cache / NAMED).write_bytes(found)
+    assert keep() == (TABLE, 1)
+    assert (empty_cache / NAMED).read_bytes() == TABLE
+
+
+def test_only_what_was_asked_for_is_kept(empty_cache: Path) -> None:
+    assert [keep(b"else"), keep(b"else")] == [(b"else", 1), (b"else", 1)]
+    assert not empty_cache.exists()
+
+
+def test_one_file_of_a_name_is_kept_and_nothing_of_a_process_that_was_killed(empty_cache: Path) -> None:
+    empty_cache.mkdir()
+    old, new, other = (empty_cache / name for name in (f"{NAMED}.1-a.tmp", f"{NAMED}.2-b.tmp", "two-00.bin"))
+    for path in (empty_cache / "one-00.bin", old, new, other):
+        path.write_bytes(b"left")
+    os.utime(old, (0, 0))
+    assert keep() == (TABLE, 1)
+    assert {path.name for path in empty_cache.iterdir()} == {NAMED, new.name, other.name}
+
+
+def test_without_any_folder_it_is_made_each_time(empty_cache: Path) -> None:
+    for folder in (empty_cache, empty_cache.with_name("temporary")):
+        folder.write_text("a file where the folder should be")
+    assert [keep(), keep()] == [(TABLE, 1), (TABLE, 1)]
+
+
+def _keep_at_once(_: int) -> bytes:
+    return keep()[0]
+
+
+def test_processes_that_keep_at_the_same_time_all_get_it(empty_cache: Path) -> None:
+    with multiprocessing.get_context("spawn").Pool(4) as pool:
+        assert pool.map(_keep_at_once, range(16), chunksize=1) == [TABLE] * 16
+    assert [path.name for path in empty_cache.iterdir()] == [NAMED]

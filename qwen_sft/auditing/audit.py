@@ -1,6 +1,6 @@
 """An audit from files to its result."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from qwen_sft.auditing.grammar import Grammar, grammar
@@ -52,6 +52,7 @@ def audit(
     *,
     mask: str | None = None,
     allowed: frozenset[str] = frozenset(),
+    each: Callable[[int, str], None] = lambda _n_rows, _file: None,
 ) -> Audit:
     """Judges the rows of some files.
 
@@ -59,6 +60,7 @@ def audit(
         options: template options of every request, as the model was loaded with.
         mask: as in `batches`.
         allowed: names of kinds of fault that pass.
+        each: is told how many more rows of which file were judged.
 
     Raises:
         ModelError: the model's template writes no turns between `<|im_start|>` and `<|im_end|>`.
@@ -70,4 +72,5 @@ def audit(
     for source in sources:
         for batch in batches(source, mask):
             tally.add(judge(batch, spoken, hasher))
+            each(len(batch.lines) + len(batch.broken), source.name)
     return Audit(model.name, len(sources), spoken, tally, tuple(tally.counts()), allowed)

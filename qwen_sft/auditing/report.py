@@ -101,12 +101,13 @@ def text_report(result: Audit, n_worst: int, colour: bool, width: int) -> Iterat
             yield f"{name}{count.n_rows:>9,}{count.n_tokens:>12,}  {says}"
     if tally.confusion.any():
         yield ""
-        yield f"{'part':<18}{'trained':>12}{'wrongly':>10}{'not trained':>14}{'wrongly':>10}{'in answers left out':>21}"
+        # 79 columns: a screen has 80
+        yield f"{'part':<17}{'trained':>10}{'wrongly':>9}{'not trained':>13}{'wrongly':>9}{'in answers left out':>21}"
         for part in Part:
             counts = tally.confusion[part]
             if counts.any():
                 right, needless, left_out, missed, passed = (f"{int(n):,}" if n else "-" for n in counts)
-                yield f"{part.label:<18}{right:>12}{needless:>10}{left_out:>14}{missed:>10}{passed:>21}"
+                yield f"{part.label:<17}{right:>10}{needless:>9}{left_out:>13}{missed:>9}{passed:>21}"
     worst = tally.worst(n_worst)
     if worst:
         yield ""

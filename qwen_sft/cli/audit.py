@@ -48,11 +48,12 @@ def audit(
     from qwen_sft.auditing.audit import audit as judged
     from qwen_sft.auditing.parts import NUMBER
     from qwen_sft.auditing.report import json_report, text_report
+    from qwen_sft.cli.progress import reading_rows
     from qwen_sft.errors import UsageError
     from qwen_sft.family import families
     from qwen_sft.ingest import expand
     from qwen_sft.model import load_model
-    from qwen_sft.terminal import columns, in_colour
+    from qwen_sft.terminal import columns, fitted, in_colour
 
     if output_format not in ("full", "json"):
         raise UsageError(f"no output format {output_format!r}; it can be full, json")
@@ -72,13 +73,16 @@ def audit(
         options=settings.chat_template_kwargs,
         thinking=settings.thinking,
     )
-    result = judged(sources, model, settings.chat_template_kwargs, settings.thinking, mask=mask, allowed=allowed)
+    with reading_rows(sources) as each:
+        result = judged(
+            *(sources, model, settings.chat_template_kwargs, settings.thinking), mask=mask, allowed=allowed, each=each
+        )
     options.tell_skipped(skipped)
     if output_format == "json":
         sys.stdout.write(json.dumps(json_report(result, max_rows), ensure_ascii=True, indent=2) + "\n")
     else:
         for line in text_report(result, max_rows, in_colour(sys.stdout), columns(sys.stdout)):
-            sys.stdout.write(f"{line}\n")
+            sys.stdout.write(fitted(f"{line}\n", sys.stdout))
     if result.exit_code == 3:
         sys.stderr.write(
             "qwen-sft: no row could be judged; rows need input_ids and labels, or a mask named by --mask\n"

@@ -58,7 +58,7 @@ def build(
     from qwen_sft.hub import check_repository, push
     from qwen_sft.remote import is_url, masked
     from qwen_sft.reporter import failed, gated
-    from qwen_sft.terminal import one_line, printable
+    from qwen_sft.terminal import fitted, one_line, printable
 
     size = None if shard_size is None else options.size(shard_size)
     settings = options.settings(flags, shard_size=size, license=licence)
@@ -76,24 +76,26 @@ def build(
             force=force,
             one=progress.advance,
             many=progress.count,
+            surveyed=progress.advance,
+            begun=progress.begin_again,
             left=lambda says: print(f"qwen-sft: {one_line(says)}", file=sys.stderr),
         )
     manifest, totals, code = built.manifest, built.totals, built.exit_code
-    sys.stderr.writelines(f"{options.said(one)}\n" for one in work.found)
+    sys.stderr.writelines(fitted(f"{options.said(one)}\n", sys.stderr) for one in work.found)
     records, rows, verified, written = (manifest[key] for key in ("records", "rows", "verified", "writer"))
-    sys.stderr.write(
+    said = [
         f"{records['read']:,} records read, {records['written']:,} written, {records['rejected']:,} rejected"
-        f"{_codes(manifest)}\n"
+        f"{_codes(manifest)}",
         f"{rows['n_rows']:,} rows, {rows['n_tokens']:,} tokens, {rows['n_trained_tokens']:,} of them trained; "
-        f"{verified['n_samples']:,} samples verified against {verified['against']}\n"
-    )
-    sys.stderr.writelines(f"{one_line(remark)}\n" for remark in manifest["curation"]["remarks"])
+        f"{verified['n_samples']:,} samples verified against {verified['against']}",
+        *(one_line(remark) for remark in manifest["curation"]["remarks"]),
+    ]
     if written["trains"] == "all" and written["n_turns_masked"]:
-        sys.stderr.write(
+        said.append(
             f"{written['n_turns_masked']:,} turns are not to be trained, and {work.writer.name} has no word for that: "
-            "a trainer may train them; README.md says more\n"
+            "a trainer may train them; README.md says more"
         )
-    sys.stderr.writelines(f"{line}\n" for line in (*gated(totals), *failed(totals)))
+    sys.stderr.writelines(fitted(f"{line}\n", sys.stderr) for line in (*said, *gated(totals), *failed(totals)))
     options.tell_skipped(work.skipped)
     sys.stdout.write(f"{printable(masked(out))}\n")
     if not rows["n_rows"]:
@@ -112,7 +114,9 @@ def build(
 
 
 def _codes(manifest: Mapping[str, Any]) -> str:
-    counts = ", ".join(f"{code} {n:,}" for code, n in manifest["rejected_by_code"].items())
+    from qwen_sft.reporter import by_count
+
+    counts = by_count(manifest["rejected_by_code"])
     return f" ({counts})" if counts else ""
 
 

@@ -51,24 +51,24 @@ def convert(
     from qwen_sft.errors import UsageError
     from qwen_sft.ingest import expand
     from qwen_sft.reporter import exit_code, summary
+    from qwen_sft.terminal import fitted
 
     if not out:
         raise UsageError("--out is empty; name a file, or - for stdout")
     settings = options.settings(flags, select=("SRC", "SCH"), overrides=())
     skipped = Counter[str]()
     inputs = expand(paths, skipped=skipped)
-    log = sys.stderr if out == "-" else sys.stdout
 
     def each(outcome: "Outcome") -> None:
         progress.advance(outcome)
         for line in traced(outcome) if trace_events else ():
-            log.write(line + "\n")
+            (sys.stderr if out == "-" else sys.stdout).write(line + "\n")
         for found in outcome.diagnostics:
-            sys.stderr.write(options.said(found) + "\n")
+            sys.stderr.write(fitted(options.said(found) + "\n", sys.stderr))
 
     with Progress(inputs) as progress:
         totals = run(inputs, settings, out, rejects, each=each)
-    sys.stderr.write(f"{totals.n_samples:,} samples\n{summary(totals)}")
+    sys.stderr.write(fitted(f"{totals.n_samples:,} samples\n{summary(totals)}", sys.stderr))
     for source in inputs:
         skipped.update(source.skipped)
     options.tell_skipped(skipped)

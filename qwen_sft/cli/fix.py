@@ -73,6 +73,7 @@ def fix(
     from qwen_sft.errors import UsageError
     from qwen_sft.ingest import expand
     from qwen_sft.repair import repair, summary
+    from qwen_sft.terminal import fitted
 
     for flag, value in (("--out", out), ("--report", report)):
         if value == "":
@@ -89,7 +90,7 @@ def fix(
         progress.advance(outcome)
         if outcome.rejected:
             for found in outcome.diagnostics:
-                sys.stderr.write(options.said(found) + "\n")
+                sys.stderr.write(fitted(options.said(found) + "\n", sys.stderr))
 
     def mended(outcome: "Outcome", one: "Mended") -> None:
         for line in differences(outcome, one) if diff else ():
@@ -97,7 +98,7 @@ def fix(
 
     with Progress(inputs) as progress:
         made = repair(inputs, settings, out, rejects, unsafe=unsafe, report=report, each=each, mended=mended)
-    sys.stderr.write(summary(made))
+    sys.stderr.write(fitted(summary(made), sys.stderr))
     for source in inputs:
         skipped.update(source.skipped)
     options.tell_skipped(skipped)

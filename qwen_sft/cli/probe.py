@@ -87,6 +87,7 @@ def probe(
     It asks an OpenAI-compatible server (vLLM, SGLang, `transformers serve`) for calls whose arguments are known, gives
     results back, and says what is wrong and with which flags to serve. It sends 2 requests for each conversation.
     """
+    from qwen_sft.cli.progress import Progress
     from qwen_sft.errors import ServerError, UsageError
     from qwen_sft.family import families
     from qwen_sft.model import load_model
@@ -96,7 +97,7 @@ def probe(
     from qwen_sft.probing.summary import document, exit_code, summary
     from qwen_sft.probing.task import CHOICES, choices_of
     from qwen_sft.probing.wire import Client
-    from qwen_sft.terminal import in_colour, inert, one_line, styled
+    from qwen_sft.terminal import fitted, in_colour, inert, one_line, styled
 
     if output_format not in ("full", "json"):
         raise UsageError(f"no output format {output_format!r}; it can be full, json")
@@ -133,10 +134,10 @@ def probe(
         reasoning_parser=None if ours is None else ours.family.reasoning_parser,
     )
     prompts = [] if ours is None else compare_prompts(client, model, ours, kwargs, max_tokens=max_tokens)
-    with _Progress(n) as progress:
+    with Progress(what="conversations", total=n) as progress:
 
         def each(_: Conversation) -> None:
-            progress.advance()
+            progress.count(1)
 
         outcome = run(client, server, asked, prompts, each)
     code = exit_code(outcome, min_rate)
@@ -152,36 +153,8 @@ def probe(
             if line.style:
                 word, _, rest = text.partition(" ")
                 text = f"{styled(word, line.style, colour)} {rest}"
-            sys.stdout.write(f"{text}\n")
+            sys.stdout.write(fitted(f"{text}\n", sys.stdout))
     raise typer.Exit(code)
 
 
 probe.__doc__ = inspect.cleandoc(probe.__doc__ or "") + "\n" + EXAMPLES
-
-
-class _Progress:
-    """How many conversations were held, on stderr, for people only."""
-
-    def __init__(self, n: int) -> None:
-        self._n = n
-        self._bar: Any = None
-        self._task: Any = None
-
-    def __enter__(self) -> "_Progress":
-        if sys.stderr.isatty():
-            from rich.console import Console
-            from rich.progress import Progress
-
-            self._bar = Progress(console=Console(stderr=True), transient=True)
-            self._bar.start()
-            self._task = self._bar.add_task("conversations", total=self._n)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._bar is not None:
-            self._bar.stop()
-
-    def advance(self) -> None:
-        """Counts one conversation."""
-        if self._bar is not None:
-            self._bar.update(self._task, advance=1)

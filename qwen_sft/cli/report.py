@@ -55,7 +55,7 @@ def report(
     from qwen_sft.ingest import Input
     from qwen_sft.surveying.charts import Charts
     from qwen_sft.surveying.page import report_page
-    from qwen_sft.terminal import one_line
+    from qwen_sft.terminal import fitted, one_line
 
     numbers, inputs = surveyed(paths, flags, (parameters, epochs, peak_tflops, mfu), excerpts=True)
     read = inputs or [
@@ -66,9 +66,10 @@ def report(
         stream.write(page)
     if Charts().missing:
         sys.stderr.write("qwen-sft: the page has tables and no charts; for charts: pip install 'qwen-sft[report]'\n")
-    sys.stdout.write(
+    says = (
         f"{numbers.verdict}: {one_line(' '.join(numbers.sense))}\n{one_line(str(out))}: {len(page.encode()):,} bytes\n"
     )
+    sys.stdout.write(fitted(says, sys.stdout))
     raise typer.Exit(numbers.code)
 
 
@@ -86,7 +87,7 @@ def surveyed(
         excerpts: whether findings are wanted with the line of the record around them.
     """
     from qwen_sft.baseline import apart
-    from qwen_sft.cli.progress import Progress
+    from qwen_sft.cli.progress import Progress, reading_rows
     from qwen_sft.errors import UsageError
     from qwen_sft.ingest import expand
     from qwen_sft.pipeline import Pipeline
@@ -112,7 +113,7 @@ def surveyed(
             raise UsageError(f"{built[0]!r} is a built set, made with its own settings; leave --{flag} out")
         from qwen_sft.surveying.folder import survey_folder
 
-        return survey_folder(Path(built[0]), assumed, flags["model"]), []
+        return survey_folder(Path(built[0]), assumed, flags["model"], reading_rows), []
     settings = options.settings(flags)
     skipped = Counter[str]()
     inputs = apart(expand(list(paths), skipped=skipped), list(paths), settings.baseline)

@@ -84,7 +84,7 @@ def validate(
     from qwen_sft.ingest import expand
     from qwen_sft.pipeline import Pipeline
     from qwen_sft.reporter import Totals, counted, reporters, summary
-    from qwen_sft.terminal import in_colour, one_line
+    from qwen_sft.terminal import fitted, in_colour, one_line
     from qwen_sft.workers import jobs_of
 
     shelf = reporters()
@@ -105,15 +105,16 @@ def validate(
     gate = Gate(pipeline, inputs, baseline=write_baseline)
     totals = Totals(n_files=len(inputs))
     code = 3
+    progress = Progress(inputs)
 
     def findings() -> Iterator[Diagnostic]:
         nonlocal code
-        with Progress(inputs) as progress:
+        with progress:
             jobs = jobs_of(settings, inputs)
             yield from judged(inputs, pipeline, gate, totals, each=progress.advance, jobs=jobs, many=progress.count)
         code = gate.close(totals)
 
-    with opened(output, inputs) if output is not None else nullcontext(sys.stdout) as stream:
+    with opened(output, inputs) if output is not None else nullcontext(progress.stdout) as stream:
         if statistics and reporter.statistics is not None:
             reporter.statistics(counted(findings()), totals, stream)
         else:
@@ -121,8 +122,9 @@ def validate(
         if explain:
             found = {code for code, n in totals.by_code.items() if n > totals.known_by_code.get(code, 0)}
             stream.writelines(_explained(sorted(found), stream))
+        stream.flush()
     if output is not None:
-        sys.stderr.write(summary(totals, colour=in_colour(sys.stderr)))
+        sys.stderr.write(fitted(summary(totals, colour=in_colour(sys.stderr)), sys.stderr))
     elif output_format != "full":  # which ends with the summary
         sys.stderr.writelines(f"qwen-sft: {one_line(why)}\n" for why in totals.failures)
     for source in inputs:

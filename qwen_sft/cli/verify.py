@@ -60,9 +60,10 @@ def verify(
     """
     import json
 
+    from qwen_sft.cli.progress import reading_rows
     from qwen_sft.errors import UsageError
     from qwen_sft.remote import is_url, masked
-    from qwen_sft.terminal import in_colour
+    from qwen_sft.terminal import fitted, in_colour
     from qwen_sft.trainer import trainer_named
     from qwen_sft.verifying.report import json_report, text_report
     from qwen_sft.verifying.verify import parsed
@@ -81,13 +82,20 @@ def verify(
             raise UsageError(f"{named.name} packs no rows; leave --packing out")
         told[named.packing] = packing
     result = verified(
-        Path(folder), named, asked=version, config=config, told=told, model=model, run=run, n_rows=run_rows
+        *(Path(folder), named),
+        asked=version,
+        config=config,
+        told=told,
+        model=model,
+        run=run,
+        n_rows=run_rows,
+        watched=reading_rows,
     )
     if output_format == "json":
         sys.stdout.write(json.dumps(json_report(result), ensure_ascii=True, indent=2, default=str) + "\n")
     else:
         for line in text_report(result, in_colour(sys.stdout)):
-            sys.stdout.write(f"{line}\n")
+            sys.stdout.write(fitted(f"{line}\n", sys.stdout))
     if result.exit_code == 3:
         sys.stderr.write("qwen-sft: no row could be read; name a folder with Parquet, Arrow or JSON Lines\n")
     raise typer.Exit(result.exit_code)

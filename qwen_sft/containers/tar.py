@@ -1,6 +1,5 @@
 """Tar archives: the files in them are read one at a time, as they pass."""
 
-import tarfile
 from collections.abc import Callable, Iterator
 from typing import IO
 
@@ -12,6 +11,8 @@ _MAGIC_AT = 257
 
 
 def _records(file: File) -> Iterator[Record]:
+    import tarfile  # here and below: few read any, and it would take longer than all our containers together
+
     try:
         archive = tarfile.open(fileobj=file.stream, mode="r|", errorlevel=1)  # noqa: SIM115  # the stream is not ours
         for entry in archive:
@@ -26,6 +27,8 @@ def _records(file: File) -> Iterator[Record]:
 
 
 def _following(opened: IO[bytes]) -> Callable[[], bytes]:
+    import tarfile
+
     def following() -> bytes:
         try:
             return opened.read(CHUNK)

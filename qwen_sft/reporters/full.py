@@ -7,7 +7,7 @@ from typing import TextIO
 from qwen_sft.excerpt import Excerpt
 from qwen_sft.finding import Diagnostic
 from qwen_sft.reporter import Count, Reporter, Totals, summary
-from qwen_sft.terminal import cells, columns, in_colour, inert, one_line, printable, styled
+from qwen_sft.terminal import cells, columns, fitted, in_colour, inert, one_line, printable, styled
 
 _MARGIN = "    | "
 
@@ -21,14 +21,14 @@ def report(findings: Iterable[Diagnostic], totals: Totals, stream: TextIO, limit
         head = styled(f"{found.severity.value} {found.code}", found.severity.value, colour)
         place = f"{inert(one_line(found.where.file))}:{found.where.line}"
         stream.write(f"{place}: {head} {found.name} {styled(inert(one_line(found.json_path)), 'dim', colour)}\n")
-        stream.write(f"    {_indented(found.says)}\n")
+        stream.write(fitted(f"    {_indented(found.says)}\n", stream))
         if found.excerpt is not None:
             stream.write(_shown(found.excerpt, room, found.severity.value, colour))
-        stream.write(f"    {styled('fix:', 'fix', colour)} {_indented(found.fix)}\n\n")
+        stream.write(fitted(f"    {styled('fix:', 'fix', colour)} {_indented(found.fix)}\n\n", stream))
     n_hidden = sum(1 for _ in remaining)
     if n_hidden:
-        stream.write(f"{n_hidden:,} more findings are not shown (--max-findings)\n\n")
-    stream.write(summary(totals, colour=colour))
+        stream.write(fitted(f"{n_hidden:,} more findings are not shown (--max-findings)\n\n", stream))
+    stream.write(fitted(summary(totals, colour=colour), stream))
 
 
 def statistics(counts: Sequence[Count], totals: Totals, stream: TextIO) -> None:
@@ -38,7 +38,7 @@ def statistics(counts: Sequence[Count], totals: Totals, stream: TextIO) -> None:
     for one in counts:
         severity = styled(f"{one.severity.value:<7}", one.severity.value, colour)
         stream.write(f"{one.n:>{width},}  {severity}  {one.code}  {one.name}\n")
-    stream.write("\n" * bool(counts) + summary(totals, colour=colour))
+    stream.write("\n" * bool(counts) + fitted(summary(totals, colour=colour), stream))
 
 
 def _indented(text: str) -> str:

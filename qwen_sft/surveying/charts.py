@@ -15,7 +15,7 @@ from qwen_sft.surveying.element import Html, el, plain
 from qwen_sft.surveying.spread import Bin, Spread
 
 _SVG = "http://www.w3.org/2000/svg"
-_LABEL = 30  # characters of a bar's name
+_LABEL = 36  # characters of a bar's name
 _ATTRIBUTES = frozenset({"role", "aria-roledescription", "aria-label", "class", "aria-hidden", "pointer-events"})
 _CONFIG = {
     "aria": False,
@@ -119,12 +119,15 @@ class Charts:
         )
 
     def histogram(self, title: str, says: str, spread: Spread, unit: str, limit: int | None = None) -> Html:
-        """How numbers are spread; a limit that lies near them is drawn in."""
+        """How numbers are spread. A limit is drawn in, with where half and 95 % of them end; one that lies far to the
+        right is named there, for else there would be nothing to see beside it.
+        """
         bins: list[Bin] = spread.bins(40)
         shift = 0.5 if all(one.end - one.start == 1 for one in bins) else 0.0  # a number stands below its bar's middle
         values = [{"start": one.start - shift, "end": one.end - shift, "n": one.n} for one in bins]
         start, end = (bins[0].start, bins[-1].end) if bins else (0, 1)
         near = limit is not None and limit <= 2 * end
+        marks = [{"at": spread.at(share), "says": f"{share:.0%}", "right": share < 0.9} for share in (0.5, 0.95)]
         domain = [0 if near else start - shift, max(end - shift, limit or 0) if near else end - shift]
         axis: dict[str, Any] = {"format": ",d", "tickCount": 8, "grid": False, "labelOverlap": True}
         if shift:
@@ -152,6 +155,28 @@ class Charts:
                 },
             }
         ]
+        if limit is not None:  # of numbers that have one, people ask how many are near it
+            x = {"field": "at", "type": "quantitative"}
+            told = {"values": marks}
+            layers.append({"data": told, "mark": {"type": "rule", "color": "var(--dim)"}, "encoding": {"x": x}})
+            for align, shift_x in (("right", -3), ("left", 3)):
+                layers.append(
+                    {
+                        "data": told,
+                        "transform": [{"filter": f"datum.right == {str(align == 'right').lower()}"}],
+                        "mark": {"type": "text", "align": align, "dx": shift_x, "y": -6, "color": "var(--dim)"},
+                        "encoding": {"x": x, "text": {"field": "says"}},
+                    }
+                )
+        if limit is not None and not near:
+            far = {"type": "text", "align": "right", "x": 600, "y": 8, "color": "var(--bad)"}
+            layers.append(
+                {
+                    "data": {"values": [{"says": f"limit {limit:,} →"}]},
+                    "mark": far,
+                    "encoding": {"text": {"field": "says"}},
+                }
+            )
         if near:
             rule = {"values": [{"limit": limit, "says": f"limit {limit:,}"}]}
             x = {"field": "limit", "type": "quantitative"}

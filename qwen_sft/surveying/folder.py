@@ -6,18 +6,22 @@
 import hashlib
 from collections import Counter
 from collections.abc import Iterator
+from heapq import nsmallest
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import orjson
 
+from qwen_sft.building import REJECTS
 from qwen_sft.errors import InputError
 from qwen_sft.finding import Severity
+from qwen_sft.ingest import Watched, unwatched
 from qwen_sft.rule import rules
 from qwen_sft.sample import is_list, is_object
 from qwen_sft.scratch import Scratch
 from qwen_sft.surveying.cost import Assumed
-from qwen_sft.surveying.gather import MOST_FILES, PATTERNS, limit, samples_named
+from qwen_sft.surveying.gather import MOST_FILES, N_EXAMPLES, PATTERNS, limit, samples_named, shortened
 from qwen_sft.surveying.numbers import Example, Found, KindOfTokens, Numbers, Origin, Split
 from qwen_sft.surveying.spoken import Spoken
 from qwen_sft.surveying.spread import Spread
@@ -33,11 +37,12 @@ def is_built(path: Path) -> bool:
     return path.is_dir() and bool(manifest_of(path))
 
 
-def survey_folder(folder: Path, assumed: Assumed, model: str | None = None) -> Numbers:
+def survey_folder(folder: Path, assumed: Assumed, model: str | None = None, watched: Watched = unwatched) -> Numbers:
     """The numbers of a set that `build` wrote.
 
     Args:
         model: the one that is to be trained: its template and tokenizer are held to the set's lock.
+        watched: for people who wait while the rows are read.
 
     Raises:
         ModelError: the model cannot be loaded, or the lock is none.
@@ -56,12 +61,13 @@ def survey_folder(folder: Path, assumed: Assumed, model: str | None = None) -> N
     spoken, why = _spoken(manifest)
     rows = _Rows(spoken)
     readable = manifest["writer"].get("writes") == "tokens"
-    for source in inputs_of(folder, manifest) if readable else ():
-        if not source.name.endswith((".parquet", ".arrow")):
-            readable = False
-            break
-        for batch in _batches(source.name):
-            rows.see(batch, split_of.get(source.name, ""))
+    inputs = inputs_of(folder, manifest) if readable else []
+    readable = readable and all(source.name.endswith((".parquet", ".arrow")) for source in inputs)
+    with watched(inputs) if readable else unwatched(inputs) as each:
+        for source in inputs if readable else ():
+            for batch in _batches(source.name):
+                rows.see(batch, split_of.get(source.name, ""))
+                each(batch.num_rows, source.name)
     if readable:
         rows.tell(numbers)
         if why:
@@ -174,6 +180,7 @@ class _Rows:
                 spread.see_all(columns[name].to_pylist())
         split = self.splits.setdefault(split_name, Split(split_name))
         split.n_samples += batch.num_rows
+        split.n_calls += sum(columns["n_calls"].to_pylist()) if "n_calls" in columns else 0
         split.n_tokens += len(ids)
         split.n_trained += int(trained.sum())
         if "source_file" not in columns:
@@ -202,7 +209,10 @@ class _Rows:
         numbers.n_rows, numbers.n_tokens = self.lengths.n, self.lengths.total
         numbers.n_trained = sum(one.n_trained for one in self.splits.values())
         (numbers.n_repeated,) = next(self.hashes.ask("SELECT COUNT(*) - COUNT(DISTINCT hash) FROM seen"))
+        wanted = {one.name: one.wanted for one in numbers.splits}
         numbers.splits = sorted(self.splits.values(), key=lambda one: (-one.n_samples, one.name))
+        for one in numbers.splits:
+            one.wanted = wanted.get(one.name)
         numbers.turns = self.turns if "turns" in self.columns else None
         if "n_calls" in self.columns:
             numbers.calls, numbers.n_calls = self.calls, self.calls.total
@@ -242,23 +252,22 @@ def _told(folder: Path, manifest: dict[str, Any], assumed: Assumed) -> Numbers:
     files.sort(key=lambda one: (-one.n_records, one.name))
     numbers.n_files = len(files)
     numbers.files, numbers.n_files_more = files[:MOST_FILES], max(0, len(files) - MOST_FILES)
+    by_format: dict[str, dict[str, int]] = events["by_format"]
+    for one in numbers.formats:
+        of = by_format.get(one.name)  # what no format read has no events
+        if of is not None:
+            one.n_events, one.n_kept, one.n_merged, one.n_dropped = (int(of[fate]) for fate in _FATES)
     if len(numbers.formats) == 1:
         (only,) = numbers.formats
         only.n_rejected, only.n_rows, only.n_tokens = numbers.n_rejected, numbers.n_rows, numbers.n_tokens
-        only.n_events, only.n_kept = int(events["read"]), int(events["kept"])
-        only.n_merged, only.n_dropped = int(events["merged"]), int(events["dropped"])
-    else:
-        numbers.untold["events"] = (
-            f"Of all formats together {events['read']:,} events were read: {events['kept']:,} kept, "
-            f"{events['merged']:,} merged, {events['dropped']:,} dropped; the manifest does not part them by format."
-        )
     numbers.limit, numbers.limit_of = _limit(settings, model)
-    numbers.splits = [Split(name, int(n)) for name, n in writer["n_rows_by_split"].items()]
+    wanted: dict[str, float] = settings["split"]
+    numbers.splits = [Split(name, int(n), wanted=wanted.get(name)) for name, n in writer["n_rows_by_split"].items()]
     curated: dict[str, Any] = manifest["curation"]
     by_calls, by_depth = (Counter({int(k): n for k, n in curated[key].items()}) for key in _BY)
     numbers.calls, numbers.depth = Spread(by_calls), Spread(by_depth)
     numbers.n_calls = numbers.calls.total
-    _add_findings(numbers, manifest)
+    _add_findings(numbers, folder, manifest)
     verified: dict[str, Any] = manifest["verified"]
     numbers.checked = [
         f"records: {numbers.n_records:,} read = {numbers.n_written:,} written + {numbers.n_rejected:,} rejected",
@@ -292,6 +301,7 @@ def _told(folder: Path, manifest: dict[str, Any], assumed: Assumed) -> Numbers:
     return numbers
 
 
+_FATES = ("read", "kept", "merged", "dropped")
 _BY = ("n_rows_by_n_calls", "n_rows_by_depth")
 
 
@@ -307,7 +317,31 @@ def _limit(settings: dict[str, Any], model: dict[str, Any]) -> tuple[int | None,
     return limit(settings.get("max_length"), told, None if family is None else family.context)
 
 
-def _add_findings(numbers: Numbers, manifest: dict[str, Any]) -> None:
+def _examples(folder: Path) -> dict[str, list[Example]]:
+    """Some findings of each code that rejected records have, by their hash: the same ones each time."""
+    found: dict[str, list[tuple[str, str, int, Example]]] = {}
+    file = folder / REJECTS
+    for line in file.open("rb") if file.is_file() else ():
+        try:
+            reject: Any = orjson.loads(line)
+            for one in reject["findings"]:
+                example = Example(
+                    f"{one['file']}:{one['line']}",
+                    one["path"],
+                    shortened(one["says"], 600),
+                    shortened(one["fix"], 600),
+                    None,
+                )
+                held = found.setdefault(one["code"], [])
+                held.append((one["fingerprint"], one["file"], one["line"], example))
+                if len(held) > N_EXAMPLES:
+                    held[:] = nsmallest(N_EXAMPLES, held, key=lambda each: each[:3])
+        except (ValueError, KeyError, TypeError) as error:
+            raise InputError(f"{str(file)!r} is no file of rejected records: {error!r}; build again") from error
+    return {code: [one for *_, one in sorted(held, key=lambda each: each[:3])] for code, held in found.items()}
+
+
+def _add_findings(numbers: Numbers, folder: Path, manifest: dict[str, Any]) -> None:
     shelf = rules()
     told: list[Any] = manifest["set_findings"]
     of_set = {one["code"]: one for one in told if is_object(one)} if is_list(told) else {}
@@ -320,6 +354,9 @@ def _add_findings(numbers: Numbers, manifest: dict[str, Any]) -> None:
             one = of_set[code]
             found.examples = [Example("the whole set", "$", str(one["says"]), str(one["fix"]), None)]
         numbers.findings.append(found)
+    examples = _examples(folder)
+    for one in numbers.findings:
+        one.examples += examples.get(one.code, [])
     numbers.findings.sort(key=lambda one: (-Severity(one.severity).rank, -one.n, one.code))
     numbers.n_findings = sum(one.n for one in numbers.findings)
     numbers.n_errors = sum(one["severity"] == "error" for one in of_set.values())

@@ -138,10 +138,11 @@ def _example(found: Diagnostic) -> Example:
     shown: Excerpt | None = found.excerpt
     place = "the whole set" if found.where.file == "<set>" else f"{found.where.file}:{found.where.line}"
     pieces = None if shown is None else (shown.before, shown.culprit, shown.after)
-    return Example(place, found.json_path, _cut(found.says, 600), _cut(found.fix, 600), pieces)
+    return Example(place, found.json_path, shortened(found.says, 600), shortened(found.fix, 600), pieces)
 
 
-def _cut(text: str, most: int) -> str:
+def shortened(text: str, most: int) -> str:
+    """The beginning of a long text, and a note how long it is."""
     return text if len(text) <= most else f"{text[:most]}… ({len(text):,} characters, {most:,} are shown)"
 
 
@@ -279,6 +280,7 @@ class _Seen:
         self.pipeline = pipeline
         self.has_model = pipeline.settings.model is not None
         self.census = Census()
+        self.calls_by_split = Counter[str]()
         self.formats: dict[str, Origin] = {}
         self.files: dict[str, Origin] = {}
         self.lengths, self.turns, self.depth, self.calls = Spread(), Spread(), Spread(), Spread()
@@ -318,6 +320,7 @@ class _Seen:
         ]
         for one in facts:
             self.census.see(one, record.where)
+            self.calls_by_split[self.census.split(self.census.n_samples - 1)] += len(one.called)
         if outcome.rows:
             self._see_rows(outcome)
         key = hashlib.blake2b(record.raw, digest_size=8).digest()
@@ -407,6 +410,8 @@ class _Seen:
 
     def _splits(self) -> list[Split]:
         splits = [Split(*told) for told in self.census.by_split()]
+        for one in splits:
+            one.n_calls = self.calls_by_split.get(one.name, one.n_calls)
         return sorted(splits, key=lambda one: (-one.n_samples, one.name))
 
     def _model(self) -> list[tuple[str, str]]:
@@ -466,7 +471,9 @@ def _turn(message: Any) -> Turn:
     text = content if isinstance(content, str) else tojson(content)
     thought: str = message.get("reasoning_content") or ""
     made = list(message.get("tool_calls", ()))[:_MOST_TURNS]
-    calls = tuple((str(one["function"]["name"]), _cut(tojson(one["function"].get("arguments")), 600)) for one in made)
+    calls = tuple(
+        (str(one["function"]["name"]), shortened(tojson(one["function"].get("arguments")), 600)) for one in made
+    )
     longest = max(len(text), len(thought))
     cut = f"{longest:,} characters, {_MOST_TEXT:,} are shown" if longest > _MOST_TEXT else ""
     return Turn(str(message.get("role")), text[:_MOST_TEXT], thought[:_MOST_TEXT], calls, cut)

@@ -97,12 +97,18 @@ class ToolUse:
 
 @dataclass(slots=True)
 class Split:
-    """A part of the set; tokens are 0 where nobody counted them."""
+    """A part of the set; tokens are 0 where nobody counted them.
+
+    Attributes:
+        wanted: the share of the samples that was asked for; None where nobody asked for one.
+    """
 
     name: str
     n_samples: int = 0
+    n_calls: int = 0
     n_tokens: int = 0
     n_trained: int = 0
+    wanted: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,6 +41,7 @@ a { color: var(--c1); }
 .five dt { color: var(--dim); font-size: .9rem; }
 .five dd { margin: 0; font-size: 1.6rem; font-weight: 650; line-height: 1.3; }
 .five .of { display: block; font-size: .85rem; font-weight: normal; color: var(--dim); }
+nav { display: flex; flex-wrap: wrap; gap: .2rem 1.1rem; font-size: .93rem; }
 .scroll { overflow-x: auto; } .scroll:focus-visible { outline: 2px solid var(--c1); }
 table { border-collapse: collapse; margin: .8rem 0; font-size: .93rem; min-width: 24rem; }
 caption { text-align: left; color: var(--dim); padding-bottom: .3rem; }
@@ -50,7 +51,7 @@ th { font-weight: 600; } tbody th { font-weight: normal; }
 .n { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
 svg { display: block; max-width: 100%; height: auto; margin: .8rem 0; overflow: visible; }
 svg text { white-space: pre; }
-summary { cursor: pointer; color: var(--c1); margin: .3rem 0; } summary:focus-visible { outline: 2px solid var(--c1); }
+summary { cursor: pointer; color: var(--c1); margin: .1rem 0; } summary:focus-visible { outline: 2px solid var(--c1); }
 details > div { padding-left: 1rem; }
 pre { background: var(--wash); border: 1px solid var(--line); border-radius: .4rem; padding: .5rem .7rem;
   margin: .3rem 0; font: 13px/1.55 ui-monospace, monospace; white-space: pre-wrap; overflow-wrap: anywhere;
@@ -61,9 +62,26 @@ ol.turns { list-style: none; padding: 0; }
 ol.turns > li { border-left: 3px solid var(--line); padding-left: .8rem; margin: .7rem 0; }
 ol.turns > li.assistant { border-left: 3px double var(--c1); }
 .who { font-weight: 600; font-size: .9rem; }
-@media print { body { max-width: none; padding: 0; font-size: 11pt; } h2, h3 { break-after: avoid; }
+@media print { nav { display: none; }
+  body { max-width: none; padding: 0; font-size: 11pt; } h2, h3 { break-after: avoid; }
   svg, tr, li, .five > div { break-inside: avoid; } details::details-content { content-visibility: visible; } }
 """
+
+_PLACES = {
+    "checked": "Checked",
+    "findings": "Findings",
+    "sources": "Sources",
+    "lengths": "Lengths",
+    "trained": "Trained",
+    "calls": "Calls",
+    "tools": "Tools",
+    "arguments": "Arguments",
+    "repeats": "Duplicates",
+    "splits": "Splits",
+    "cost": "Cost",
+    "model": "Model",
+    "samples": "Samples",
+}
 
 _SEVERITY = {"error": ("bad", "--bad"), "warning": ("warn", "--warn"), "info": ("dim", "--dim")}
 
@@ -103,9 +121,12 @@ def report_page(numbers: Numbers) -> str:
         el("title", title.replace("\n", " ")),
         el("style", Html(_STYLE)),
     ]
+    places = [(name, title) for name, title in _PLACES.items() if any(f'id="{name}"' in one for one in sections)]
+    nav = el("nav", *(el("a", title, href=f"#{name}") for name, title in places), aria_label="Parts of this page")
     main = el(
         "main",
         *_top(numbers),
+        nav,
         el("p", no_charts, class_="warn") if charts.missing else Html(""),
         joined(sections),
     )
@@ -186,6 +207,11 @@ def _section(name: str, title: str, *children: str) -> Html:
     return Html(f"\n{el('section', el('h2', title, id=name), *children, aria_labelledby=name)}")
 
 
+def _keyed(chart: Html, says: str) -> Html:
+    """A chart, and what its colours mean."""
+    return Html(chart + el("p", says, class_="dim")) if chart and says else chart
+
+
 def _behind(chart: Html, inner: Html, *, opened: bool = False) -> Html:
     """A chart with its table, which stands open where there is no chart."""
     return Html(chart + el("details", el("summary", "The numbers as a table"), inner, open=opened or not chart))
@@ -215,9 +241,15 @@ def _findings(numbers: Numbers, charts: Charts) -> Html:
         return _section("findings", "Findings", el("p", "None."))
     has_trend = any(one.n_baseline is not None for one in found)
     bars = [
-        Bar(f"{one.code} {one.name}", one.n_new, many(one.n_new, one.severity), _SEVERITY[one.severity][1])
+        Bar(
+            f"{one.code} {one.name}",
+            one.n,
+            many(one.n, one.severity) + (f", {_trend(one)}" if has_trend else ""),
+            _SEVERITY[one.severity][1],
+            one.n_new if has_trend else None,
+        )
         for one in found
-        if one.n_new
+        if one.n
     ]
     more = f" The {len(bars) - 15:,} other kinds are in the table." if len(bars) > 15 else ""
     says = "; ".join(f"{bar.label} {bar.says}" for bar in bars[:15])
@@ -243,7 +275,7 @@ def _findings(numbers: Numbers, charts: Charts) -> Html:
         "findings",
         "Findings",
         el("p", intro + more),
-        _behind(chart, listed, opened=has_trend),
+        _behind(_keyed(chart, "Filled: new. Pale with an edge: known, in the baseline." if has_trend else ""), listed),
         el("h3", "What they mean"),
         each,
     )
@@ -267,7 +299,7 @@ def _rule(one: Found) -> Html:
         if page
         else []
     )
-    shown = [_example(example) for example in one.examples]
+    shown = [_example(example, one.code) for example in one.examples]
     none = [el("p", "All of them are in the baseline.", class_="dim")] if not shown and one.n and not one.n_new else []
     return el(
         "details",
@@ -275,8 +307,30 @@ def _rule(one: Found) -> Html:
             "summary",
             f"{one.code} {one.name}: ",
             el("span", many(one.n, one.severity), class_=_SEVERITY[one.severity][0]),
+            f", {_trend(one)}" if one.n_baseline is not None else "",
         ),
-        el("div", *about, *shown, *none, id=one.code),  # inside: a link to it opens what it stands in
+        el("div", *about, *shown, *none, *([_rule_page(one.code, page)] if page else []), id=one.code),
+    )  # the ids stand inside: a link to one opens what it stands in
+
+
+def _rule_page(code: str, page: Page) -> Html:
+    """The rest of a rule's page."""
+    examples = [
+        part
+        for title, some in (("Bad", page.bad), ("Good", page.good))
+        for one in some
+        for part in (el("p", el("b", title)), el("pre", one.text))
+    ]
+    return el(
+        "details",
+        el("summary", f"The page of {code}"),
+        el(
+            "div",
+            el("p", el("b", "What it catches: "), *_words(page.catches)),
+            *examples,
+            el("p", el("b", "Source: "), *_words(page.source)),
+            id=f"{code}-page",
+        ),
     )
 
 
@@ -285,8 +339,9 @@ def _words(text: str) -> list[Html]:
     return [el("code", part) if i % 2 else safe(part) for i, part in enumerate(text.split("`"))]
 
 
-def _example(one: Example) -> Html:
-    parts = [el("p", el("code", one.place), " ", el("code", one.path), ": ", one.says)]
+def _example(one: Example, code: str) -> Html:
+    rule = el("a", code, href=f"#{code}-page")
+    parts = [el("p", rule, " ", el("code", one.place), " ", el("code", one.path), ": ", one.says)]
     if one.excerpt is not None:
         before, culprit, after = one.excerpt
         parts.append(el("pre", before, *([el("mark", culprit)] if culprit else []), after, dir="auto"))
@@ -294,7 +349,7 @@ def _example(one: Example) -> Html:
     return el("div", *parts)
 
 
-def _sources(numbers: Numbers, _charts: Charts) -> Html:
+def _sources(numbers: Numbers, charts: Charts) -> Html:
     has_events = any(one.n_events for one in numbers.formats)
     head = ["format", "records", "rejected"] if numbers.about == "traces" else ["format", "records"]
     head += ["events", "kept", "merged", "dropped"] if has_events else []
@@ -306,29 +361,65 @@ def _sources(numbers: Numbers, _charts: Charts) -> Html:
         rows.append(row + ([f"{n:,}" for n in events] if has_events else []))
     parts = [
         el("p", "An event is a piece of a trace, such as a turn. Each is kept, merged into another, or dropped."),
-        table("Records by format", head, rows),
+        _behind(_events(numbers, charts), table("Records and events by format", head, rows)),
     ]
-    if "events" in numbers.untold:
-        parts.append(_untold(numbers, "events"))
     if numbers.dropped_reasons:
         reasons = [[reason, f"{n:,}"] for reason, n in list(numbers.dropped_reasons.items())[:30]]
-        parts.append(table("Why events were dropped", ["reason", "events"], reasons))
+        reason_table = table("Why events were dropped", ["reason", "events"], reasons)
+        n = sum(numbers.dropped_reasons.values())
+        parts.append(el("details", el("summary", f"Why events were dropped ({n:,})"), reason_table))
     has_tokens = any(one.n_rows for one in numbers.files)
     is_traces = numbers.about == "traces"
-    head = ["file", "records", *(["rejected"] if is_traces else []), *(["rows", "tokens"] if has_tokens else [])]
+    fates = ["rejected", "kept", "merged", "dropped"] if is_traces else []
+    head = ["file", "records", *fates, *(["rows", "tokens"] if has_tokens else [])]
     files = [
         [
             el("code", one.name),
             f"{one.n_records:,}",
-            *([f"{one.n_rejected:,}"] if is_traces else []),
+            *([f"{n:,}" for n in (one.n_rejected, one.n_kept, one.n_merged, one.n_dropped)] if is_traces else []),
             *([f"{one.n_rows:,}", f"{one.n_tokens:,}"] if has_tokens else []),
         ]
         for one in numbers.files[:MOST_FILES]
     ]
     left = numbers.n_files_more + max(0, len(numbers.files) - MOST_FILES)
     caption = f"Records by file{f'; {left:,} files with fewer records are not listed' if left else ''}"
-    parts.append(table(caption, head, files))
+    bars = [
+        Bar(
+            _ending(one.name),
+            one.n_records,
+            f"{one.n_records:,}" + (f", {one.n_rejected:,} rejected" if one.n_rejected and is_traces else ""),
+            "--c1",
+            one.n_records - one.n_rejected if is_traces else None,
+        )
+        for one in numbers.files[:15]
+    ]
+    chart = charts.bars("Records by file", "; ".join(f"{b.label} {b.says}" for b in bars), bars) if bars else Html("")
+    chart = _keyed(chart, "Filled: usable records. Pale with an edge: rejected." if is_traces else "")
+    parts += [el("h3", "Records by file"), _behind(chart, table(caption, head, files))] if files else []
     return _section("sources", "Sources and formats", *parts)
+
+
+def _events(numbers: Numbers, charts: Charts) -> Html:
+    """What became of the events, by format."""
+    bars = [
+        Bar(
+            one.name,
+            one.n_events,
+            f"{one.n_events:,}: {one.n_kept:,} kept, {one.n_merged:,} merged, {one.n_dropped:,} dropped",
+            "--c1",
+            one.n_kept,
+        )
+        for one in numbers.formats
+        if one.n_events
+    ][:15]
+    says = "; ".join(f"{bar.label} {bar.says}" for bar in bars)
+    chart = charts.bars("Events by format", says, bars) if bars else Html("")
+    return _keyed(chart, "Filled: kept. Pale with an edge: merged or dropped.")
+
+
+def _ending(name: str) -> str:
+    """The end of a file's name, in which names differ."""
+    return name if len(name) <= 28 else f"…{name[-27:]}"
 
 
 def _format_name(name: str) -> str:
@@ -378,8 +469,8 @@ def _trained(numbers: Numbers, charts: Charts) -> Html:
     )
     rows = [[one.name, f"{one.n:,}", f"{one.n_trained:,}", _share(one.n_trained, one.n)] for one in numbers.kinds]
     listed = table("Tokens by kind", ["kind", "tokens", "trained", "share"], rows)
-    key = el("p", "Filled: trained. Pale with an edge: not trained.", class_="dim") if chart else Html("")
-    return _section("trained", "What is trained", el("p", says), _behind(Html(chart + key), listed))
+    chart = _keyed(chart, "Filled: trained. Pale with an edge: not trained.")
+    return _section("trained", "What is trained", el("p", says), _behind(chart, listed))
 
 
 def _share(n: int, of: int) -> str:
@@ -452,7 +543,7 @@ def _tools(numbers: Numbers, charts: Charts) -> Html:
     return _section("tools", "Tools", *parts)
 
 
-def _arguments(numbers: Numbers, _charts: Charts) -> Html | None:
+def _arguments(numbers: Numbers, charts: Charts) -> Html | None:
     called = [one for one in numbers.tools or () if one.n_called]
     if not called:
         return None
@@ -475,7 +566,22 @@ def _arguments(numbers: Numbers, _charts: Charts) -> Html | None:
     left = f"; {len(rows) - MOST_PARAMETERS:,} more are not listed" if len(rows) > MOST_PARAMETERS else ""
     head = ["parameter", "declared as", "given in calls", "share of calls"]
     listed = table(f"Parameters of the most called tools{left}", head, rows[:MOST_PARAMETERS], {2, 3})
-    return _section("arguments", "Arguments", el("p", says), listed if rows else Html(""))
+    bars = [
+        Bar(
+            f"{tool.name}.{one.name}",
+            tool.n_called,
+            f"{one.n_given:,} of {tool.n_called:,} ({_share(one.n_given, tool.n_called)})",
+            "--c2",
+            one.n_given,
+        )
+        for tool in called
+        for one in tool.parameters.values()
+        if one.declared
+    ][:15]
+    words = "; ".join(f"{bar.label} {bar.says}" for bar in bars)
+    chart = charts.bars("In how many calls each declared parameter is given", words, bars) if bars else Html("")
+    chart = _keyed(chart, "Filled: calls that give it. Pale with an edge: calls of its tool that do not.")
+    return _section("arguments", "Arguments", el("p", says), _behind(chart, listed) if rows else Html(""))
 
 
 def _kind(declared: bool, required: bool) -> Html:
@@ -510,7 +616,10 @@ def _splits(numbers: Numbers, charts: Charts) -> Html:
     if not named:
         why = "No split is named, neither by the samples nor by their files; `build --split` makes some."
         return _section("splits", "Splits", el("p", *_words(why)))
-    total = sum(one.n_samples for one in numbers.splits)
+    total, n_tokens = sum(one.n_samples for one in numbers.splits), sum(one.n_tokens for one in numbers.splits)
+    is_asked = any(one.wanted is not None for one in numbers.splits)
+    head = ["split", of, "share", *(["asked for"] if is_asked else []), "calls"]
+    head += ["tokens", "share of tokens", "trained"] if n_tokens else []
     bars = [
         Bar(one.name or "none named", one.n_samples, f"{one.n_samples:,} {of} ({_share(one.n_samples, total)})")
         for one in numbers.splits
@@ -521,14 +630,17 @@ def _splits(numbers: Numbers, charts: Charts) -> Html:
             one.name or "none named",
             f"{one.n_samples:,}",
             _share(one.n_samples, total),
-            f"{one.n_tokens:,}",
-            _share(one.n_trained, one.n_tokens),
+            *([f"{one.wanted or 0:.0%}"] if is_asked else []),
+            f"{one.n_calls:,}",
+            *(
+                [f"{one.n_tokens:,}", _share(one.n_tokens, n_tokens), _share(one.n_trained, one.n_tokens)]
+                if n_tokens
+                else []
+            ),
         ]
         for one in numbers.splits
     ]
-    return _section(
-        "splits", "Splits", _behind(chart, table("Splits", ["split", of, "share", "tokens", "trained"], rows))
-    )
+    return _section("splits", "Splits", _behind(chart, table("Splits", head, rows)))
 
 
 def _cost(numbers: Numbers, _charts: Charts) -> Html:

@@ -53,7 +53,7 @@ class Spoken:
         tools = self._tools(ids[kinds == Kind.TOOLS])
         self.counted.declare([{"type": "function", "function": one} for one in tools])
         n_calls = widest = 0
-        for start, end in _runs(kinds == Kind.CALL):
+        for start, end in runs(kinds == Kind.CALL):
             made = self._calls(self._tokenizer.decode(ids[start:end]), tools)
             n_calls, widest = n_calls + len(made), max(widest, len(made))
             for name, arguments in made:
@@ -74,7 +74,7 @@ class Spoken:
         if key not in self._held:
             if len(self._held) >= _MOST_HELD:
                 self._held.clear()
-            self._held[key] = list(_declared(self._tokenizer.decode(ids))) if len(ids) else []
+            self._held[key] = list(declared(self._tokenizer.decode(ids))) if len(ids) else []
         return self._held[key]
 
     def shown(self) -> list[Shown]:
@@ -103,13 +103,13 @@ def _without_secrets(texts: list[str]) -> list[str]:
     return [str(one.get("content", "")) for one in hushed.get("messages", [])]
 
 
-def _runs(mask: Ints) -> Iterator[tuple[int, int]]:
+def runs(mask: Ints) -> Iterator[tuple[int, int]]:
     """Where runs of True begin and end."""
     edges = np.flatnonzero(np.diff(np.concatenate(([False], mask, [False])).astype(np.int8)))
     yield from zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True)
 
 
-def _declared(text: str) -> Iterator[dict[str, Any]]:
+def declared(text: str) -> Iterator[dict[str, Any]]:
     """The functions that a text declares."""
     if text.lstrip().startswith("<function>"):
         for name, rest in _FUNCTION.findall(text):

@@ -4,7 +4,7 @@
 """What is known of a folder of rows: read once, file by file, whoever wrote them."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +63,7 @@ def inputs_of(folder: Path, manifest: Mapping[str, Any]) -> list[Input]:
         path = folder / str(one.get("file"))
         if not path.is_file() or not path.resolve().is_relative_to(folder.resolve()):
             raise InputError(f"{MANIFEST} lists {one.get('file')!r}, and {str(folder)!r} has no such file; build again")
-        found.append(Input(str(path), path))
+        found.append(Input(str(path), path, n_bytes=path.stat().st_size))
     return found
 
 
@@ -73,6 +73,7 @@ def facts_of(
     manifest: Mapping[str, Any],
     model: Model | None,
     costly: frozenset[Trait] = frozenset(),
+    each: Callable[[int, str], None] = lambda _n_rows, _file: None,
 ) -> Facts:
     """Reads a folder.
 
@@ -80,6 +81,7 @@ def facts_of(
         inputs: its files, as `inputs_of` gives them.
         model: by whose template and tokenizer conversations are measured; None leaves their lengths unknown.
         costly: as in Trainer.
+        each: is told how many more rows of which file were read.
 
     Raises:
         InputError: a file cannot be read.
@@ -92,6 +94,7 @@ def facts_of(
         reader.file, reader.n_in_file = name, 0
         for columns, rows in _tables(source):
             reader.see(columns, rows)
+            each(len(rows), source.name)
         facts.files.append((name, reader.n_in_file))
     reader.finish()
     return facts

@@ -10,6 +10,7 @@ from typing import Any
 from qwen_sft.errors import InputError, ModelError, UsageError
 from qwen_sft.family import families
 from qwen_sft.finding import Severity
+from qwen_sft.ingest import Watched, unwatched
 from qwen_sft.model import Model, load_model
 from qwen_sft.quote import quoted
 from qwen_sft.sample import is_object
@@ -58,6 +59,7 @@ def verify(
     model: str | None = None,
     run: bool = False,
     n_rows: int = 1000,
+    watched: Watched = unwatched,
 ) -> Verification:
     """What a trainer will do with the files of a folder.
 
@@ -68,6 +70,7 @@ def verify(
         model: name of the model; None for the one that the folder was built for.
         run: run the trainer's own preparation, and compare the labels that come out of it.
         n_rows: on how many rows, from the first.
+        watched: for people who wait while the files are read.
 
     Raises:
         UsageError: an unknown version, option or value; a preparation that cannot be run.
@@ -83,7 +86,8 @@ def verify(
     manifest = manifest_of(folder)
     inputs = inputs_of(folder, manifest)
     loaded, note = _model(model, manifest, needed=run)
-    facts = facts_of(folder, inputs, manifest, loaded, trainer.costly)
+    with watched(inputs) as each:
+        facts = facts_of(folder, inputs, manifest, loaded, trainer.costly, each)
     claims = sorted(trainer.claims(facts, setup), key=lambda claim: -claim.severity.rank)
     comparison = None
     if run and facts.n_rows:

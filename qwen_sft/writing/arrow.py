@@ -368,9 +368,7 @@ def _texts(values: Iterable[str]) -> Any:
     texts = [value.encode() for value in values]
     offsets = np.zeros(len(texts) + 1, dtype=np.int32)
     np.cumsum([len(text) for text in texts], out=offsets[1:])
-    return pa.Array.from_buffers(
-        pa.string(), len(texts), [None, pa.py_buffer(offsets), pa.py_buffer(b"".join(texts))]
-    )
+    return pa.Array.from_buffers(pa.string(), len(texts), [None, pa.py_buffer(offsets), pa.py_buffer(b"".join(texts))])
 
 
 def _provenance(rows: Sequence[Row]) -> list[Any]:
