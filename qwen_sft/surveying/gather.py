@@ -320,7 +320,7 @@ class _Seen:
         ]
         for one in facts:
             self.census.see(one, record.where)
-            self.calls_by_split[self.census.split(self.census.n_samples - 1)] += len(one.called)
+            self.calls_by_split[one.split] += len(one.called)
         if outcome.rows:
             self._see_rows(outcome)
         key = hashlib.blake2b(record.raw, digest_size=8).digest()
@@ -409,9 +409,10 @@ class _Seen:
             numbers.kinds = [KindOfTokens(kind.name.lower(), n, trained) for kind, n, trained in pairs if n]
 
     def _splits(self) -> list[Split]:
-        splits = [Split(*told) for told in self.census.by_split()]
-        for one in splits:
-            one.n_calls = self.calls_by_split.get(one.name, one.n_calls)
+        splits = [
+            Split(name, n_samples, self.calls_by_split[name], n_tokens, n_trained)
+            for name, n_samples, n_tokens, n_trained in self.census.by_split()
+        ]
         return sorted(splits, key=lambda one: (-one.n_samples, one.name))
 
     def _model(self) -> list[tuple[str, str]]:
