@@ -129,7 +129,7 @@ def build(bench: Bench) -> Section:
         section.numbers[name] = _rounds(times)
     if peers:
         section.remarks.append(f"peers render {template}; what each does and leaves out: benchmarks/peers/")
-    section.remarks.append("where tokens and trained ones differ, and why: benchmarks/README.md")
+    section.remarks.append("why the tokens of TRL, and those that it trains, are others: benchmarks/README.md")
     return section
 
 
@@ -203,10 +203,7 @@ def jobs(bench: Bench) -> Section:
             gains = (f"{paired_ratio(one, two):.2f}", f"{paired_cpu_ratio(two, one):.2f}") if times is two else ("", "")
             section.lines.append((name, f"{file.stat().st_size / 1e6:.0f}", *_seconds(times), *gains))
             section.numbers[name] = _rounds(times)
-    section.remarks.append(
-        "where others want the cores the wall says little: what two idle cores could gain is 2 by the"
-    )
-    section.remarks[-1] += " last column"
+    section.remarks.append("what two idle cores could gain at best is 2 divided by the last column")
     return section
 
 

@@ -315,7 +315,7 @@ class _Seen:
         ]
         for one in facts:
             self.census.see(one, record.where)
-            self.calls_by_split[self.census.split(self.census.n_samples - 1)] += len(one.called)
+            self.calls_by_split[one.split] += len(one.called)
         if outcome.rows:
             self._see_rows(outcome)
         key = hashlib.blake2b(record.raw, digest_size=8).digest()
