@@ -20,7 +20,7 @@ HERE = Path(__file__).resolve().parent / "peers"
 PACKAGES = {
     "trl": "trl==1.16.0 torch==2.13.0",
     "renderers": "'renderers[transformers]==0.1.12'",
-    "tinker_cookbook": "tinker-cookbook==0.6.1 torch==2.13.0",
+    "tinker_cookbook": "tinker-cookbook==0.5.8 torch==2.13.0",
     "teich": "teich==0.3.6 transformers==5.23.0 jinja2",
     "llama_factory": "llamafactory torch==2.13.0",
     "axolotl": "axolotl torch==2.13.0",
