@@ -10,19 +10,19 @@ from typing import Any, Literal
 
 from timing import Spent, spent
 
-from qwen_sft.building import build as run
+from qwen_sft.building.build import build as run
 from qwen_sft.cli import COLLECTOR
-from qwen_sft.gate import Gate, judged
-from qwen_sft.gather import gathered
-from qwen_sft.ingest import expand, records
-from qwen_sft.jsontext import parse
-from qwen_sft.outfile import json_line
+from qwen_sft.decoding.jsontext import parse
+from qwen_sft.ingesting.ingest import expand, records
 from qwen_sft.pipeline import Pipeline, outcomes
+from qwen_sft.reading.gather import gathered
 from qwen_sft.record import Where
 from qwen_sft.reporter import Totals
+from qwen_sft.running.gate import Gate, judged
+from qwen_sft.running.outfile import json_line
 from qwen_sft.settings import Settings
-from qwen_sft.tokenizer import LOADED
-from qwen_sft.vocabulary import tokenizer_json
+from qwen_sft.tokenizing.tokenizer import LOADED
+from qwen_sft.tokenizing.vocabulary import tokenizer_json
 from qwen_sft.writer import Row, writers
 
 FAMILY = "qwen3"

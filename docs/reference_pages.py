@@ -22,12 +22,12 @@ from qwen_sft.cli.options import FLAGS
 from qwen_sft.errors import UsageError
 from qwen_sft.family import Family, families
 from qwen_sft.format import Conversation, Format, Reading, formats
-from qwen_sft.gather import gathered
-from qwen_sft.ingest import expand, records
+from qwen_sft.ingesting.ingest import expand, records
+from qwen_sft.reading.gather import gathered
 from qwen_sft.record import Record
 from qwen_sft.sample import Path as Place
 from qwen_sft.sample import json_pointer
-from qwen_sft.serving import serving
+from qwen_sft.serving.server import serving
 from qwen_sft.settings import Settings
 from qwen_sft.writer import Writer, writers
 

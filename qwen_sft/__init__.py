@@ -9,14 +9,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from qwen_sft.built import Built as Built
-    from qwen_sft.built import build as build
     from qwen_sft.errors import QwenSftError as QwenSftError
     from qwen_sft.errors import RejectedError as RejectedError
-    from qwen_sft.mapping import Encoder as Encoder
-    from qwen_sft.mapping import Encoding as Encoding
-    from qwen_sft.report import Report as Report
-    from qwen_sft.report import validate as validate
+    from qwen_sft.library.built import Built as Built
+    from qwen_sft.library.built import build as build
+    from qwen_sft.library.mapping import Encoder as Encoder
+    from qwen_sft.library.mapping import Encoding as Encoding
+    from qwen_sft.library.report import Report as Report
+    from qwen_sft.library.report import validate as validate
 
 __version__ = "0.1.0"
 __all__ = [
@@ -32,14 +32,14 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Built": "qwen_sft.built",
-    "Encoder": "qwen_sft.mapping",
-    "Encoding": "qwen_sft.mapping",
+    "Built": "qwen_sft.library.built",
+    "Encoder": "qwen_sft.library.mapping",
+    "Encoding": "qwen_sft.library.mapping",
     "QwenSftError": "qwen_sft.errors",
     "RejectedError": "qwen_sft.errors",
-    "Report": "qwen_sft.report",
-    "build": "qwen_sft.built",
-    "validate": "qwen_sft.report",
+    "Report": "qwen_sft.library.report",
+    "build": "qwen_sft.library.built",
+    "validate": "qwen_sft.library.report",
 }
 
 

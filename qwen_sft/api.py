@@ -23,7 +23,8 @@ class Turns:
         origins: for each message the place in the body where it came from.
         aside: the body's other events: merged into a message, or dropped with a reason.
         tools: the declared tools as `normalize.tools` takes them (OpenAI function form, nested or flat); None for none.
-        metadata: labels of the run (see `qwen_sft.metadata`); an answer that was cut off has a `finish_reason` of
+        metadata: labels of the run (see `qwen_sft.reading.metadata`); an answer that was cut off has a `finish_reason`
+        of
             `metadata.TRUNCATED`.
         refusal: why nothing could be read, where nothing could.
     """

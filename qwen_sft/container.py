@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import IO
 
+from qwen_sft.decoding.streams import CHUNK, Stream, Torn, bare, compression, compression_of, decompressed
 from qwen_sft.record import Record, Where
 from qwen_sft.shelf import shelf
-from qwen_sft.streams import CHUNK, Stream, Torn, bare, compression, compression_of, decompressed
 
 MOST_MEMBER_BYTES = 256_000_000
 """A file that must be read from its end, such as Parquet, is held in memory where it comes as a stream, up to this."""

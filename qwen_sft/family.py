@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
-from qwen_sft.request import NO_OPTIONS, Options, OptionsOf
+from qwen_sft.asking.request import NO_OPTIONS, Options, OptionsOf
 from qwen_sft.sample import Message, Tool
 from qwen_sft.shelf import shelf
 

@@ -4,9 +4,9 @@ import hashlib
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
-from qwen_sft.excerpt import Excerpt
 from qwen_sft.record import Where
 from qwen_sft.sample import Path, json_path
+from qwen_sft.text.excerpt import Excerpt
 
 
 class Severity(StrEnum):

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import Any, Final, cast
 
 from qwen_sft.finding import Finding
+from qwen_sft.inspecting.transcript import Transcript
 from qwen_sft.sample import Message, Path, Sample, is_object, json_path, value_at
 from qwen_sft.shelf import shelf
-from qwen_sft.transcript import Transcript
 
 
 class _Absent:

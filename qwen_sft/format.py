@@ -11,9 +11,9 @@ from typing import Any, Literal
 import msgspec
 
 from qwen_sft.finding import Finding
-from qwen_sft.glance import ONE_RECORD
 from qwen_sft.sample import Path, Sample, is_object, json_path
 from qwen_sft.shelf import shelf
+from qwen_sft.text.glance import ONE_RECORD
 
 
 class Event(msgspec.Struct, frozen=True):

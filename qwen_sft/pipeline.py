@@ -18,35 +18,35 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import structs
 
-from qwen_sft.adjust import MERGED_USER, adjuster, carried
-from qwen_sft.census import CONTEXT_NAME, LEAST_NAME, Census, Facts, facts_of
-from qwen_sft.dedup import marked
+from qwen_sft.asking.pathglob import is_matched
 from qwen_sft.errors import UsageError
-from qwen_sft.excerpt import excerpt
 from qwen_sft.finding import Diagnostic, Finding, Marked, Severity
 from qwen_sft.format import Candidates, Conversation, Event, Format, Reading, formats, recognising, unbalanced
-from qwen_sft.gather import gathered
-from qwen_sft.glance import ONE_RECORD
-from qwen_sft.ingest import Input, records
-from qwen_sft.inline import ignored
-from qwen_sft.keys import Keys, keys_of
-from qwen_sft.locate import declaration, located
-from qwen_sft.media import attached
-from qwen_sft.nullfill import repaired, without_fillers
-from qwen_sft.pathglob import is_matched
+from qwen_sft.ingesting.ingest import Input, records
+from qwen_sft.inspecting.census import CONTEXT_NAME, LEAST_NAME, Census, Facts, facts_of
+from qwen_sft.inspecting.inline import ignored
+from qwen_sft.inspecting.keys import Keys, keys_of
+from qwen_sft.inspecting.secret import MARKS, kinds_of
+from qwen_sft.inspecting.transcript import Transcript
+from qwen_sft.reading.dedup import marked
+from qwen_sft.reading.gather import gathered
+from qwen_sft.reading.locate import declaration, located
 from qwen_sft.record import Record, Where
-from qwen_sft.redact import Hushed, hushed
 from qwen_sft.reporter import Totals, in_checkout
 from qwen_sft.rule import Encoded, Rule, Source, Stage, is_named, rules
 from qwen_sft.sample import Path, is_object, json_path, value_at
-from qwen_sft.secret import MARKS, kinds_of
 from qwen_sft.settings import FailOn, Settings
-from qwen_sft.sieve import Sieve, sieving
-from qwen_sft.transcript import Transcript
+from qwen_sft.shaping.adjust import MERGED_USER, adjuster, carried
+from qwen_sft.shaping.media import attached
+from qwen_sft.shaping.nullfill import repaired, without_fillers
+from qwen_sft.shaping.redact import Hushed, hushed
+from qwen_sft.text.excerpt import excerpt
+from qwen_sft.text.glance import ONE_RECORD
+from qwen_sft.text.sieve import Sieve, sieving
 from qwen_sft.writer import DEFAULT, Row, writer_named
 
 if TYPE_CHECKING:
-    from qwen_sft.encoder import Encoder
+    from qwen_sft.encoding.encoder import Encoder
 
 ALWAYS = ("SRC", "SCH")
 """Letters of the rules that say what could not be checked: no setting switches them off."""
@@ -189,7 +189,7 @@ class Pipeline:
     @cached_property
     def encoder(self) -> "Encoder":
         """Samples to rows for the model of the settings, which must name one."""
-        from qwen_sft.encoder import Encoder  # numpy, jinja2 and the tokenizer: 0.3 s that others need not pay
+        from qwen_sft.encoding.encoder import Encoder  # numpy, jinja2 and the tokenizer: 0.3 s that others need not pay
         from qwen_sft.family import families  # numpy too
 
         is_little = self._n_bytes is not None and self._n_bytes < _LITTLE_BYTES

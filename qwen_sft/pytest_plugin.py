@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import pytest
 
 if TYPE_CHECKING:
-    from qwen_sft.report import Report
+    from qwen_sft.library.report import Report
 
 MOST_SHOWN = 20
 """An assertion shows so many findings, the worst first, and counts all."""
@@ -35,7 +35,7 @@ def assert_valid_dataset(data: Any, **settings: Any) -> "Report":
         QwenSftError: it could not run.
     """
     __tracebackhide__ = True
-    from qwen_sft.report import validate
+    from qwen_sft.library.report import validate
 
     report = validate(data, **settings)
     if not report.ok:

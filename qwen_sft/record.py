@@ -27,7 +27,8 @@ class Where(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Marks:
-    """What other records of the file say about the conversations of a record, by their number (see `qwen_sft.dedup`).
+    """What other records of the file say about the conversations of a record, by their number (see
+    `qwen_sft.reading.dedup`).
 
     Attributes:
         repeated: those that a later record repeats, and its place.
@@ -58,7 +59,7 @@ class Record(msgspec.Struct, frozen=True):
         cut: True if `raw` is only the beginning of a record that was too long to hold.
         structs: for a row of Parquet or Arrow, each struct type of its file: the name of the field that holds it, and
             those of its own fields. An object with exactly these keys may have nulls that no one wrote, where other
-            rows have a value (see `qwen_sft.nullfill`).
+            rows have a value (see `qwen_sft.shaping.nullfill`).
         marks: what other records of its file say about it.
     """
 

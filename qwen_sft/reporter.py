@@ -13,7 +13,7 @@ from qwen_sft.finding import Diagnostic, Severity
 from qwen_sft.sample import json_path
 from qwen_sft.settings import FailOn
 from qwen_sft.shelf import shelf
-from qwen_sft.terminal import inert, one_line, styled
+from qwen_sft.text.terminal import inert, one_line, styled
 
 
 @dataclass(slots=True)

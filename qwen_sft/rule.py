@@ -16,12 +16,12 @@ import msgspec
 
 from qwen_sft.finding import Finding, Severity
 from qwen_sft.format import Conversation, Event, Reading
+from qwen_sft.inspecting.transcript import Trait, Transcript
 from qwen_sft.parser import Difference
 from qwen_sft.record import Record
 from qwen_sft.sample import Path
 from qwen_sft.settings import Settings
 from qwen_sft.shelf import shelf
-from qwen_sft.transcript import Trait, Transcript
 
 if TYPE_CHECKING:  # numpy takes 0.1 s, and `validate` without a model never needs it
     from qwen_sft.tokens import Tokens
@@ -171,8 +171,8 @@ class Rule:
         heuristic: whether it guesses, so that a finding may be no fault; such a rule is no error.
         needs: the setting without which it does not run, such as "model"; "" for none.
         traits, marks: for a rule of the stage `sample`: it finds nothing in a sample that has none of these traits, and
-            none of these marks in the JSON of its messages and tools (see `qwen_sft.sieve.Mark`). Where both are empty
-            nothing is known. They change no answer, they only spare asking.
+            none of these marks in the JSON of its messages and tools (see `qwen_sft.text.sieve.Mark`). Where both are
+            empty nothing is known. They change no answer, they only spare asking.
     """
 
     code: str

@@ -33,7 +33,7 @@ class Message(TypedDict, total=False):
     """One turn. `content` is text (an empty string for none), or a list of parts where one of them is not text.
 
     `train` and `weight` are what the trace says about training the turn, `finish_reason` is why the turn was cut off,
-    where it was (see `qwen_sft.metadata.TRUNCATED`); no template prints them.
+    where it was (see `qwen_sft.reading.metadata.TRUNCATED`); no template prints them.
     """
 
     role: str
@@ -65,7 +65,7 @@ class Tool(TypedDict, total=False):
 class Sample(TypedDict, total=False):
     """One conversation. `messages` is always there; `id` is the trace's own name for it.
 
-    `metadata` is what the trace says about the run as a whole, under the names of `qwen_sft.metadata`.
+    `metadata` is what the trace says about the run as a whole, under the names of `qwen_sft.reading.metadata`.
     """
 
     id: str

@@ -11,12 +11,12 @@ from os import PathLike, fspath
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from qwen_sft.asking.limits import limit
+from qwen_sft.asking.pathglob import is_matched
+from qwen_sft.asking.selection import selection
 from qwen_sft.errors import UsageError
-from qwen_sft.limits import limit
-from qwen_sft.pathglob import is_matched
-from qwen_sft.quote import quoted
 from qwen_sft.sample import MOST_NESTED, is_list, is_object, is_too_deep, value_at
-from qwen_sft.selection import selection
+from qwen_sft.text.quote import quoted
 
 FailOn = Literal["error", "warning", "info", "never"]
 TrailingCalls = Literal["error", "drop-turn", "keep"]
@@ -57,7 +57,7 @@ class Override:
     """What is different for some files. In a settings file it is a table `[[overrides]]`.
 
     Attributes:
-        paths: patterns of the files that it is about (see `qwen_sft.pathglob`).
+        paths: patterns of the files that it is about (see `qwen_sft.asking.pathglob`).
         select: the rules to run on them, in place of those of the settings; empty for these.
         ignore: rules not to run on them either.
         fail_on: the lowest severity that fails there; None for that of the settings.
@@ -88,35 +88,36 @@ class Settings:
         ignore: rule codes or their letters not to run.
         overrides: what is different for some files; where several are about one, their `ignore` add up, and of the
             rest the last one counts.
-        inline_ignore: whether records may say which rules they are not held to (see `qwen_sft.inline`).
-        limit: how many records may have findings of some rules (see `qwen_sft.limits`): these fail a run if there are
+        inline_ignore: whether records may say which rules they are not held to (see `qwen_sft.inspecting.inline`).
+        limit: how many records may have findings of some rules (see `qwen_sft.asking.limits`): these fail a run if
+        there are
             more, and only then.
         baseline: file of the findings that are known, which do not fail a run; None for no such file.
         thresholds: numbers from which rules about the whole set speak, by their codes; `samples`: how many samples a
             share must be of; `context`: how many tokens the model's context holds.
-        near_duplicates: whether samples are looked for that are nearly alike (see `qwen_sft.near`).
-        where: a condition on a sample's metadata (see `qwen_sft.where`); None to keep all.
+        near_duplicates: whether samples are looked for that are nearly alike (see `qwen_sft.inspecting.near`).
+        where: a condition on a sample's metadata (see `qwen_sft.asking.where`); None to keep all.
         skip_failed: whether runs that the trace says have failed are left out.
         dedup_prefixes: whether conversations that a later record of the file repeats are left out.
         tools: file with the tools of samples that declare none, or not all that they call; None for no such file.
         infer_tools: whether tools that no one declares are derived from the calls.
         lift_calls: whether calls that stand as text become real ones, where the sample declares their tools and makes
-            no real call (see `qwen_sft.lift`).
+            no real call (see `qwen_sft.shaping.lift`).
         merge_user: whether a user's consecutive turns become one.
         regenerate_ids: whether calls get ids of their own, unique in the sample.
-        redact: whether secrets and personal data are replaced (see `qwen_sft.redact`).
+        redact: whether secrets and personal data are replaced (see `qwen_sft.shaping.redact`).
         media: what to do with images, audio, video and files: reject the sample, put a word such as `[image]` in their
             place, or leave them out. One that a trained turn would have to say is never replaced but by its own words.
         trailing_calls: what to do with a last assistant turn whose calls have no results.
         max_length: most tokens in a row; None for no limit.
         on_too_long: what to do with a longer row: reject its sample, drop the last turns, or make several samples of it
-            (see `qwen_sft.shorten`).
+            (see `qwen_sft.encoding.shorten`).
         mix: file of sources with weights (see `qwen_sft.curating.mix`); None for none.
         dedup: whether samples are left out that are alike word for word, or nearly, to an earlier one.
         sample: how many samples are drawn, as a whole number, or a share of them between 0 and 1; None for all.
         split: the share of each split, by its name; empty for one split, `train`.
         pack: most tokens of rows that are put together into one; None to leave each row by itself.
-        verify: how many samples are shown to the second computation of what is trained (see `qwen_sft.oracle`).
+        verify: how many samples are shown to the second computation of what is trained (see `qwen_sft.serving.oracle`).
         seed: chooses the samples of `verify`, and what is drawn for `mix`, `sample` and `split`.
         writer: how `build` writes the set: `parquet`, or another name of `qwen_sft.writers`.
         shard_size: bytes of row data after which a new shard starts.
@@ -131,7 +132,7 @@ class Settings:
             as a server does; `text` encodes the whole, and the straddling token is not trained.
         rewritten_history: a sample that needs several rows because the template rewrites earlier turns: write them
             all, only the last, or reject it.
-        train: which turns are trained, and which kinds of their tokens; see `qwen_sft.train`.
+        train: which turns are trained, and which kinds of their tokens; see `qwen_sft.encoding.train`.
         train_eot: whose stop tokens are trained: those of every trained turn, of a row's last one, or none.
         train_newline: whether the newline behind a trained stop token is trained too, though no model generates it.
         control_tokens: what to do with a text that holds a control token: reject the sample, encode it as the ordinary
@@ -140,8 +141,9 @@ class Settings:
             not the newest known.
         jobs: processes that read and check at the same time; `auto`: one for each core where there is much to read.
             What comes out is the same, so no manifest names it.
-        engine: who starts them: this process, on this machine, or Ray (see `qwen_sft.cluster`). The same holds for it.
-        address: of a running Ray cluster, as `HOST:PORT`, or `auto` for that of this machine; None to start a Ray of
+        engine: who starts them: this process, on this machine, or Ray (see `qwen_sft.running.cluster`). The same holds
+        for it. address: of a running Ray cluster, as `HOST:PORT`, or `auto` for that of this machine; None to start a
+        Ray of
             this machine's, or join the one that RAY_ADDRESS in the environment names.
     """
 
@@ -264,7 +266,8 @@ class Settings:
 
     @property
     def is_curated(self) -> bool:
-        """True if samples are left out, repeated or put into splits by what `qwen_sft.keys` tells of them."""
+        """True if samples are left out, repeated or put into splits by what `qwen_sft.inspecting.keys` tells of
+        them."""
         return bool(self.mix is not None or self.dedup != "none" or self.sample is not None or self.split)
 
 

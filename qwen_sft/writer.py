@@ -6,9 +6,9 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+from qwen_sft.asking.request import Options
 from qwen_sft.errors import UsageError
 from qwen_sft.record import Where
-from qwen_sft.request import Options
 from qwen_sft.sample import Sample
 from qwen_sft.shelf import shelf
 

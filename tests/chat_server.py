@@ -16,11 +16,11 @@ from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from qwen_sft.encoding.model import Model, load_model
 from qwen_sft.family import families
-from qwen_sft.model import Model, load_model
-from qwen_sft.parse import parse_turn
 from qwen_sft.parser import Parsed, parsers
 from qwen_sft.probing.task import CHOICES, TOOLS, Task, tasks
+from qwen_sft.serving.parse import parse_turn
 
 MODEL = "scripted"
 NO_AUTO = '"auto" tool choice requires --enable-auto-tool-choice and --tool-call-parser to be set'

@@ -9,9 +9,9 @@ import pytest
 from command import Ran
 from hypothesis import HealthCheck, settings
 
-import qwen_sft.tokenizer
+import qwen_sft.tokenizing.tokenizer
 from qwen_sft.cli import main
-from qwen_sft.tokenizer import Tokenizer
+from qwen_sft.tokenizing.tokenizer import Tokenizer
 
 # A busy machine is no fault of a test: hypothesis without its clocks, and in CI derandomized as it is by itself.
 settings.register_profile(
@@ -23,7 +23,7 @@ settings.load_profile("without clocks")
 @pytest.fixture(scope="session", autouse=True)
 def vocabularies_loaded_once() -> Iterator[None]:
     """A whole vocabulary takes a second or two to load, and some hundredths to hash: once for all tests."""
-    load, hashing = qwen_sft.tokenizer._load, qwen_sft.tokenizer.load_tokenizer
+    load, hashing = qwen_sft.tokenizing.tokenizer._load, qwen_sft.tokenizing.tokenizer.load_tokenizer
     by_bytes: dict[tuple[str, str], Tokenizer] = {}
     by_file: dict[tuple[Any, ...], Tokenizer] = {}
 
@@ -45,8 +45,8 @@ def vocabularies_loaded_once() -> Iterator[None]:
         return by_file[key]
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("qwen_sft.tokenizer._load", loaded)
-        patch.setattr("qwen_sft.model.load_tokenizer", known)
+        patch.setattr("qwen_sft.tokenizing.tokenizer._load", loaded)
+        patch.setattr("qwen_sft.encoding.model.load_tokenizer", known)
         patch.setattr("qwen_sft.proving.served.load_tokenizer", known)
         yield
 

@@ -21,10 +21,10 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
-import qwen_sft.building as building
-import qwen_sft.model
-import qwen_sft.remotefolder as remotefolder
-import qwen_sft.stretches as stretches
+import qwen_sft.building.build as building
+import qwen_sft.building.remotefolder as remotefolder
+import qwen_sft.encoding.model
+import qwen_sft.ingesting.stretches as stretches
 from qwen_sft.curating.pack import Packer
 from qwen_sft.pipeline import Pipeline
 from qwen_sft.settings import Settings
@@ -199,7 +199,7 @@ def main() -> None:
     small()
     remotefolder.cache_folders = lambda: [folder / "cache"]
     os.environ["RAYON_NUM_THREADS"] = "1"
-    qwen_sft.model.load_tokenizer = cache(qwen_sft.model.load_tokenizer)
+    qwen_sft.encoding.model.load_tokenizer = cache(qwen_sft.encoding.model.load_tokenizer)
     Pipeline(BASE)  # what is loaded here, no child has to load
     paths = corpus(folder)
     settings = replace(VARIANTS[variant], jobs=1)

@@ -10,8 +10,8 @@ from typing import Any
 import jsonschema_rs
 
 from qwen_sft.format import Format, Reading, formats, recognising, unbalanced
-from qwen_sft.gather import gathered
-from qwen_sft.ingest import expand, records
+from qwen_sft.ingesting.ingest import expand, records
+from qwen_sft.reading.gather import gathered
 from qwen_sft.record import Record
 from qwen_sft.sample import json_path
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from qwen_sft.format import Conversation, formats, recognising
-from qwen_sft.ingest import expand, records
+from qwen_sft.ingesting.ingest import expand, records
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 MODELS = SHARED / "models"

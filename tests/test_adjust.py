@@ -8,19 +8,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qwen_sft.adjust import adjuster, carried, failure
-from qwen_sft.building import build
-from qwen_sft.dedup import MOST_RECORDS, marked
+from qwen_sft.asking.where import condition
+from qwen_sft.building.build import build
 from qwen_sft.errors import UsageError
 from qwen_sft.format import Conversation
-from qwen_sft.infer import inferred_tools
-from qwen_sft.ingest import expand
-from qwen_sft.media import attached
-from qwen_sft.metadata import CONFLICTING, merged, metadata
+from qwen_sft.ingesting.ingest import expand
 from qwen_sft.pipeline import Outcome, Pipeline, outcomes
+from qwen_sft.reading.dedup import MOST_RECORDS, marked
+from qwen_sft.reading.metadata import CONFLICTING, merged, metadata
 from qwen_sft.record import Record, Where
 from qwen_sft.settings import Settings
-from qwen_sft.where import condition
+from qwen_sft.shaping.adjust import adjuster, carried, failure
+from qwen_sft.shaping.infer import inferred_tools
+from qwen_sft.shaping.media import attached
 from qwen_sft.writer import writers
 
 USER = {"role": "user", "content": "x"}

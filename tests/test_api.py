@@ -271,7 +271,8 @@ def test_importing_the_package_imports_nothing_else_of_it(tmp_path: Path) -> Non
     first, second, third = done.stdout.splitlines()
     assert first == "['qwen_sft'] True"
     assert re.fullmatch(
-        r"<function validate at 0x\w+> <class 'qwen_sft.report.Report'> <class 'qwen_sft.errors.QwenSftError'>", second
+        r"<function validate at 0x\w+> <class 'qwen_sft.library.report.Report'> <class 'qwen_sft.errors.QwenSftError'>",
+        second,
     )
     assert third == "[]"
     assert done.stderr.endswith("AttributeError: module 'qwen_sft' has no attribute 'absent'\n")

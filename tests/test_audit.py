@@ -32,12 +32,12 @@ from qwen_sft.auditing.keys import Hasher
 from qwen_sft.auditing.parts import FAULTS, GENERATED, NUMBER, Part
 from qwen_sft.auditing.report import json_report, text_report
 from qwen_sft.auditing.tally import Tally
-from qwen_sft.encoder import Encoder
+from qwen_sft.encoding.encoder import Encoder
+from qwen_sft.encoding.model import load_model
 from qwen_sft.errors import ModelError
 from qwen_sft.family import families
 from qwen_sft.format import Conversation
-from qwen_sft.ingest import expand
-from qwen_sft.model import load_model
+from qwen_sft.ingesting.ingest import expand
 from qwen_sft.settings import Settings
 from qwen_sft.tokens import Tokens
 from tests.real import MODELS, TRACES, conversations, needs_real_data
@@ -974,7 +974,7 @@ TRL_FAULTS = {
 @pytest.mark.parametrize("name", [*TRL_FAULTS, "qwen3_coder"])
 def test_what_trl_makes_of_real_traces_has_these_faults_and_no_others(name: str, tmp_path: Path):
     pytest.importorskip("trl", reason="trl is in the extra `bench`")
-    from qwen_sft.vocabulary import tokenizer_json
+    from qwen_sft.tokenizing.vocabulary import tokenizer_json
 
     folder = tmp_path / "model"
     folder.mkdir()

@@ -16,8 +16,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-import qwen_sft.building as build_module
-from qwen_sft.building import build
+import qwen_sft.building.build as build_module
+from qwen_sft.building.build import build
 from qwen_sft.cli.options import size
 from qwen_sft.errors import InputError, ModelError, OutputError, QwenSftError, UsageError
 from qwen_sft.pipeline import Pipeline
@@ -358,7 +358,7 @@ def test_little_is_encoded_by_the_backend_that_loads_sooner_and_gives_the_same_r
 WITHOUT_PANDAS = """
 import sys
 from pathlib import Path
-from qwen_sft.building import build
+from qwen_sft.building.build import build
 from qwen_sft.settings import Settings
 from qwen_sft.writer import writers
 build([sys.argv[1]], Settings(model="qwen3"), Path(sys.argv[2]), writers()["parquet"])

@@ -96,7 +96,7 @@ def test_what_cannot_be_built_says_why() -> None:
 
 
 def test_the_function_is_not_hidden_by_a_module_of_its_name() -> None:
-    import qwen_sft.building
-    import qwen_sft.built
+    import qwen_sft.building.build
+    import qwen_sft.library.built
 
     assert all(callable(getattr(qwen_sft, name)) for name in ("build", "validate", "Encoder", "Report", "Built"))

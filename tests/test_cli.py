@@ -491,15 +491,15 @@ def crash(*_: Any, **__: Any) -> Any:
     ("what", "flags"),
     [
         ("qwen_sft.pipeline.Transcript", []),
-        ("qwen_sft.encoder.renderings", ["--model", "qwen3"]),
-        ("qwen_sft.encoder.disagreements", ["--model", "qwen3"]),
+        ("qwen_sft.encoding.encoder.renderings", ["--model", "qwen3"]),
+        ("qwen_sft.encoding.encoder.disagreements", ["--model", "qwen3"]),
         ("qwen_sft.pipeline.Row", ["--model", "qwen3"]),
     ],
 )
 def test_crash_exits_with_two_and_names_the_record(
     run: Any, monkeypatch: pytest.MonkeyPatch, what: str, flags: list[str]
 ):
-    import qwen_sft.encoder  # noqa: F401
+    import qwen_sft.encoding.encoder  # noqa: F401
 
     monkeypatch.setattr(what, crash)
     ran = run("validate", "empty.jsonl", "clean.jsonl", *flags)
@@ -515,7 +515,7 @@ def test_crash_exits_with_two_and_names_the_record(
 
 @pytest.mark.usefixtures("files")
 def test_crash_of_a_build_leaves_no_shard(run: Any, monkeypatch: pytest.MonkeyPatch, files: Path):
-    monkeypatch.setattr("qwen_sft.building.card", crash)
+    monkeypatch.setattr("qwen_sft.building.build.card", crash)
     ran = run("build", "clean.jsonl", "--model", "qwen3", "--out", "out")
     assert (ran.code, ran.out) == (2, "")
     assert [p for p in (files / "out").rglob("*") if p.is_file()] == []

@@ -23,10 +23,10 @@ import zstandard
 from fsspec.implementations.memory import MemoryFileSystem
 
 import qwen_sft.containers
-from qwen_sft import jsontext
 from qwen_sft.container import MOST_MEMBER_BYTES, containers
+from qwen_sft.decoding import jsontext
 from qwen_sft.errors import InputError
-from qwen_sft.ingest import STDIN, Input, expand, records, told_skipped
+from qwen_sft.ingesting.ingest import STDIN, Input, expand, records, told_skipped
 from qwen_sft.pipeline import Pipeline, outcomes
 from qwen_sft.record import Record
 from qwen_sft.settings import Settings
@@ -70,7 +70,7 @@ def test_shelf_holds_every_file_of_its_folder_and_no_suffix_twice():
 
 def test_reading_text_imports_no_table_archive_or_network_library(tmp_path: Path):
     script = (
-        "import sys; from qwen_sft.ingest import expand, records\n"
+        "import sys; from qwen_sft.ingesting.ingest import expand, records\n"
         "n = sum(1 for one in expand(sys.argv[1:]) for _ in records(one))\n"
         "print(n, [m for m in ('pyarrow', 'fsspec', 'huggingface_hub', 'zipfile', 'zstandard') if m in sys.modules])"
     )
@@ -625,7 +625,7 @@ READS = r"""
 import re, sys
 from pathlib import Path
 from qwen_sft.container import File, read
-from qwen_sft.streams import stream
+from qwen_sft.decoding.streams import stream
 kind, mebibytes = sys.argv[1], int(sys.argv[2])
 record = b'{"id": 7, "text": "' + b"word " * 800 + b'"}'
 parts = {
@@ -653,7 +653,7 @@ def peak(kind: str, mebibytes: int) -> tuple[int, int]:
 PEAK = r"""
 import re, sys
 from pathlib import Path
-from qwen_sft.ingest import expand, records
+from qwen_sft.ingesting.ingest import expand, records
 n = sum(1 for one in expand(sys.argv[1:]) for _ in records(one))
 print(n, re.search(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text())[1])
 """

@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from strategies import HARD_TEXTS, json_values, texts
 
-from qwen_sft.control import MARK, encode_batch, marked, unmarked
 from qwen_sft.errors import TemplateError
-from qwen_sft.tokenizer import load_tokenizer
-from qwen_sft.vocabulary import tokenizer_json
+from qwen_sft.tokenizing.control import MARK, encode_batch, marked, unmarked
+from qwen_sft.tokenizing.tokenizer import load_tokenizer
+from qwen_sft.tokenizing.vocabulary import tokenizer_json
 
 BACKENDS = ["fastokens", "tokenizers"]
 QWEN3 = ["<|im_start|>", "<|im_end|>", "<|endoftext|>", "<tool_call>", "</tool_response>", "<think>"]

@@ -19,21 +19,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 from real import TRACES, needs_real_data
 
-from qwen_sft.building import build
+from qwen_sft.building.build import build
 from qwen_sft.cli import main
 from qwen_sft.curating.draw import Draw
 from qwen_sft.curating.mix import Source, load_mix, source_in, with_mix
 from qwen_sft.curating.pack import Packer, packed
 from qwen_sft.curating.split import split_of, splits_of
 from qwen_sft.curating.twins import Twins
+from qwen_sft.encoding.shorten import PLACEHOLDER, SHORTEN, Parts
 from qwen_sft.errors import UsageError
 from qwen_sft.format import Conversation
-from qwen_sft.ingest import expand
-from qwen_sft.keys import Keys, chance, keys_of
+from qwen_sft.ingesting.ingest import expand
+from qwen_sft.inspecting.keys import Keys, chance, keys_of
 from qwen_sft.pipeline import Outcome, Pipeline, outcomes
 from qwen_sft.record import Where
 from qwen_sft.settings import Settings, load_settings
-from qwen_sft.shorten import PLACEHOLDER, SHORTEN, Parts
 from qwen_sft.tokens import Kind, Tokens
 from qwen_sft.writer import Row, writers
 

@@ -25,7 +25,7 @@ def test_each_task_builds_its_share_and_one_that_ran_is_not_run_again(tmp_path: 
     pytest.importorskip("datatrove")
     from datatrove.executor import LocalPipelineExecutor
 
-    from qwen_sft.datatrove import Build
+    from qwen_sft.library.datatrove import Build
 
     a, b, c = files(tmp_path)
     step = Build([str(tmp_path / "*.jsonl")], tmp_path / "sets", model="qwen3", fail_on="never")
@@ -45,7 +45,7 @@ def test_each_task_builds_its_share_and_one_that_ran_is_not_run_again(tmp_path: 
 
 def test_a_share_that_fails_is_told_and_what_looks_at_all_files_is_refused(tmp_path: Path):
     pytest.importorskip("datatrove")
-    from qwen_sft.datatrove import Build
+    from qwen_sft.library.datatrove import Build
 
     _, b, c = files(tmp_path)
     step = Build([b, c], tmp_path / "sets", model="qwen3")

@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qwen_sft import normalize
 from qwen_sft.dialect import dialects
 from qwen_sft.format import Conversation
-from qwen_sft.lift import lifted
-from qwen_sft.markup import lift_tools
-from qwen_sft.pyliteral import literal
+from qwen_sft.shaping.lift import lifted
+from qwen_sft.text import normalize
+from qwen_sft.text.markup import lift_tools
+from qwen_sft.text.pyliteral import literal
 
 DIALECTS = dialects()
 every_dialect = pytest.mark.parametrize("dialect", DIALECTS.values(), ids=list(DIALECTS))
@@ -461,6 +461,6 @@ def count_decoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         decoded.append(len(text))
         return normalize.decode_json(text)
 
-    for module in ("markup", "dialects.coder_xml", "dialects.functioncall", "dialects.react"):
+    for module in ("text.markup", "dialects.coder_xml", "dialects.functioncall", "dialects.react"):
         monkeypatch.setattr(f"qwen_sft.{module}.decode_json", decode)
     return decoded

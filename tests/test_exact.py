@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qwen_sft.exact import again, exactly
+from qwen_sft.text.exact import again, exactly
 
 VALUES: list[Any] = [
     *(None, False, True, 0, 1, -1, 1.0, 0.0, -0.0, math.inf, math.nan, 2**70, "", "1", "a", "é", "\ud800"),

@@ -156,7 +156,7 @@ def test_train_trl_loads_the_rows_and_never_lets_trl_cut_one(dataset: Path) -> N
 TINY = """
 import shutil, sys
 from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
-from qwen_sft.vocabulary import tokenizer_json
+from qwen_sft.tokenizing.vocabulary import tokenizer_json
 folder = sys.argv[1]
 sizes = dict(vocab_size=151936, hidden_size=16, intermediate_size=16, num_hidden_layers=1)
 heads = dict(num_attention_heads=2, num_key_value_heads=1, head_dim=8)

@@ -12,18 +12,18 @@ from hypothesis import strategies as st
 from real import MODELS, SOURCES, conversations, needs_real_data, official_template
 from strategies import samples, served_samples
 
+from qwen_sft.encoding.model import load_model, think_block
+from qwen_sft.encoding.render import encode, renderings
 from qwen_sft.errors import TemplateError
 from qwen_sft.family import Family, Plan, Run, families
-from qwen_sft.model import load_model, think_block
-from qwen_sft.oracle import disagreements
-from qwen_sft.parse import differences, parse_turn
 from qwen_sft.parser import parsers
-from qwen_sft.plan import minimal_plan
-from qwen_sft.reasoning import inlined
-from qwen_sft.render import encode, renderings
-from qwen_sft.template import Template, fingerprints
-from qwen_sft.tokenizer import Tokenizer, load_tokenizer
-from qwen_sft.vocabulary import tokenizer_json
+from qwen_sft.serving.oracle import disagreements
+from qwen_sft.serving.parse import differences, parse_turn
+from qwen_sft.templating.plan import minimal_plan
+from qwen_sft.templating.reasoning import inlined
+from qwen_sft.templating.template import Template, fingerprints
+from qwen_sft.tokenizing.tokenizer import Tokenizer, load_tokenizer
+from qwen_sft.tokenizing.vocabulary import tokenizer_json
 
 FAMILIES = list(families().values())
 by_family = pytest.mark.parametrize("family", FAMILIES, ids=[family.name for family in FAMILIES])

@@ -15,12 +15,12 @@ from reading import FORMATS, ROOT, example_files, records_of
 
 import qwen_sft.fixes
 from qwen_sft.fix import ABSENT, Change, Edit, edited, fixes, in_turn, value_or_absent
+from qwen_sft.inspecting.transcript import Transcript
 from qwen_sft.pipeline import Pipeline
-from qwen_sft.repair import Mended, Mender
 from qwen_sft.rule import rules
+from qwen_sft.running.repair import Mended, Mender
 from qwen_sft.sample import value_at
 from qwen_sft.settings import Settings
-from qwen_sft.transcript import Transcript
 
 FIXES = fixes()
 SAFE = {name for name, fix in FIXES.items() if fix.safe}

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from reading import EXAMPLES, FORMATS, example_files, fates, read_whole, recognised, records_of, samples, schema
 from real import TRACES
 
-from qwen_sft.chat import joined, message, spoken
 from qwen_sft.format import Format
-from qwen_sft.markup import lift_calls, lift_results, lift_tools
-from qwen_sft.normalize import arguments, sample_id
+from qwen_sft.reading.chat import joined, message, spoken
 from qwen_sft.sample import json_path
+from qwen_sft.text.markup import lift_calls, lift_results, lift_tools
+from qwen_sft.text.normalize import arguments, sample_id
 
 every_format = pytest.mark.parametrize("kind", FORMATS.values(), ids=list(FORMATS))
 

@@ -9,7 +9,7 @@ import pytest
 from reading import FORMATS, fates, read_whole, recognised, records_of, samples
 from real import TRACES, needs_real_data
 
-from qwen_sft.gather import gathered
+from qwen_sft.reading.gather import gathered
 from qwen_sft.reading.recorded import answered, asked
 from qwen_sft.record import Record, Where
 from qwen_sft.sample import is_object

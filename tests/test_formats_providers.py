@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 from reading import FORMATS, fates, read_whole, recognised, records_of, samples, schema
 from real import TRACES, needs_real_data
 
-from qwen_sft.metadata import TRUNCATED, cut_off, remedy
+from qwen_sft.inspecting.transcript import Transcript
+from qwen_sft.reading.metadata import TRUNCATED, cut_off, remedy
 from qwen_sft.rule import rules
 from qwen_sft.sample import json_path
 from qwen_sft.settings import Settings
-from qwen_sft.shape import shaped
-from qwen_sft.transcript import Transcript
+from qwen_sft.shaping.shape import shaped
 
 
 def user(content: Any, **fields: Any) -> dict[str, Any]:

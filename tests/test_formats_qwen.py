@@ -12,14 +12,14 @@ from reading import FORMATS, fates, read_whole, recognised, records_of, samples
 from real import TRACES, needs_real_data
 
 from qwen_sft.api import apis
+from qwen_sft.decoding.sse import payloads
 from qwen_sft.format import formats
-from qwen_sft.gather import gathered
+from qwen_sft.inspecting.transcript import Transcript
+from qwen_sft.reading.gather import gathered
 from qwen_sft.record import Record, Where
 from qwen_sft.sample import json_path
 from qwen_sft.settings import Settings
-from qwen_sft.shape import shaped
-from qwen_sft.sse import payloads
-from qwen_sft.transcript import Transcript
+from qwen_sft.shaping.shape import shaped
 
 ASKED: dict[str, Any] = {"model": "qwen3-max", "messages": [{"role": "user", "content": "x"}]}
 USER = {"role": "user", "content": "x"}

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from reading import FORMATS, fates, read_whole, recognised, records_of, samples, schema
 from real import TRACES, needs_real_data
 
+from qwen_sft.inspecting.transcript import Transcript
 from qwen_sft.sample import json_path
 from qwen_sft.settings import Settings
-from qwen_sft.shape import shaped
-from qwen_sft.transcript import Transcript
+from qwen_sft.shaping.shape import shaped
 
 CALL = {"type": "function", "function": {"name": "f", "arguments": {"a": 1}}}
 

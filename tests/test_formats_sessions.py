@@ -11,14 +11,14 @@ import pytest
 from reading import FORMATS, fates, read_whole, recognised, records_of, samples
 from real import TRACES, needs_real_data
 
-from qwen_sft.gather import MOST_FOREIGN, gathered
-from qwen_sft.ingest import expand, records
+from qwen_sft.ingesting.ingest import expand, records
+from qwen_sft.inspecting.transcript import Transcript
 from qwen_sft.pipeline import Pipeline, outcomes
 from qwen_sft.reading.branches import BEHIND_GAP
+from qwen_sft.reading.gather import MOST_FOREIGN, gathered
 from qwen_sft.rule import rules
 from qwen_sft.settings import Settings
-from qwen_sft.shape import shaped
-from qwen_sft.transcript import Transcript
+from qwen_sft.shaping.shape import shaped
 
 
 def called(name: str, arguments: Any = None, call_id: str | None = None) -> dict[str, Any]:

@@ -10,17 +10,17 @@ import jsonschema
 import pytest
 from command import Ran as BareRan
 
-from qwen_sft.baseline import Baseline, Known, read_baseline, write_baseline
+from qwen_sft.asking.limits import limit
+from qwen_sft.asking.pathglob import is_matched
 from qwen_sft.errors import InputError, UsageError
-from qwen_sft.gate import Gate
-from qwen_sft.ingest import expand
-from qwen_sft.inline import ignored
-from qwen_sft.limits import limit
-from qwen_sft.pathglob import is_matched
+from qwen_sft.ingesting.ingest import expand
+from qwen_sft.inspecting.inline import ignored
 from qwen_sft.pipeline import Pipeline, outcomes, tally
 from qwen_sft.record import Record, Where
 from qwen_sft.reporter import Totals
 from qwen_sft.rule import rules
+from qwen_sft.running.baseline import Baseline, Known, read_baseline, write_baseline
+from qwen_sft.running.gate import Gate
 from qwen_sft.settings import Override, Settings, load_settings
 
 ROOT = Path(__file__).parents[1]

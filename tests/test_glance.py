@@ -3,10 +3,10 @@ from typing import Any
 import pytest
 from reading import FORMATS, example_files
 
-from qwen_sft.chat import dialogue, has_role, have_parts, keys_of
 from qwen_sft.format import Candidates, recognising
-from qwen_sft.glance import ONE_RECORD, shared
-from qwen_sft.ingest import expand, records
+from qwen_sft.ingesting.ingest import expand, records
+from qwen_sft.reading.chat import dialogue, has_role, have_parts, keys_of
+from qwen_sft.text.glance import ONE_RECORD, shared
 
 CANDIDATES = Candidates(FORMATS.values())
 

@@ -20,9 +20,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from strategies import json_values
 
-from qwen_sft import jsontext
+from qwen_sft.decoding import jsontext
 from qwen_sft.errors import InputError
-from qwen_sft.ingest import STDIN, expand, records
+from qwen_sft.ingesting.ingest import STDIN, expand, records
 from qwen_sft.record import Record
 from qwen_sft.sample import MOST_NESTED
 
@@ -375,7 +375,7 @@ def test_sha256_is_of_the_whole_file_on_disk_wherever_reading_ended(tmp_path: Pa
 READS = r"""
 import re, sys
 from pathlib import Path
-from qwen_sft.ingest import expand, records
+from qwen_sft.ingesting.ingest import expand, records
 n = sum(1 for source in expand(sys.argv[1:]) for _ in records(source))
 print(n, re.search(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text())[1])
 """

@@ -18,18 +18,18 @@ from killing import BASE, VARIANTS, content, corpus
 from real import TRACES
 
 import qwen_sft
-import qwen_sft.building as building
-import qwen_sft.stretches as stretches
-import qwen_sft.workers as workers
-from qwen_sft.building import build
+import qwen_sft.building.build as building
+import qwen_sft.ingesting.stretches as stretches
+import qwen_sft.running.workers as workers
+from qwen_sft.building.build import build
 from qwen_sft.errors import InputError, UsageError, WorkerError
-from qwen_sft.gate import Gate, folded, judged
-from qwen_sft.ingest import Input, expand, records
+from qwen_sft.ingesting.ingest import Input, expand, records
+from qwen_sft.ingesting.stretches import Reading, closed, cut
 from qwen_sft.pipeline import Pipeline
 from qwen_sft.reporter import Totals, finding_json
+from qwen_sft.running.gate import Gate, folded, judged
+from qwen_sft.running.workers import Plan, jobs_of, worked
 from qwen_sft.settings import Settings
-from qwen_sft.stretches import Reading, closed, cut
-from qwen_sft.workers import Plan, jobs_of, worked
 from qwen_sft.writer import writers
 
 ROOT = Path(__file__).parents[1]
@@ -215,7 +215,7 @@ def started_by(parent: int) -> list[int]:
     for path in Path("/proc").glob("[0-9]*/stat"):
         with suppress(OSError):
             is_ours = path.read_text().rpartition(")")[2].split()[1] == str(parent)
-            if is_ours and "qwen_sft.workers" in (path.parent / "cmdline").read_text():
+            if is_ours and "qwen_sft.running.workers" in (path.parent / "cmdline").read_text():
                 found.append(int(path.parent.name))
     return found
 

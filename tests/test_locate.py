@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from qwen_sft.ingest import expand
+from qwen_sft.ingesting.ingest import expand
 from qwen_sft.pipeline import Pipeline, outcomes
 from qwen_sft.sample import value_at
 from qwen_sft.settings import Settings

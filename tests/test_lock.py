@@ -11,9 +11,9 @@ import jsonschema
 import pytest
 
 from qwen_sft import __version__
+from qwen_sft.encoding.model import load_model
 from qwen_sft.errors import ModelError, OutputError, UsageError
 from qwen_sft.family import families
-from qwen_sft.model import load_model
 from qwen_sft.proving.fingerprint import (
     LockedTemplate,
     LockedToken,
@@ -24,8 +24,8 @@ from qwen_sft.proving.fingerprint import (
 from qwen_sft.proving.lock import LOCK_FILE, Lock, differences, lock_json, lock_of, make_lock, read_lock, write_lock
 from qwen_sft.proving.official import OFFICIAL
 from qwen_sft.settings import Settings
-from qwen_sft.tokenizer import load_tokenizer
-from qwen_sft.vocabulary import BYTE_CHARACTERS, EMBEDDED, tokenizer_json
+from qwen_sft.tokenizing.tokenizer import load_tokenizer
+from qwen_sft.tokenizing.vocabulary import BYTE_CHARACTERS, EMBEDDED, tokenizer_json
 from tests.real import MODELS, needs_real_data, official_template
 
 ROOT = Path(__file__).parents[1]

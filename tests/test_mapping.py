@@ -15,9 +15,9 @@ import pytest
 from datasets.fingerprint import Hasher
 
 import qwen_sft
-from qwen_sft import mapping
 from qwen_sft.cli import main
 from qwen_sft.errors import ModelError, UsageError
+from qwen_sft.library import mapping
 
 ROOT = Path(__file__).parents[1]
 CLEAN = ROOT / "examples" / "clean.jsonl"
@@ -201,7 +201,7 @@ import sys, torch, qwen_sft
 from datasets import load_dataset
 from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
 from trl import SFTConfig, SFTTrainer
-from qwen_sft.vocabulary import tokenizer_json
+from qwen_sft.tokenizing.vocabulary import tokenizer_json
 traces, out, streaming = sys.argv[1], sys.argv[2], sys.argv[3] == "stream"
 rows = qwen_sft.Encoder("qwen3").map(load_dataset("json", data_files=traces, split="train", streaming=streaming))
 sizes = dict(vocab_size=151936, hidden_size=16, intermediate_size=16, num_hidden_layers=1)

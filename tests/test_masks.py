@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given, settings
 from strategies import served_samples
 
+from qwen_sft.encoding.model import load_model
+from qwen_sft.encoding.render import encode, renderings
 from qwen_sft.errors import TemplateError
 from qwen_sft.family import Run, families
-from qwen_sft.model import load_model
-from qwen_sft.oracle import disagreements
-from qwen_sft.render import encode, renderings
+from qwen_sft.serving.oracle import disagreements
 from qwen_sft.tokens import IGNORE, Kind, Tokens
 
 SHELF = families()

@@ -13,14 +13,14 @@ import numpy as np
 import pytest
 from huggingface_hub.errors import LocalEntryNotFoundError
 
+from qwen_sft.encoding.model import _context, load_model  # pyright: ignore[reportPrivateUsage]
 from qwen_sft.errors import ModelError
 from qwen_sft.family import families
-from qwen_sft.ingest import expand, records
-from qwen_sft.model import _context, load_model  # pyright: ignore[reportPrivateUsage]
+from qwen_sft.ingesting.ingest import expand, records
 from qwen_sft.pipeline import Pipeline
 from qwen_sft.settings import Settings
-from qwen_sft.tokenizer import Tokenizer, load_tokenizer
-from qwen_sft.vocabulary import tokenizer_json
+from qwen_sft.tokenizing.tokenizer import Tokenizer, load_tokenizer
+from qwen_sft.tokenizing.vocabulary import tokenizer_json
 
 FAMILIES = families()
 MODELS = Path(__file__).parents[2] / "shared" / "data" / "models"
@@ -46,7 +46,7 @@ def qwen3_tokenizer() -> Tokenizer:
 @pytest.fixture
 def loaded(monkeypatch: pytest.MonkeyPatch) -> None:
     """Stands in for a second of loading, where a test is about something else."""
-    monkeypatch.setattr("qwen_sft.model.load_tokenizer", lambda *_: qwen3_tokenizer())
+    monkeypatch.setattr("qwen_sft.encoding.model.load_tokenizer", lambda *_: qwen3_tokenizer())
 
 
 def config(folder: Path) -> dict[str, Any]:

@@ -7,13 +7,13 @@ import pytest
 from hypothesis import given, settings
 from strategies import served_samples
 
-from qwen_sft.encoder import Encoder
+from qwen_sft.encoding.encoder import Encoder
 from qwen_sft.errors import ModelError
 from qwen_sft.family import families
 from qwen_sft.format import Conversation
 from qwen_sft.settings import Settings
+from qwen_sft.tokenizing.vocabulary import tokenizer_json
 from qwen_sft.tokens import Kind
-from qwen_sft.vocabulary import tokenizer_json
 
 SHELF = families()
 MODES = [

@@ -21,7 +21,7 @@ from typing import Any
 import pytest
 from real import TRACES, needs_real_data
 
-from qwen_sft.ingest import expand
+from qwen_sft.ingesting.ingest import expand
 from qwen_sft.pipeline import Pipeline, outcomes
 from qwen_sft.record import Record, Where
 from qwen_sft.rule import rules

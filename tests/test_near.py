@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from strategies import samples
 
-from qwen_sft.near import ALIKE, N_BYTES, Index, plain, signature
+from qwen_sft.inspecting.near import ALIKE, N_BYTES, Index, plain, signature
 from qwen_sft.sample import Sample
 
 WORDS = [f"{first}{last}" for first in ("la", "mo", "ri", "ke", "su") for last in "abcdefghijklmnopqrst"]
@@ -153,7 +153,7 @@ def test_threshold_that_cannot_be_held_is_refused(threshold: float):
 
 SAY = """
 import hashlib
-from qwen_sft.near import signature
+from qwen_sft.inspecting.near import signature
 sample = {"messages": [{"role": "user", "content": " ".join(map(str, range(200)))}]}
 print(hashlib.sha256(signature(sample) + signature(sample, seed=1)).hexdigest())
 """
@@ -172,6 +172,8 @@ def test_signature_is_the_same_in_every_process_and_stays_so():
 
 
 def test_no_one_pays_for_it_who_does_not_look_for_near_duplicates():
-    code = "import sys, qwen_sft.cli, qwen_sft.census; print(sorted({'rensa', 'numpy'} & sys.modules.keys()))"
+    code = (
+        "import sys, qwen_sft.cli, qwen_sft.inspecting.census; print(sorted({'rensa', 'numpy'} & sys.modules.keys()))"
+    )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ran.stdout == "[]\n"

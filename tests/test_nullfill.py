@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qwen_sft.ingest import expand
-from qwen_sft.nullfill import DOUBT_KEY, METADATA_KEY, admits_null, null_arguments, repaired, without_fillers
+from qwen_sft.ingesting.ingest import expand
 from qwen_sft.pipeline import Outcome, Pipeline, outcomes
 from qwen_sft.sample import Sample
 from qwen_sft.settings import Settings
+from qwen_sft.shaping.nullfill import DOUBT_KEY, METADATA_KEY, admits_null, null_arguments, repaired, without_fillers
 
 # -- what a schema says of a null -----------------------------------------------------------------------------------
 

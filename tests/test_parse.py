@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from qwen_sft.errors import UsageError
 from qwen_sft.family import families
-from qwen_sft.parse import differences, parse_turn
 from qwen_sft.parser import Difference, Parsed, ToolParser, parsers
-from qwen_sft.serving import Server, serving
+from qwen_sft.serving.parse import differences, parse_turn
+from qwen_sft.serving.server import Server, serving
 
 PARSERS = parsers()
 NEWEST = PARSERS["vllm_qwen3_coder"]

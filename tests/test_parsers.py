@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 
 import qwen_sft.parsers
 from qwen_sft.parser import Parsed, ToolParser, parsers
-from qwen_sft.parsing.reasoning import (
+from qwen_sft.serving.reasoning import (
     split_reasoning,
     split_reasoning_r1,
     split_reasoning_sglang,
     split_reasoning_to_0_23,
 )
-from qwen_sft.serving import NEWEST
+from qwen_sft.serving.server import NEWEST
 
 CASES = Path(__file__).parents[2] / "shared" / "data" / "parser_cases"
 needs_cases = pytest.mark.skipif(not CASES.is_dir(), reason=f"no recorded outputs of the real parsers at {CASES}")

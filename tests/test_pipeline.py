@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from strategies import broken_samples, json_values, samples, served_samples
 
+from qwen_sft.decoding.jsontext import parse
 from qwen_sft.format import Conversation, Event, Reading, unbalanced
-from qwen_sft.jsontext import parse
 from qwen_sft.pipeline import Pipeline, tally
 from qwen_sft.record import Record, Where
 from qwen_sft.reporter import Totals

@@ -10,7 +10,7 @@ import pytest
 from qwen_sft.errors import TemplateError
 from qwen_sft.proving.battery import BATTERY, Shape
 from qwen_sft.proving.probe import Behaviour, Refused, Render, marked, probe
-from qwen_sft.template import Template
+from qwen_sft.templating.template import Template
 from tests.real import needs_real_data, official_template
 
 SHAPES = {shape.name: shape for shape in BATTERY}

@@ -33,8 +33,8 @@ from qwen_sft.probing.run import Asked, Server, probe
 from qwen_sft.probing.summary import document, exit_code, summary
 from qwen_sft.probing.task import CHOICES, TOOLS, tasks
 from qwen_sft.probing.wire import RETRIED, Client, Quote, Reply
-from qwen_sft.tokenizer import load_tokenizer
-from qwen_sft.vocabulary import tokenizer_json
+from qwen_sft.tokenizing.tokenizer import load_tokenizer
+from qwen_sft.tokenizing.vocabulary import tokenizer_json
 from tests.chat_server import PARSERS, written
 
 ROOT = Path(__file__).parents[1]

@@ -15,8 +15,8 @@ import pyarrow.parquet as pq
 import pytest
 
 import qwen_sft
-from qwen_sft.tokenizer import load_tokenizer
-from qwen_sft.vocabulary import tokenizer_json
+from qwen_sft.tokenizing.tokenizer import load_tokenizer
+from qwen_sft.tokenizing.vocabulary import tokenizer_json
 
 ROOT = Path(__file__).parents[1]
 PROOF = ROOT / "benchmarks" / "proof"

@@ -25,17 +25,17 @@ from killing import BASE, VARIANTS, content, corpus
 from test_jobs import crashes, fails, findings
 
 import qwen_sft
-import qwen_sft.building as building
-import qwen_sft.cluster as cluster
-import qwen_sft.stretches as stretches
-from qwen_sft.building import build
+import qwen_sft.building.build as building
+import qwen_sft.ingesting.stretches as stretches
+import qwen_sft.running.cluster as cluster
+from qwen_sft.building.build import build
 from qwen_sft.errors import InputError, UsageError, WorkerError
-from qwen_sft.gate import folded
-from qwen_sft.ingest import expand
+from qwen_sft.ingesting.ingest import expand
+from qwen_sft.ingesting.stretches import Stretch
 from qwen_sft.pipeline import Outcome, Pipeline
+from qwen_sft.running.gate import folded
+from qwen_sft.running.workers import Plan, worked
 from qwen_sft.settings import Settings
-from qwen_sft.stretches import Stretch
-from qwen_sft.workers import Plan, worked
 from qwen_sft.writer import writers
 
 ROOT = Path(__file__).parents[1]

@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 from reading import EXAMPLES, FORMATS, example_files, recognised, records_of, schema
 
-from qwen_sft.building import build
-from qwen_sft.convert import convert
+from qwen_sft.building.build import build
 from qwen_sft.format import Conversation
-from qwen_sft.ingest import expand
+from qwen_sft.ingesting.ingest import expand
+from qwen_sft.inspecting.transcript import Transcript
 from qwen_sft.pipeline import Pipeline, outcomes
+from qwen_sft.running.convert import convert
 from qwen_sft.settings import Settings
-from qwen_sft.shape import shaped
-from qwen_sft.transcript import Transcript
+from qwen_sft.shaping.shape import shaped
 from qwen_sft.writer import writers
 
 every_format = pytest.mark.parametrize("kind", FORMATS)

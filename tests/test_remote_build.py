@@ -24,15 +24,15 @@ from fsspec.implementations.memory import MemoryFileSystem
 from killing import BASE, ROOT, VARIANTS, content, corpus
 
 import qwen_sft
-import qwen_sft.building as building
-import qwen_sft.remotefolder as remotefolder
-import qwen_sft.stretches as stretches
-from qwen_sft.building import build
+import qwen_sft.building.build as building
+import qwen_sft.building.remotefolder as remotefolder
+import qwen_sft.ingesting.stretches as stretches
+from qwen_sft.building.build import build
 from qwen_sft.errors import InputError, OutputError
-from qwen_sft.gate import Fold
-from qwen_sft.ingest import expand, records
+from qwen_sft.ingesting.ingest import expand, records
+from qwen_sft.ingesting.remote import Prefix, masked
 from qwen_sft.pipeline import Outcome
-from qwen_sft.remote import Prefix, masked
+from qwen_sft.running.gate import Fold
 from qwen_sft.settings import Settings
 from qwen_sft.writer import writers
 

@@ -21,13 +21,13 @@ import pytest
 
 import qwen_sft
 from qwen_sft.cli import main
-from qwen_sft.element import el, safe
 from qwen_sft.surveying.cost import Assumed, Cost, costs, parameters
 from qwen_sft.surveying.gather import survey
 from qwen_sft.surveying.page import policy, report_page
 from qwen_sft.surveying.screen import write_screen
 from qwen_sft.surveying.spread import Bin, Spread
-from qwen_sft.terminal import cells
+from qwen_sft.text.element import el, safe
+from qwen_sft.text.terminal import cells
 from qwen_sft.tokens import Kind
 from tests.real import SOURCES, TRACES, needs_real_data
 
@@ -767,7 +767,7 @@ def test_screen_keeps_to_the_width_and_chinese_is_aligned(tmp_path: Path, monkey
         used = [call(name, k) for k in range(n + 1)]
         lines.append(json.dumps({"messages": [ASKED, *asks(*used), ANSWER], "tools": [tool(name)]}))
     (tmp_path / "汉字.jsonl").write_text("\n".join(lines))
-    from qwen_sft.ingest import expand
+    from qwen_sft.ingesting.ingest import expand
 
     pipeline = qwen_sft.pipeline.Pipeline(qwen_sft.settings.Settings())
     numbers = survey(expand([str(tmp_path / "汉字.jsonl")]), pipeline, "汉字.jsonl", Assumed())
@@ -790,7 +790,7 @@ def test_screen_keeps_to_the_width_and_chinese_is_aligned(tmp_path: Path, monkey
 
 def test_screen_is_inert_and_ascii_where_the_stream_is(tmp_path: Path):
     (tmp_path / "h.jsonl").write_text("".join(json.dumps(hostile(n)) + "\n" for n in range(len(MARKUP))))
-    from qwen_sft.ingest import expand
+    from qwen_sft.ingesting.ingest import expand
 
     pipeline = qwen_sft.pipeline.Pipeline(qwen_sft.settings.Settings())
     numbers = survey(expand([str(tmp_path / "h.jsonl")]), pipeline, "\x1b[31m::error::x\n", Assumed())
@@ -805,7 +805,7 @@ def test_screen_is_inert_and_ascii_where_the_stream_is(tmp_path: Path):
 
 def test_progress_tells_rate_and_time_left(traces: Path, monkeypatch: Any):
     from qwen_sft.cli.progress import Progress
-    from qwen_sft.ingest import expand
+    from qwen_sft.ingesting.ingest import expand
     from qwen_sft.pipeline import Pipeline, outcomes
     from qwen_sft.settings import Settings
 

@@ -15,12 +15,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from qwen_sft import __version__
-from qwen_sft.excerpt import Excerpt, excerpt
 from qwen_sft.finding import Diagnostic, Severity
 from qwen_sft.record import Record, Where
 from qwen_sft.reporter import Totals, counted, exit_code, finding_json, reporters, summary
 from qwen_sft.rule import rules
-from qwen_sft.terminal import cells
+from qwen_sft.text.excerpt import Excerpt, excerpt
+from qwen_sft.text.terminal import cells
 
 SCHEMAS = Path(__file__).parents[1] / "schemas"
 HOSTILE = "\x1b]0;owned\x07\x1b[31m\u202ered\x9b2J\r\nover"

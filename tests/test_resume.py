@@ -15,14 +15,14 @@ from typing import Any
 import pytest
 from killing import BASE, VARIANTS, content, corpus
 
-import qwen_sft.building as building
-import qwen_sft.stretches as stretches
-from qwen_sft.building import build
+import qwen_sft.building.build as building
+import qwen_sft.ingesting.stretches as stretches
+from qwen_sft.building.build import build
+from qwen_sft.building.journal import JOURNAL, alone_in, left_in, packed, unpacked
 from qwen_sft.errors import OutputError
-from qwen_sft.gate import Fold, Gate
-from qwen_sft.ingest import expand
-from qwen_sft.journal import JOURNAL, alone_in, left_in, packed, unpacked
+from qwen_sft.ingesting.ingest import expand
 from qwen_sft.pipeline import Outcome, Pipeline
+from qwen_sft.running.gate import Fold, Gate
 from qwen_sft.settings import Settings
 from qwen_sft.writer import writers
 
@@ -247,7 +247,7 @@ def test_a_second_build_in_the_folder_is_refused_and_a_dead_one_is_not_in_the_wa
         run(paths, out, each=second)
     held = "; ".join(
         [
-            "import sys, time, pathlib, contextlib, qwen_sft.journal as journal",
+            "import sys, time, pathlib, contextlib, qwen_sft.building.journal as journal",
             "stack = contextlib.ExitStack()",
             f"stack.enter_context(journal.alone_in(pathlib.Path({str(out)!r})))",
             "print('in', flush=True)",
@@ -292,7 +292,7 @@ from pathlib import Path
 sys.path.insert(0, {root!r})
 from killing import BASE, small
 from dataclasses import replace
-from qwen_sft.building import build
+from qwen_sft.building.build import build
 from qwen_sft.errors import OutputError
 from qwen_sft.writer import writers
 small()

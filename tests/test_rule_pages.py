@@ -11,7 +11,7 @@ import pytest
 import qwen_sft.rules
 from qwen_sft.cli import main
 from qwen_sft.cli.rule import SEES
-from qwen_sft.ingest import expand
+from qwen_sft.ingesting.ingest import expand
 from qwen_sft.pipeline import Outcome, Pipeline, Survey, outcomes
 from qwen_sft.reporter import Totals
 from qwen_sft.rule import Example, Rule, rules

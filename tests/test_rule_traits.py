@@ -7,17 +7,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qwen_sft.gather import gathered
-from qwen_sft.ingest import expand, records
-from qwen_sft.jsontext import parse
+from qwen_sft.decoding.jsontext import parse
+from qwen_sft.ingesting.ingest import expand, records
+from qwen_sft.inspecting.secret import MARKS
+from qwen_sft.inspecting.transcript import Transcript
 from qwen_sft.pipeline import Pipeline
+from qwen_sft.reading.gather import gathered
 from qwen_sft.record import Where
 from qwen_sft.rule import rules
 from qwen_sft.sample import Sample
-from qwen_sft.secret import MARKS
 from qwen_sft.settings import Settings
-from qwen_sft.sieve import Sieve, by_automaton, by_expressions, sieving
-from qwen_sft.transcript import Transcript
+from qwen_sft.text.sieve import Sieve, by_automaton, by_expressions, sieving
 
 ROOT = Path(__file__).resolve().parents[1]
 TRACES = ROOT.parent / "shared/data/traces"

@@ -9,13 +9,13 @@ from hypothesis import given
 from strategies import samples
 
 from qwen_sft.finding import Finding, Severity
-from qwen_sft.ingest import expand
+from qwen_sft.ingesting.ingest import expand
+from qwen_sft.inspecting.transcript import Transcript
 from qwen_sft.pipeline import Pipeline, outcomes
 from qwen_sft.rule import Rule
 from qwen_sft.rule import rules as shelf_of_rules
 from qwen_sft.sample import Path, Sample, value_at
 from qwen_sft.settings import Settings
-from qwen_sft.transcript import Transcript
 
 CODES = (
     *(f"THK{n:03}" for n in range(1, 6)),

@@ -13,11 +13,11 @@ from strategies import broken_samples, samples
 
 from qwen_sft.finding import Finding
 from qwen_sft.format import Conversation, Event, Reading
+from qwen_sft.inspecting.transcript import Transcript
 from qwen_sft.record import Record, Where
 from qwen_sft.rule import Rule, Source, rules
 from qwen_sft.sample import Path, Sample
 from qwen_sft.settings import Settings
-from qwen_sft.transcript import Transcript
 
 USER = {"role": "user", "content": "Is 7 a prime?"}
 ANSWER = {"role": "assistant", "content": "Yes."}

@@ -23,16 +23,16 @@ from hypothesis import strategies as st
 from strategies import samples
 
 from qwen_sft.format import Conversation
-from qwen_sft.ingest import expand
+from qwen_sft.ingesting.ingest import expand
+from qwen_sft.inspecting.secret import KINDS, by_automaton, by_expressions, may_hold, secrets_in, secrets_of
+from qwen_sft.inspecting.transcript import Transcript
 from qwen_sft.pipeline import Pipeline, outcomes
 from qwen_sft.record import Record, Where
-from qwen_sft.redact import hushed, redacted
 from qwen_sft.reporter import Totals, reporters
 from qwen_sft.rule import rules
 from qwen_sft.sample import Sample
-from qwen_sft.secret import KINDS, by_automaton, by_expressions, may_hold, secrets_in, secrets_of
 from qwen_sft.settings import Settings
-from qwen_sft.transcript import Transcript
+from qwen_sft.shaping.redact import hushed, redacted
 
 MIX = "Zk8vQ2mX9rT4bN7wLs3dHc6fYg5jPa1uEoKiVxBn0CtDqMzRyWSlGhFJpAUeIOTB"
 KEYS = {

@@ -11,18 +11,18 @@ from msgspec import structs
 from strategies import samples
 
 import qwen_sft
-import qwen_sft.census
-from qwen_sft.census import Census, Facts, facts_of, split_of
+import qwen_sft.inspecting.census
 from qwen_sft.errors import UsageError
-from qwen_sft.gate import Gate, judged
-from qwen_sft.ingest import expand
+from qwen_sft.ingesting.ingest import expand
+from qwen_sft.inspecting.census import Census, Facts, facts_of, split_of
+from qwen_sft.inspecting.transcript import Transcript
 from qwen_sft.pipeline import Pipeline, Survey, outcomes
 from qwen_sft.record import Where
 from qwen_sft.reporter import Totals, reporters
 from qwen_sft.rule import rules
+from qwen_sft.running.gate import Gate, judged
 from qwen_sft.sample import Sample
 from qwen_sft.settings import Settings, load_settings
-from qwen_sft.transcript import Transcript
 
 SET = {code: rule for code, rule in rules().items() if rule.stage == "set"}
 
@@ -390,7 +390,7 @@ def test_what_lies_in_the_temporary_file_counts_as_what_is_held(given: list[tupl
     """Everything that a census says of samples with these hashes, beside what plain loops say of them."""
     made = Census()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(qwen_sft.census, "HELD", held)
+        patch.setattr(qwen_sft.inspecting.census, "HELD", held)
         for number, (said, task, split, system, conversation, longest) in enumerate(given):
             splits = ("", "train", "test")
             made.see(
@@ -540,7 +540,7 @@ def test_rule_about_the_set_can_be_ignored(tmp_path: Path):
 
 
 def test_manifest_tells_what_was_found_about_the_set(tmp_path: Path):
-    from qwen_sft.building import build
+    from qwen_sft.building.build import build
     from qwen_sft.writer import writers
 
     file = write(tmp_path / "runs.jsonl", talk("a"), talk("a"))

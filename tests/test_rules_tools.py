@@ -8,11 +8,11 @@ from hypothesis import given
 from strategies import samples
 
 from qwen_sft.finding import Severity
+from qwen_sft.inspecting.transcript import Transcript
 from qwen_sft.rule import Rule
 from qwen_sft.rule import rules as shelf_of_rules
 from qwen_sft.sample import Path, Sample, value_at
 from qwen_sft.settings import Settings
-from qwen_sft.transcript import Transcript
 
 RULES: dict[str, Rule] = {
     code: rule for code, rule in shelf_of_rules().items() if code.startswith("TOL") and code <= "TOL022"

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from jsonschema_specifications import REGISTRY
 from strategies import ODD_SCHEMAS, json_values
 
-from qwen_sft.schema import faults, normalised, normalised_function, validator
+from qwen_sft.inspecting.schema import faults, normalised, normalised_function, validator
 
 
 def nested(levels: int) -> Any:

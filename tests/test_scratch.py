@@ -4,11 +4,11 @@ import pickle
 
 import pytest
 
-import qwen_sft.census
-from qwen_sft.census import Census, Facts
+import qwen_sft.inspecting.census
 from qwen_sft.errors import OutputError
+from qwen_sft.inspecting.census import Census, Facts
+from qwen_sft.inspecting.scratch import Scratch
 from qwen_sft.record import Where
-from qwen_sft.scratch import Scratch
 
 
 def test_first_row_of_a_key_stays_and_rows_come_back():
@@ -35,7 +35,7 @@ def facts(said: int) -> Facts:
 
 
 def test_part_of_a_census_stays_whole_until_it_is_merged(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(qwen_sft.census, "HELD", 2)
+    monkeypatch.setattr(qwen_sft.inspecting.census, "HELD", 2)
     whole, part = Census(), Census(is_part=True)
     for line in range(1, 6):
         whole.see(facts(line), Where("a.jsonl", line))

@@ -14,10 +14,10 @@ import pyarrow.parquet as pq
 import pytest
 from onscreen import frames, on_screen
 
-import qwen_sft.ingest as ingest
+import qwen_sft.ingesting.ingest as ingest
 from qwen_sft.cli.progress import Progress, _Way
-from qwen_sft.ingest import expand, records
-from qwen_sft.terminal import cells, fitted
+from qwen_sft.ingesting.ingest import expand, records
+from qwen_sft.text.terminal import cells, fitted
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 WIDTHS = (40, 80, 200)

@@ -9,17 +9,17 @@ import pyarrow.parquet as pq
 import pytest
 
 from qwen_sft.cli.pick import Pick, pick_of
+from qwen_sft.encoding.model import load_model
 from qwen_sft.errors import UsageError
 from qwen_sft.family import families
-from qwen_sft.model import load_model
-from qwen_sft.tokenizer import load_tokenizer
+from qwen_sft.tokenizing.tokenizer import load_tokenizer
 
 load_once = cache(load_tokenizer)
 
 
 @pytest.fixture(autouse=True)
 def one_tokenizer(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("qwen_sft.model.load_tokenizer", load_once)
+    monkeypatch.setattr("qwen_sft.encoding.model.load_tokenizer", load_once)
 
 
 def tool(name: str) -> dict[str, Any]:

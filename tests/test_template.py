@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from real import MODELS, SOURCES, conversations, needs_real_data, official_template
 from strategies import samples, served_samples
 
-from qwen_sft.bounds import Limits
 from qwen_sft.errors import ModelError, TemplateError
-from qwen_sft.template import Template
+from qwen_sft.templating.bounds import Limits
+from qwen_sft.templating.template import Template
 
 NAMES = sorted(file.parent.name for file in MODELS.glob("*/tokenizer_config.json"))
 USER = [{"role": "user", "content": "Hi"}]

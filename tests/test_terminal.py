@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qwen_sft.terminal import in_colour, one_line, printable, styled
+from qwen_sft.text.terminal import in_colour, one_line, printable, styled
 
 STEERING = "\x00\x07\x08\x0b\x0c\r\x1b\x7f\x80\x9b\x9f"
 STEERING += "\u061c\u200e\u200f\u2028\u2029\u202a\u202e\u2066\u2069\ud800\udfff\U000e0041"

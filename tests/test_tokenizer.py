@@ -17,9 +17,9 @@ import tokenizers as hf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qwen_sft import tokenizer as tokenizer_module
 from qwen_sft.errors import InputError, ModelError
-from qwen_sft.tokenizer import (
+from qwen_sft.tokenizing import tokenizer as tokenizer_module
+from qwen_sft.tokenizing.tokenizer import (
     LOADED,
     AddedToken,
     Backend,
@@ -29,7 +29,7 @@ from qwen_sft.tokenizer import (
     tables,
     token_spans,
 )
-from qwen_sft.vocabulary import BYTE_CHARACTERS, EMBEDDED, tokenizer_json
+from qwen_sft.tokenizing.vocabulary import BYTE_CHARACTERS, EMBEDDED, tokenizer_json
 
 STRINGS = Path(__file__).parents[2] / "shared" / "data" / "tokenizer_strings.json"
 

@@ -9,7 +9,7 @@ from real import needs_real_data, official_template
 from strategies import samples, served_samples, texts
 
 from qwen_sft.errors import TemplateError
-from qwen_sft.template import Template
+from qwen_sft.templating.template import Template
 from qwen_sft.tracing.provenance import Tagged, concat, tag, tagged
 from qwen_sft.tracing.trace import Piece, Tracer, data_control_tokens
 

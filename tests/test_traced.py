@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from real import SOURCES, conversations, needs_real_data, official_template
 from strategies import served_samples
 
+from qwen_sft.asking.request import NO_OPTIONS
 from qwen_sft.errors import ModelError, TemplateError
 from qwen_sft.family import families
-from qwen_sft.request import NO_OPTIONS
-from qwen_sft.template import Template
+from qwen_sft.templating.template import Template
 from qwen_sft.tokens import GENERATED, Kind
 from qwen_sft.tracing.traced import traced_family
 

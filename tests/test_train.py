@@ -5,14 +5,14 @@ from functools import cache
 import numpy as np
 import pytest
 
+from qwen_sft.asking.selection import KINDS, TURNS
+from qwen_sft.encoding.model import load_model
+from qwen_sft.encoding.render import encode, renderings
+from qwen_sft.encoding.train import _SELECTORS, policy, weight_of
 from qwen_sft.errors import UsageError
 from qwen_sft.family import families
-from qwen_sft.model import load_model
-from qwen_sft.render import encode, renderings
-from qwen_sft.selection import KINDS, TURNS
 from qwen_sft.settings import Settings
 from qwen_sft.tokens import GENERATED
-from qwen_sft.train import _SELECTORS, policy, weight_of
 
 
 @cache

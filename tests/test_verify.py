@@ -15,16 +15,16 @@ import pytest
 from shown import blocks_of, commands, matches, runs_here
 from typer.testing import CliRunner
 
-from qwen_sft.building import build
+from qwen_sft.building.build import build
 from qwen_sft.cli import app
 from qwen_sft.errors import InputError, ModelError, UsageError
 from qwen_sft.family import families
 from qwen_sft.settings import Settings
-from qwen_sft.tokenizer import load_tokenizer
+from qwen_sft.tokenizing.tokenizer import load_tokenizer
+from qwen_sft.tokenizing.vocabulary import tokenizer_json
 from qwen_sft.trainer import Request, Trainer, trainer_named, trainers
 from qwen_sft.verifying.report import json_report, text_report
 from qwen_sft.verifying.verify import Verification, parsed, setup_of, verify
-from qwen_sft.vocabulary import tokenizer_json
 from qwen_sft.writer import writers
 
 ROOT = Path(__file__).parents[1]

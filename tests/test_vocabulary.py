@@ -11,9 +11,17 @@ from pathlib import Path
 
 import pytest
 
-from qwen_sft import vocabulary
 from qwen_sft.errors import ModelError
-from qwen_sft.vocabulary import BYTE_CHARACTERS, EMBEDDED, cache_folders, kept, merge_of, rebuild, tokenizer_json
+from qwen_sft.tokenizing import vocabulary
+from qwen_sft.tokenizing.vocabulary import (
+    BYTE_CHARACTERS,
+    EMBEDDED,
+    cache_folders,
+    kept,
+    merge_of,
+    rebuild,
+    tokenizer_json,
+)
 
 MODELS = Path(__file__).parents[2] / "shared" / "data" / "models"
 

@@ -21,15 +21,15 @@ from hypothesis import strategies as st
 from pandas.io.json import ujson_loads  # what datasets reads `Json` with
 from strategies import json_values, texts
 
-from qwen_sft.building import build
+from qwen_sft.building.build import build
+from qwen_sft.building.outfolder import UNFINISHED
 from qwen_sft.cli import main
 from qwen_sft.errors import OutputError, UsageError
-from qwen_sft.outfolder import UNFINISHED
 from qwen_sft.record import Where
 from qwen_sft.sample import Sample
 from qwen_sft.settings import Settings
+from qwen_sft.tokenizing.vocabulary import tokenizer_json
 from qwen_sft.tokens import Tokens
-from qwen_sft.vocabulary import tokenizer_json
 from qwen_sft.writer import Part, Row, Writer, shown, talks, writer_named, writers
 from qwen_sft.writing.chat import TEMPLATE_FIELDS
 from qwen_sft.writing.spelling import datasets_text, json_text, spelled, unreadable
@@ -871,9 +871,9 @@ def test_what_a_killed_build_left_is_replaced(
     traces, out = Path(hard_traces(tmp_path)), tmp_path / "out"
     traces.write_text(traces.read_text() * 200 + "null\n")  # so many that files are begun before the last line is read
     with monkeypatch.context() as patch:
-        patch.setattr("qwen_sft.outfolder._take_away", lambda _: None)
+        patch.setattr("qwen_sft.building.outfolder._take_away", lambda _: None)
         patch.setattr("qwen_sft.writing.shards.Shards.abort", lambda _: None)
-        patch.setattr(f"qwen_sft.building.{stage}", killed)
+        patch.setattr(f"qwen_sft.building.build.{stage}", killed)
         with pytest.raises(KeyboardInterrupt):
             build([str(traces)], told, out, WRITERS[name])
     left = files_in(out)

@@ -57,11 +57,14 @@ def path() -> str:
 
 
 def _serve(address: str) -> None:
-    from qwen_sft import building, built, cli, gate, repair, report  # noqa: F401  # what most commands import
+    from qwen_sft import cli  # noqa: F401  # what most commands import
+    from qwen_sft.building import build as building  # noqa: F401  # what most commands import
     from qwen_sft.format import formats
+    from qwen_sft.library import built, report  # noqa: F401  # what most commands import
     from qwen_sft.rule import rules
-    from qwen_sft.tokenizer import load_tokenizer
-    from qwen_sft.vocabulary import tokenizer_json
+    from qwen_sft.running import gate, repair  # noqa: F401  # what most commands import
+    from qwen_sft.tokenizing.tokenizer import load_tokenizer
+    from qwen_sft.tokenizing.vocabulary import tokenizer_json
 
     assert formats() and rules()
     for backend in ("auto", "tokenizers"):  # the second for little data

@@ -1,7 +1,7 @@
 """Drives a model through tasks as an agent's harness does, and judges what it did.
 
-A round: the model speaks, the server's parser (`qwen_sft.parse`) reads calls in what it said, the tools execute them,
-their results go back into the conversation. It ends with a turn that calls nothing, or with a wrong call.
+A round: the model speaks, the server's parser (`qwen_sft.serving.parse`) reads calls in what it said, the tools execute
+them, their results go back into the conversation. It ends with a turn that calls nothing, or with a wrong call.
 """
 
 import json
@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 
 from workflows import Call, Message, Task
 
-from qwen_sft.parse import parse_turn
-from qwen_sft.serving import serving
+from qwen_sft.serving.parse import parse_turn
+from qwen_sft.serving.server import serving
 
 ROUNDS = 5
 """Most turns of the model in a run; a task needs three."""

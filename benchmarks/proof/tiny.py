@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from qwen_sft.tokenizer import load_tokenizer
-from qwen_sft.vocabulary import tokenizer_json
+from qwen_sft.tokenizing.tokenizer import load_tokenizer
+from qwen_sft.tokenizing.vocabulary import tokenizer_json
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel

@@ -8,10 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from qwen_sft.api import Api, Turns
-from qwen_sft.chat import keys_of
 from qwen_sft.finding import Finding
-from qwen_sft.metadata import cut_off, metadata
-from qwen_sft.normalize import ID_KEYS
 from qwen_sft.reading.anthropic_blocks import RESTARTED, Known
 from qwen_sft.reading.block_stream import Pieces
 from qwen_sft.reading.blocks import (
@@ -27,9 +24,12 @@ from qwen_sft.reading.blocks import (
     tell,
     turns,
 )
+from qwen_sft.reading.chat import keys_of
 from qwen_sft.reading.delta import UNFINISHED, failure
+from qwen_sft.reading.metadata import cut_off, metadata
 from qwen_sft.reading.story import Story
 from qwen_sft.sample import Path, is_list, is_object
+from qwen_sft.text.normalize import ID_KEYS
 
 _ROLES = ("user", "assistant", "system")
 _OWN_BLOCKS = {

@@ -9,8 +9,6 @@ from typing import Any
 
 from qwen_sft.api import Api, Turns
 from qwen_sft.finding import Finding
-from qwen_sft.metadata import metadata
-from qwen_sft.normalize import ID_KEYS
 from qwen_sft.reading.bedrock_blocks import block
 from qwen_sft.reading.block_stream import Pieces
 from qwen_sft.reading.blocks import (
@@ -26,8 +24,10 @@ from qwen_sft.reading.blocks import (
     turns,
 )
 from qwen_sft.reading.delta import UNFINISHED, failure
+from qwen_sft.reading.metadata import metadata
 from qwen_sft.reading.story import Story
 from qwen_sft.sample import Path, is_list, is_object
+from qwen_sft.text.normalize import ID_KEYS
 
 _OWN_BLOCKS = ("toolUse", "toolResult", "reasoningContent", "cachePoint", "guardContent", "citationsContent")
 _OWN_KEYS = ("toolConfig", "inferenceConfig", "modelId", "guardrailConfig", "additionalModelRequestFields")

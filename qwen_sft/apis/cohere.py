@@ -10,15 +10,15 @@ from collections.abc import Sequence
 from typing import Any
 
 from qwen_sft.api import Api, Turns
-from qwen_sft.chat import have_parts, keys_of, message
 from qwen_sft.finding import Finding
-from qwen_sft.metadata import metadata
-from qwen_sft.normalize import ID_KEYS
 from qwen_sft.reading.block_stream import Pieces
 from qwen_sft.reading.blocks import empty_answer, no_object, refusal, turns, written
+from qwen_sft.reading.chat import have_parts, keys_of, message
 from qwen_sft.reading.delta import UNFINISHED
+from qwen_sft.reading.metadata import metadata
 from qwen_sft.reading.story import Story
 from qwen_sft.sample import Message, Path, is_list, is_object
+from qwen_sft.text.normalize import ID_KEYS
 
 _ROLES = ("system", "user", "assistant", "tool", "developer")
 _OWN_KEYS = frozenset({"citation_options", "safety_mode", "strict_tools"})

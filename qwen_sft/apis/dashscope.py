@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from qwen_sft.api import Api, Turns
-from qwen_sft.chat import message
 from qwen_sft.finding import Finding
-from qwen_sft.metadata import metadata
+from qwen_sft.reading.chat import message
 from qwen_sft.reading.delta import UNFINISHED, Pieces, Snapshots, failure, is_under_way
+from qwen_sft.reading.metadata import metadata
 from qwen_sft.sample import Message, Path, is_list, is_object, value_at
 
 _REQUEST = frozenset({"model", "input", "parameters", "task_group", "task", "function", "resources", "debug", "stream"})

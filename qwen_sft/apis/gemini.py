@@ -8,13 +8,13 @@ from typing import Any
 
 from qwen_sft.api import Api, Turns
 from qwen_sft.finding import Finding
-from qwen_sft.metadata import metadata
-from qwen_sft.normalize import ID_KEYS
 from qwen_sft.reading.blocks import builtin, empty_answer, function, listed, no_object, places, refusal, tell, turns
 from qwen_sft.reading.delta import UNFINISHED, failure
 from qwen_sft.reading.gemini_blocks import Parts, block, blocks, field, is_part
+from qwen_sft.reading.metadata import metadata
 from qwen_sft.reading.story import Story
 from qwen_sft.sample import Path, is_list, is_object
+from qwen_sft.text.normalize import ID_KEYS
 
 _ROLES = {"model": "assistant", "function": "user", "tool": "user", None: "user"}
 _SYSTEM = ("systemInstruction", "system_instruction")

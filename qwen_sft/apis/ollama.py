@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from qwen_sft.api import Api, Turns
-from qwen_sft.chat import Dialogue, dialogue, message
 from qwen_sft.finding import Finding
-from qwen_sft.metadata import metadata
+from qwen_sft.reading.chat import Dialogue, dialogue, message
 from qwen_sft.reading.delta import UNFINISHED, Pieces
+from qwen_sft.reading.metadata import metadata
 from qwen_sft.sample import Message, Path, is_list, is_object
 
 _DURATIONS = ("created_at", "done", "done_reason", "eval_duration", "load_duration", "prompt_eval_duration")

@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from qwen_sft.api import Api, Turns
-from qwen_sft.chat import Dialogue, dialogue, message
 from qwen_sft.finding import Finding
-from qwen_sft.metadata import merged, metadata
-from qwen_sft.normalize import ID_KEYS, REASONING_KEYS, find_key
+from qwen_sft.reading.chat import Dialogue, dialogue, message
 from qwen_sft.reading.delta import Pieces, failure, is_under_way
+from qwen_sft.reading.metadata import merged, metadata
 from qwen_sft.sample import Path, is_list, is_object
+from qwen_sft.text.normalize import ID_KEYS, REASONING_KEYS, find_key
 
 _TOOL_KEYS = ("tools", "functions")
 _SAID = ("content", "tool_calls", "function_call", *REASONING_KEYS)

@@ -9,13 +9,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from qwen_sft.api import Api, Turns
-from qwen_sft.chat import dialogue
 from qwen_sft.finding import Finding
 from qwen_sft.format import Event
-from qwen_sft.metadata import metadata
-from qwen_sft.normalize import ID_KEYS
+from qwen_sft.reading.chat import dialogue
 from qwen_sft.reading.items import Item, declared, has_items, kind, placed, repeats, turns
+from qwen_sft.reading.metadata import metadata
 from qwen_sft.sample import Path, is_list, is_object
+from qwen_sft.text.normalize import ID_KEYS
 
 _ENDS = ("response.completed", "response.incomplete", "response.cancelled", "response.done", "response.failed")
 _ONLY = ("previous_response_id", "max_output_tokens", "parallel_tool_calls", "truncation")

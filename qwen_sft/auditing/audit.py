@@ -3,14 +3,14 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from qwen_sft.asking.request import Options
 from qwen_sft.auditing.grammar import Grammar, grammar
 from qwen_sft.auditing.judge import judge
 from qwen_sft.auditing.keys import Hasher
 from qwen_sft.auditing.rows import batches
 from qwen_sft.auditing.tally import Count, Tally
-from qwen_sft.ingest import Input
-from qwen_sft.model import Model
-from qwen_sft.request import Options
+from qwen_sft.encoding.model import Model
+from qwen_sft.ingesting.ingest import Input
 from qwen_sft.settings import Thinking
 
 

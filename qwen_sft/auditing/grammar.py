@@ -8,13 +8,13 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from qwen_sft.chatml import HEADER, START, STOP
+from qwen_sft.asking.request import Options
+from qwen_sft.encoding.model import Model
 from qwen_sft.errors import ModelError, TemplateError
-from qwen_sft.model import Model
-from qwen_sft.request import Options
 from qwen_sft.sample import Message, Tool
 from qwen_sft.settings import Thinking
-from qwen_sft.tokenizer import Tokenizer
+from qwen_sft.templating.chatml import HEADER, START, STOP
+from qwen_sft.tokenizing.tokenizer import Tokenizer
 
 Bools = npt.NDArray[np.bool_]
 Ints = npt.NDArray[np.int64]

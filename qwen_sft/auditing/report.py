@@ -12,10 +12,10 @@ from qwen_sft.auditing.audit import Audit
 from qwen_sft.auditing.judge import FINE, LEFT_OUT, MISSED, NEEDLESS, PASSED_OVER, RIGHT
 from qwen_sft.auditing.parts import FAULTS, Part
 from qwen_sft.auditing.tally import Exhibit
-from qwen_sft.chatml import HEADER
 from qwen_sft.errors import InputError
-from qwen_sft.terminal import one_line, printable, styled
-from qwen_sft.tokenizer import Tokenizer
+from qwen_sft.templating.chatml import HEADER
+from qwen_sft.text.terminal import one_line, printable, styled
+from qwen_sft.tokenizing.tokenizer import Tokenizer
 
 _OUTCOMES = {
     "trained_rightly": RIGHT,

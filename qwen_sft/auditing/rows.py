@@ -12,7 +12,7 @@ import numpy.typing as npt
 from qwen_sft.auditing.batch import Batch, Broken, Ints
 from qwen_sft.auditing.parts import MISALIGNED, NOTHING_TRAINED, UNREADABLE
 from qwen_sft.errors import InputError
-from qwen_sft.ingest import Input, records
+from qwen_sft.ingesting.ingest import Input, records
 from qwen_sft.sample import is_list, is_object
 from qwen_sft.tokens import IGNORE
 
@@ -151,7 +151,7 @@ def _documents(packing: str, told: Ints, n_tokens: int) -> Ints | None:
 
 
 def _batches(source: Input, mask: str | None) -> Iterator[Any]:
-    from qwen_sft.columnar import tables
+    from qwen_sft.decoding.columnar import tables
 
     assert source.path is not None
     names = ("input_ids", *((mask,) if mask else MASKS), *PACKING)

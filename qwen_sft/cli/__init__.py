@@ -25,7 +25,7 @@ from qwen_sft.cli.validate import validate
 from qwen_sft.cli.verify import verify
 from qwen_sft.cli.view import view
 from qwen_sft.errors import QwenSftError
-from qwen_sft.terminal import one_line, printable
+from qwen_sft.text.terminal import one_line, printable
 
 COLLECTOR = (50_000, 20, 50)
 """Thresholds of Python's garbage collector: records are many small lists and dicts without cycles, and the default

@@ -49,11 +49,11 @@ def audit(
     from qwen_sft.auditing.parts import NUMBER
     from qwen_sft.auditing.report import json_report, text_report
     from qwen_sft.cli.progress import reading_rows
+    from qwen_sft.encoding.model import load_model
     from qwen_sft.errors import UsageError
     from qwen_sft.family import families
-    from qwen_sft.ingest import expand
-    from qwen_sft.model import load_model
-    from qwen_sft.terminal import columns, fitted, in_colour
+    from qwen_sft.ingesting.ingest import expand
+    from qwen_sft.text.terminal import columns, fitted, in_colour
 
     if output_format not in ("full", "json"):
         raise UsageError(f"no output format {output_format!r}; it can be full, json")

@@ -52,13 +52,13 @@ def build(
     ] = False,
 ) -> None:
     """Write a training set: its files, rejects.jsonl, manifest.json and a dataset card."""
-    from qwen_sft.built import Work
+    from qwen_sft.building.hub import check_repository, push
     from qwen_sft.cli.progress import Progress
     from qwen_sft.errors import UsageError
-    from qwen_sft.hub import check_repository, push
-    from qwen_sft.remote import is_url, masked
+    from qwen_sft.ingesting.remote import is_url, masked
+    from qwen_sft.library.built import Work
     from qwen_sft.reporter import failed, gated
-    from qwen_sft.terminal import fitted, one_line, printable
+    from qwen_sft.text.terminal import fitted, one_line, printable
 
     size = None if shard_size is None else options.size(shard_size)
     settings = options.settings(flags, shard_size=size, license=licence)

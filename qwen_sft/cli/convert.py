@@ -47,11 +47,11 @@ def convert(
     ] = False,
 ) -> None:
     """Read traces of any format into samples, without checking them further."""
-    from qwen_sft.convert import convert as run
     from qwen_sft.errors import UsageError
-    from qwen_sft.ingest import expand
+    from qwen_sft.ingesting.ingest import expand
     from qwen_sft.reporter import exit_code, summary
-    from qwen_sft.terminal import fitted
+    from qwen_sft.running.convert import convert as run
+    from qwen_sft.text.terminal import fitted
 
     if not out:
         raise UsageError("--out is empty; name a file, or - for stdout")
@@ -79,7 +79,7 @@ def convert(
 def traced(outcome: "Outcome") -> Iterator[str]:
     """A line for each event: place, JSON pointer, fate, and the message it became or the reason; parted by tabs."""
     from qwen_sft.sample import json_pointer
-    from qwen_sft.terminal import one_line
+    from qwen_sft.text.terminal import one_line
 
     record = outcome.record
     if not outcome.n_events:

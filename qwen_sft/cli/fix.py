@@ -14,7 +14,7 @@ from qwen_sft.cli.progress import Progress
 
 if TYPE_CHECKING:
     from qwen_sft.pipeline import Outcome
-    from qwen_sft.repair import Mended
+    from qwen_sft.running.repair import Mended
 
 EXAMPLES = """
 Reading alone gives a sample dictionaries for arguments that are JSON in a string, the roles that a format has for its
@@ -73,9 +73,9 @@ def fix(
 ) -> None:
     """Mend traces where there is one exact way, and say what was changed."""
     from qwen_sft.errors import UsageError
-    from qwen_sft.ingest import expand
-    from qwen_sft.repair import repair, summary
-    from qwen_sft.terminal import fitted
+    from qwen_sft.ingesting.ingest import expand
+    from qwen_sft.running.repair import repair, summary
+    from qwen_sft.text.terminal import fitted
 
     for flag, value in (("--out", out), ("--report", report)):
         if value == "":
@@ -111,7 +111,7 @@ def differences(outcome: "Outcome", one: "Mended") -> Iterator[str]:
     """The lines of a unified diff of a changed sample, printed as JSON; hostile text in them is made harmless."""
     from difflib import unified_diff
 
-    from qwen_sft.terminal import one_line
+    from qwen_sft.text.terminal import one_line
 
     if not one.changes:
         return

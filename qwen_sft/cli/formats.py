@@ -24,9 +24,9 @@ def formats(
 
 def _explain(paths: list[str]) -> int:
     """0 if each record is read as one format, 1 if one is not, 3 if there is none."""
-    from qwen_sft.explain import explained
-    from qwen_sft.ingest import expand
-    from qwen_sft.terminal import one_line
+    from qwen_sft.ingesting.ingest import expand
+    from qwen_sft.reading.explain import explained
+    from qwen_sft.text.terminal import one_line
 
     worst = 3
     for source, groups in explained(expand(paths)):

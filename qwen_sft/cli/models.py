@@ -6,7 +6,7 @@ import sys
 def models() -> None:
     """List the model families: their hub ids, template hashes, tool-call parsers and the flags to serve them with."""
     from qwen_sft.family import families
-    from qwen_sft.serving import serving
+    from qwen_sft.serving.server import serving
 
     vllm, sglang = serving("vllm"), serving("sglang")
     for one in families().values():

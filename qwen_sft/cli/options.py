@@ -362,7 +362,7 @@ def settings(flags: dict[str, Any], **more: Any) -> Settings:
         given["chat_template_kwargs"] = _object(options)
     loaded = load_settings(given, file=config)
     if loaded.serve != Settings().serve:
-        from qwen_sft.serving import serving  # the shelf of parsers: 0.1 s that the default need not pay
+        from qwen_sft.serving.server import serving  # the shelf of parsers: 0.1 s that the default need not pay
 
         serving(loaded.serve)
     return loaded
@@ -370,8 +370,8 @@ def settings(flags: dict[str, Any], **more: Any) -> Settings:
 
 def tell_skipped(skipped: Counter[str]) -> None:
     """Says on stderr which files of directories and archives were left out."""
-    from qwen_sft.ingest import told_skipped
-    from qwen_sft.terminal import one_line
+    from qwen_sft.ingesting.ingest import told_skipped
+    from qwen_sft.text.terminal import one_line
 
     n_files = skipped.total()
     if n_files:
@@ -382,7 +382,7 @@ def tell_skipped(skipped: Counter[str]) -> None:
 
 def said(found: "Diagnostic") -> str:
     """A finding in one line, for stderr."""
-    from qwen_sft.terminal import one_line
+    from qwen_sft.text.terminal import one_line
 
     place = f"{found.where.file}:{found.where.line}"
     return one_line(f"{place}: {found.severity.value} {found.code} {found.json_path} {found.says}")
@@ -394,7 +394,7 @@ def _object(text: str) -> dict[str, Any]:
     Raises:
         UsageError: it is no JSON object, or names a key twice.
     """
-    from qwen_sft.quote import quoted
+    from qwen_sft.text.quote import quoted
 
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         made = dict(pairs)

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qwen_sft.errors import UsageError
-from qwen_sft.ingest import Input, records
+from qwen_sft.ingesting.ingest import Input, records
 from qwen_sft.pipeline import Outcome, Pipeline
 
 if TYPE_CHECKING:
-    from qwen_sft.model import Model
+    from qwen_sft.encoding.model import Model
     from qwen_sft.parser import ToolParser
-    from qwen_sft.view import View
+    from qwen_sft.showing.view import View
 
 _BATCH = 32
 _COLUMNS = ("input_ids", "labels", "kinds", "weights", "turns", "source_file", "source_line")
@@ -45,7 +45,7 @@ class Pick:
 
     def is_from(self, file: str) -> bool:
         """True for a file that is asked for."""
-        from qwen_sft.pathglob import is_matched
+        from qwen_sft.asking.pathglob import is_matched
         from qwen_sft.reporter import in_checkout
 
         return self.source is None or is_matched(in_checkout(file), [self.source])
@@ -147,10 +147,10 @@ def rows_of(
         ModelError: the set's model cannot be loaded.
         InputError: a file cannot be read.
     """
-    from qwen_sft.columnar import n_rows, tables
+    from qwen_sft.decoding.columnar import n_rows, tables
+    from qwen_sft.encoding.model import load_model
     from qwen_sft.family import families
-    from qwen_sft.model import load_model
-    from qwen_sft.serving import serving
+    from qwen_sft.serving.server import serving
 
     if pick.codes:
         raise UsageError(f"a built set holds no findings; look at those that were rejected: {folder}/rejects.jsonl")
@@ -202,8 +202,8 @@ def _row(row: Any, number: int, place: str, model: "Model", parser: "ToolParser 
     import numpy as np
 
     from qwen_sft.parser import Parsed
+    from qwen_sft.showing.view import Turn, View, view
     from qwen_sft.tokens import GENERATED, IGNORE, Kind, Tokens
-    from qwen_sft.view import Turn, View, view
     from qwen_sft.viewing.row import declared
 
     def array(name: str, kind: Any) -> Any:

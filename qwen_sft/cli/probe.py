@@ -88,16 +88,16 @@ def probe(
     results back, and says what is wrong and with which flags to serve. It sends 2 requests for each conversation.
     """
     from qwen_sft.cli.progress import Progress
+    from qwen_sft.encoding.model import load_model
     from qwen_sft.errors import ServerError, UsageError
     from qwen_sft.family import families
-    from qwen_sft.model import load_model
     from qwen_sft.probing.prompt import compare_prompts
     from qwen_sft.probing.run import Asked, Conversation, look
     from qwen_sft.probing.run import probe as run
     from qwen_sft.probing.summary import document, exit_code, summary
     from qwen_sft.probing.task import CHOICES, choices_of
     from qwen_sft.probing.wire import Client
-    from qwen_sft.terminal import fitted, in_colour, inert, one_line, styled
+    from qwen_sft.text.terminal import fitted, in_colour, inert, one_line, styled
 
     if output_format not in ("full", "json"):
         raise UsageError(f"no output format {output_format!r}; it can be full, json")

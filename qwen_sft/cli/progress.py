@@ -8,9 +8,9 @@ from itertools import accumulate
 from types import TracebackType
 from typing import Any, TextIO, cast
 
-from qwen_sft.ingest import Input, passed
+from qwen_sft.ingesting.ingest import Input, passed
 from qwen_sft.pipeline import Outcome
-from qwen_sft.terminal import columns
+from qwen_sft.text.terminal import columns
 
 _NARROW = 80  # columns below which there is no room for a bar
 _PAUSE = 0.05  # seconds between two times that lines are put above the bar
@@ -168,7 +168,7 @@ class _Way:
         """Learns how many rows files of columns have, whose bytes are not read in order."""
         for k, one in enumerate(self._inputs):
             if one.path is not None and one.name.lower().endswith((".parquet", ".arrow", ".feather")):
-                from qwen_sft.columnar import n_rows  # pyarrow
+                from qwen_sft.decoding.columnar import n_rows  # pyarrow
 
                 rows = n_rows(one.path)
                 if rows:

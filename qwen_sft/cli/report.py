@@ -52,10 +52,10 @@ def report(
     One HTML file that loads nothing and runs nothing. Charts need the extra `report` (vl-convert-python).
     """
     from qwen_sft.cli.report_file import opened
-    from qwen_sft.ingest import Input
+    from qwen_sft.ingesting.ingest import Input
     from qwen_sft.surveying.charts import Charts
     from qwen_sft.surveying.page import report_page
-    from qwen_sft.terminal import fitted, one_line
+    from qwen_sft.text.terminal import fitted, one_line
 
     numbers, inputs = surveyed(paths, flags, (parameters, epochs, peak_tflops, mfu), excerpts=True)
     read = inputs or [
@@ -86,12 +86,12 @@ def surveyed(
         cost: parameters, epochs, TFLOP/s and the share of them that training reaches.
         excerpts: whether findings are wanted with the line of the record around them.
     """
-    from qwen_sft.baseline import apart
     from qwen_sft.cli.progress import Progress, reading_rows
     from qwen_sft.errors import UsageError
-    from qwen_sft.ingest import expand
+    from qwen_sft.ingesting.ingest import expand
+    from qwen_sft.ingesting.remote import is_url, masked
     from qwen_sft.pipeline import Pipeline
-    from qwen_sft.remote import is_url, masked
+    from qwen_sft.running.baseline import apart
     from qwen_sft.surveying.cost import Assumed
     from qwen_sft.surveying.cost import parameters as counted
     from qwen_sft.surveying.gather import named, survey
@@ -135,7 +135,7 @@ def _is_built(path: Path) -> bool:
 def _is_built_there(url: str) -> bool:
     import orjson
 
-    from qwen_sft.remote import read_below
+    from qwen_sft.ingesting.remote import read_below
     from qwen_sft.sample import is_object
 
     try:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TextIO
 
 from qwen_sft.errors import OutputError
-from qwen_sft.ingest import Input
+from qwen_sft.ingesting.ingest import Input
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 

@@ -34,7 +34,7 @@ def rule(
     """List the rules, or show the page of one."""
     from qwen_sft.errors import UsageError
     from qwen_sft.rule import Page, rules
-    from qwen_sft.terminal import in_colour, styled
+    from qwen_sft.text.terminal import in_colour, styled
 
     shelf = rules()
     colour = in_colour(sys.stdout)

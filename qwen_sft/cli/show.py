@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from qwen_sft.finding import Diagnostic
     from qwen_sft.pipeline import Outcome, Pipeline
     from qwen_sft.sample import Sample
+    from qwen_sft.showing.view import Token, View
     from qwen_sft.tokens import Tokens
-    from qwen_sft.view import Token, View
 
 EXAMPLES = """
 Examples:
@@ -84,7 +84,7 @@ def show(
     from qwen_sft.cli.pick import outcomes_of, pick_of, rows_of
     from qwen_sft.cli.progress import Progress
     from qwen_sft.errors import InputError, UsageError
-    from qwen_sft.ingest import expand
+    from qwen_sft.ingesting.ingest import expand
     from qwen_sft.pipeline import Pipeline
     from qwen_sft.verifying.facts import inputs_of, manifest_of
 
@@ -151,7 +151,7 @@ def _begin(progress: "Progress", stack: ExitStack, pager: bool, n_shown: int) ->
 
 
 def _write_row(picked: "PickedRow") -> None:
-    from qwen_sft.terminal import in_colour, one_line
+    from qwen_sft.text.terminal import in_colour, one_line
 
     tokens = picked.view.row
     source = f", from {one_line(picked.source)}" if picked.source else ""
@@ -169,7 +169,7 @@ def _write_head(tokens: "Tokens") -> None:
 
 def _write_record(outcome: "Outcome", pipeline: "Pipeline", html: Path | None) -> None:
     from qwen_sft.reporter import Totals, reporters
-    from qwen_sft.terminal import in_colour, one_line
+    from qwen_sft.text.terminal import in_colour, one_line
     from qwen_sft.viewing.page import page
     from qwen_sft.viewing.record import sheet_of, views_of
 
@@ -209,9 +209,9 @@ def _write(one: "View", findings: "list[Diagnostic]", shown: set[int], colour: b
 
     In the gutter: T for trained, > where a prompt ends, < what the server reads in the answer, ! a finding.
     """
-    from qwen_sft.terminal import columns, styled
+    from qwen_sft.showing.view import prompt_line, read_lines
+    from qwen_sft.text.terminal import columns, styled
     from qwen_sft.tokens import GENERATED, Kind
-    from qwen_sft.view import prompt_line, read_lines
 
     width = columns(sys.stdout) - _LABEL - 4
     begun: set[int] = set()
@@ -234,14 +234,14 @@ def _write(one: "View", findings: "list[Diagnostic]", shown: set[int], colour: b
 
 
 def _line(gutter: str, label: str, text: str, colour: bool) -> None:
-    from qwen_sft.terminal import fitted, printable, styled
+    from qwen_sft.text.terminal import fitted, printable, styled
 
     line = f"{gutter} {label:<{_LABEL}} {styled(printable(text), 'dim', colour)}\n"
     sys.stdout.write(fitted(line, sys.stdout))
 
 
 def _write_findings(message: int, findings: "list[Diagnostic]", shown: set[int], colour: bool) -> None:
-    from qwen_sft.terminal import fitted, printable, styled
+    from qwen_sft.text.terminal import fitted, printable, styled
 
     for i, found in enumerate(findings):
         if i not in shown and found.sample_path[:2] == ("messages", message):
@@ -253,8 +253,8 @@ def _write_findings(message: int, findings: "list[Diagnostic]", shown: set[int],
 
 def _write_messages(sample: "Sample", findings: "list[Diagnostic]", shown: set[int], colour: bool) -> None:
     """A sample that has no rows: its messages, each with its findings."""
-    from qwen_sft.chatml import tojson
-    from qwen_sft.terminal import fitted, printable, styled
+    from qwen_sft.templating.chatml import tojson
+    from qwen_sft.text.terminal import fitted, printable, styled
 
     sys.stdout.write("\n")
     for index, message in enumerate(sample.get("messages", [])):
@@ -272,14 +272,14 @@ def _write_messages(sample: "Sample", findings: "list[Diagnostic]", shown: set[i
 
 def _shown(token: "Token") -> str:
     """One token as text: a newline is written ⏎, a tab ⇥."""
-    from qwen_sft.terminal import printable
+    from qwen_sft.text.terminal import printable
 
     return printable(token.text).replace("\n", "⏎").replace("\t", "⇥")
 
 
 def _lines(tokens: list[str], width: int) -> list[str]:
     """Tokens between bars, broken behind newlines and at the width."""
-    from qwen_sft.terminal import cells
+    from qwen_sft.text.terminal import cells
 
     lines: list[str] = []
     line, n = "", 0

@@ -217,7 +217,7 @@ def lock(
     """Write the fingerprints of a model's template, tokenizer, tokens and options, to hold a server to."""
     from qwen_sft.errors import ModelError
     from qwen_sft.proving.lock import write_lock
-    from qwen_sft.terminal import printable
+    from qwen_sft.text.terminal import printable
 
     settings = options.settings(flags)
     served = _load_asked(model, settings)
@@ -291,7 +291,7 @@ def _write_facts(facts: Mapping[str, str]) -> None:
 
 
 def _write_shapes(seen: "Sequence[Behaviour]") -> None:
-    from qwen_sft.terminal import in_colour, one_line, styled
+    from qwen_sft.text.terminal import in_colour, one_line, styled
 
     colour = in_colour(sys.stdout)
     width = max(len(one.shape.name) for one in seen) + 2
@@ -316,7 +316,7 @@ def _write_shapes(seen: "Sequence[Behaviour]") -> None:
 
 
 def _write_rows(rows: Sequence[tuple[str, str, str]]) -> None:
-    from qwen_sft.terminal import in_colour, one_line, styled
+    from qwen_sft.text.terminal import in_colour, one_line, styled
 
     colour = in_colour(sys.stdout)
     for name, status, says in rows:
@@ -324,7 +324,7 @@ def _write_rows(rows: Sequence[tuple[str, str, str]]) -> None:
 
 
 def _write_lines(lines: Iterable[str]) -> None:
-    from qwen_sft.terminal import printable
+    from qwen_sft.text.terminal import printable
 
     for line in lines:
         sys.stdout.write(f"{printable(line)}\n")

@@ -76,16 +76,16 @@ def validate(
     ] = None,
 ) -> None:
     """Check traces: structure always; with --model also template, tokens and mask."""
-    from qwen_sft.baseline import apart
     from qwen_sft.cli.report_file import opened
     from qwen_sft.errors import UsageError
     from qwen_sft.finding import Diagnostic
-    from qwen_sft.gate import Gate, judged
-    from qwen_sft.ingest import expand
+    from qwen_sft.ingesting.ingest import expand
     from qwen_sft.pipeline import Pipeline
     from qwen_sft.reporter import Totals, counted, reporters, summary
-    from qwen_sft.terminal import fitted, in_colour, one_line
-    from qwen_sft.workers import jobs_of
+    from qwen_sft.running.baseline import apart
+    from qwen_sft.running.gate import Gate, judged
+    from qwen_sft.running.workers import jobs_of
+    from qwen_sft.text.terminal import fitted, in_colour, one_line
 
     shelf = reporters()
     if output_format not in shelf:
@@ -138,7 +138,7 @@ def _explained(codes: list[str], stream: TextIO) -> Iterator[str]:
     from textwrap import fill
 
     from qwen_sft.rule import rules
-    from qwen_sft.terminal import columns, in_colour, styled
+    from qwen_sft.text.terminal import columns, in_colour, styled
 
     colour, width = in_colour(stream), min(columns(stream), 120)
     for code in codes:
@@ -160,7 +160,7 @@ def _check_lock(file: Path, pipeline: "Pipeline") -> None:
     """
     from qwen_sft.errors import UsageError
     from qwen_sft.proving.lock import differences, lock_of, read_lock
-    from qwen_sft.terminal import printable
+    from qwen_sft.text.terminal import printable
 
     lock = read_lock(file)
     if pipeline.settings.model is None:

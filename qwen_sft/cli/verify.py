@@ -62,8 +62,8 @@ def verify(
 
     from qwen_sft.cli.progress import reading_rows
     from qwen_sft.errors import UsageError
-    from qwen_sft.remote import is_url, masked
-    from qwen_sft.terminal import fitted, in_colour
+    from qwen_sft.ingesting.remote import is_url, masked
+    from qwen_sft.text.terminal import fitted, in_colour
     from qwen_sft.trainer import trainer_named
     from qwen_sft.verifying.report import json_report, text_report
     from qwen_sft.verifying.verify import parsed

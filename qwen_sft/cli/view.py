@@ -33,7 +33,7 @@ def view(
     """
     from qwen_sft.errors import UsageError
     from qwen_sft.pipeline import Pipeline
-    from qwen_sft.terminal import one_line
+    from qwen_sft.text.terminal import one_line
     from qwen_sft.viewing.opening import built, is_built, traces
     from qwen_sft.viewing.server import Server, Viewer
     from qwen_sft.viewing.traces import Traces

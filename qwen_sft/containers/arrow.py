@@ -16,7 +16,7 @@ _BATCH = 256
 def _records(file: File) -> Iterator[Record]:
     import pyarrow as pa  # 0.15 s
 
-    from qwen_sft.columnar import arrow, rows
+    from qwen_sft.decoding.columnar import arrow, rows
 
     is_file = file.stream.peek(len(_MAGIC)).startswith(_MAGIC)
     # Not memory-mapped: what has passed would stay in the memory that the process holds.

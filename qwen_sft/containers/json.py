@@ -4,9 +4,9 @@ import re
 from collections.abc import Iterator
 
 from qwen_sft.container import Container, File, text_start
-from qwen_sft.jsontext import documents, is_lines, lines
+from qwen_sft.decoding.jsontext import documents, is_lines, lines
+from qwen_sft.decoding.streams import bare
 from qwen_sft.record import Record
-from qwen_sft.streams import bare
 
 _BOM = b"\xef\xbb\xbf"
 _LINES = (".jsonl", ".ndjson")

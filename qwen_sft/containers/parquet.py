@@ -9,7 +9,7 @@ _BATCH = 256
 
 
 def _records(file: File) -> Iterator[Record]:
-    from qwen_sft.columnar import parquet, rows  # pyarrow: 0.15 s
+    from qwen_sft.decoding.columnar import parquet, rows  # pyarrow: 0.15 s
 
     with parquet(file.name, file.path or file.whole(), _BATCH) as (schema, batches):
         yield from rows(file.name, schema, batches)

@@ -7,9 +7,9 @@ import re
 from collections.abc import Iterator
 
 from qwen_sft.container import Container, File, text_start
-from qwen_sft.jsontext import MOST_RECORD_BYTES, limited, parse, too_long
+from qwen_sft.decoding.jsontext import MOST_RECORD_BYTES, limited, parse, too_long
+from qwen_sft.decoding.sse import DONE
 from qwen_sft.record import Record, Where
-from qwen_sft.sse import DONE
 
 _FIELD = re.compile(rb"(?:data|event|id|retry):[^\r\n]*[\r\n]|:[^\r\n]*[\r\n]+(?:data|event|id|retry):")
 _LINE = re.compile(rb"([^\r\n]*)(\r\n|\n|\r|\Z)")

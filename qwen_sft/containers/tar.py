@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterator
 from typing import IO
 
 from qwen_sft.container import Container, File, member
+from qwen_sft.decoding.streams import CHUNK, Torn, stream
 from qwen_sft.record import Record
-from qwen_sft.streams import CHUNK, Torn, stream
 
 _MAGIC_AT = 257
 

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator
 from typing import IO, TYPE_CHECKING, Any
 
 from qwen_sft.container import Container, File, member, suffix_of
+from qwen_sft.decoding.streams import CHUNK, Torn, decompressed, stream
 from qwen_sft.record import Record, Where
-from qwen_sft.streams import CHUNK, Torn, decompressed, stream
 
 if TYPE_CHECKING:
     from zipfile import ZipFile, ZipInfo

@@ -9,11 +9,11 @@ from qwen_sft.curating.draw import Draw
 from qwen_sft.curating.mix import Source, source_in
 from qwen_sft.curating.split import splits_of
 from qwen_sft.curating.twins import Twins
-from qwen_sft.keys import Keys
-from qwen_sft.near import ALIKE
+from qwen_sft.encoding.shorten import PLACEHOLDER
+from qwen_sft.inspecting.keys import Keys
+from qwen_sft.inspecting.near import ALIKE
 from qwen_sft.pipeline import Outcome, Pipeline
 from qwen_sft.record import Where
-from qwen_sft.shorten import PLACEHOLDER
 from qwen_sft.writer import TRAIN
 
 

@@ -2,7 +2,7 @@
 
 from heapq import heappush, heapreplace
 
-from qwen_sft.keys import chance
+from qwen_sft.inspecting.keys import chance
 
 
 class Draw:

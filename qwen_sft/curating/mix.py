@@ -18,11 +18,11 @@ from pathlib import Path
 from typing import Any
 
 from qwen_sft.errors import UsageError
-from qwen_sft.ingest import Input, expand
-from qwen_sft.keys import chance
-from qwen_sft.quote import quoted
-from qwen_sft.remote import is_url
+from qwen_sft.ingesting.ingest import Input, expand
+from qwen_sft.ingesting.remote import is_url
+from qwen_sft.inspecting.keys import chance
 from qwen_sft.sample import is_list, is_object
+from qwen_sft.text.quote import quoted
 
 _KEYS = {"paths", "weight"}
 

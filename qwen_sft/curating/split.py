@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from qwen_sft.keys import Keys, chance
+from qwen_sft.inspecting.keys import Keys, chance
 
 
 def split_of(group: bytes, shares: Mapping[str, float], seed: int) -> str:

@@ -2,17 +2,17 @@
 
 from collections.abc import Iterable
 
-from qwen_sft.keys import Keys
-from qwen_sft.near import Index
+from qwen_sft.inspecting.keys import Keys
+from qwen_sft.inspecting.near import Index
+from qwen_sft.inspecting.scratch import Scratch
 from qwen_sft.record import Where
-from qwen_sft.scratch import Scratch
 
 
 class Twins:
     """The samples that were kept, among which it finds the earlier twin of another.
 
-    Memory does not grow with them (see `qwen_sft.scratch`); the temporary file does, by about 35 bytes and the name of
-    its place for each, 450 more for near duplicates.
+    Memory does not grow with them (see `qwen_sft.inspecting.scratch`); the temporary file does, by about 35 bytes and
+    the name of its place for each, 450 more for near duplicates.
 
     Args:
         threshold: the share of common runs of words from which two samples are near duplicates; None to find only those

@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from qwen_sft.dialect import Dialect
-from qwen_sft.markup import blocks, lift_results
-from qwen_sft.normalize import call, decode_json
+from qwen_sft.inspecting.schema import normalised
 from qwen_sft.sample import Tool, ToolCall, is_list, is_object
-from qwen_sft.schema import normalised
+from qwen_sft.text.markup import blocks, lift_results
+from qwen_sft.text.normalize import call, decode_json
 
 _FUNCTION = ("<function=", "</function>")
 _PARAMETER = ("<parameter=", "</parameter>")

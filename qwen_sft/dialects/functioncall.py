@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from qwen_sft.dialect import Dialect
-from qwen_sft.normalize import call, decode_json
 from qwen_sft.sample import Tool, ToolCall, is_object
+from qwen_sft.text.normalize import call, decode_json
 
 _OPENING = "<functioncall>"
 _ENDINGS = ("<|endoftext|>", "</functioncall>")

@@ -1,7 +1,7 @@
 """Hermes: `<tool_call>{"name": ..., "arguments": {...}}</tool_call>`, results in `<tool_response>`."""
 
 from qwen_sft.dialect import Dialect
-from qwen_sft.markup import lift_calls, lift_results
+from qwen_sft.text.markup import lift_calls, lift_results
 
 DIALECT = Dialect(
     name="hermes",

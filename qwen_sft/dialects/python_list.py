@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from qwen_sft.dialect import Dialect
-from qwen_sft.normalize import call
-from qwen_sft.pyliteral import Reader
 from qwen_sft.sample import Tool, ToolCall
+from qwen_sft.text.normalize import call
+from qwen_sft.text.pyliteral import Reader
 
 _NAME = re.compile(r"[^()\[\]{}'\"=,:#\\\n]++(?=\()")
 _ARGUMENT = re.compile(r"[^()\[\]{}'\"=,:#\\\n]++(?==)")

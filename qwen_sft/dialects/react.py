@@ -6,8 +6,8 @@ One call a turn. The input must be a JSON object: a bare text does not say which
 from collections.abc import Sequence
 
 from qwen_sft.dialect import Dialect
-from qwen_sft.normalize import call, decode_json
 from qwen_sft.sample import Tool, ToolCall, is_object
+from qwen_sft.text.normalize import call, decode_json
 
 _ACTION = "\nAction:"
 _INPUT = "Action Input:"

@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
-from qwen_sft.chatml import START, STOP, conversation, json_tools, json_turn, text_of
+from qwen_sft.asking.request import NO_OPTIONS, Options
 from qwen_sft.family import Family
-from qwen_sft.request import NO_OPTIONS, Options
 from qwen_sft.sample import Message, Tool
+from qwen_sft.templating.chatml import START, STOP, conversation, json_tools, json_turn, text_of
 from qwen_sft.tokens import Kind, Span
 
 DEFAULT_SYSTEM = "You are Qwen, created by Alibaba Cloud. You are a helpful assistant."

@@ -1,8 +1,8 @@
 """Qwen3, the hybrid models: JSON calls; reasoning is printed only in turns after the last query of the user."""
 
 from qwen_sft.family import Family
-from qwen_sft.history import EMPTY_REASONING
-from qwen_sft.reasoning import ReasoningTemplate
+from qwen_sft.templating.history import EMPTY_REASONING
+from qwen_sft.templating.reasoning import ReasoningTemplate
 
 TEMPLATE = ReasoningTemplate()
 

@@ -1,7 +1,7 @@
 """Qwen3.5 from 4B on: XML calls; it thinks in every turn, and turns before the last query lose their reasoning."""
 
 from qwen_sft.family import Family
-from qwen_sft.xmlfamily import ThinkingTemplate, as_python
+from qwen_sft.templating.xmlfamily import ThinkingTemplate, as_python
 
 TEMPLATE = ThinkingTemplate(printed=as_python)
 

@@ -1,9 +1,9 @@
 """Qwen3.5-0.8B and 2B: Qwen3.5's template, whose prompt closes the think block before the model speaks."""
 
+from qwen_sft.asking.request import Options
 from qwen_sft.family import Family
-from qwen_sft.history import EMPTY_REASONING, OPEN_REASONING
-from qwen_sft.request import Options
-from qwen_sft.xmlfamily import ThinkingTemplate, as_python
+from qwen_sft.templating.history import EMPTY_REASONING, OPEN_REASONING
+from qwen_sft.templating.xmlfamily import ThinkingTemplate, as_python
 
 
 def prefill(options: Options) -> str:

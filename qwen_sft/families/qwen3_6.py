@@ -1,8 +1,8 @@
 """Qwen3.6: as Qwen3.5, and every value of a call that is no string is JSON."""
 
+from qwen_sft.asking.request import Options
 from qwen_sft.family import Family
-from qwen_sft.request import Options
-from qwen_sft.xmlfamily import ThinkingTemplate, as_json
+from qwen_sft.templating.xmlfamily import ThinkingTemplate, as_json
 
 
 def keeps_all(options: Options) -> bool:

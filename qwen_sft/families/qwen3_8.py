@@ -1,9 +1,9 @@
 """Qwen3.8: every turn keeps its think block, and the system turn says how hard to think."""
 
+from qwen_sft.asking.request import Options
 from qwen_sft.errors import TemplateError
 from qwen_sft.family import Family
-from qwen_sft.request import Options
-from qwen_sft.xmlfamily import ThinkingTemplate, as_json
+from qwen_sft.templating.xmlfamily import ThinkingTemplate, as_json
 
 EFFORTS = {
     "xhigh": (

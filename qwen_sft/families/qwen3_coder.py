@@ -1,7 +1,7 @@
 """Qwen3-Coder, current revision: as Coder-Next, but scalars in Python's words and a newline behind each result."""
 
 from qwen_sft.family import Family
-from qwen_sft.xmlfamily import CoderTemplate, as_python
+from qwen_sft.templating.xmlfamily import CoderTemplate, as_python
 
 TEMPLATE = CoderTemplate(printed=as_python, newline_after_result=True)
 

@@ -1,7 +1,7 @@
 """Qwen3-Coder-Next: calls and tool declarations in XML, no reasoning."""
 
 from qwen_sft.family import Family
-from qwen_sft.xmlfamily import CoderTemplate, as_json
+from qwen_sft.templating.xmlfamily import CoderTemplate, as_json
 
 TEMPLATE = CoderTemplate(printed=as_json)
 

@@ -1,8 +1,8 @@
 """Qwen3, the hybrid models as first published: on text, their template prints what the later one does."""
 
 from qwen_sft.family import Family
-from qwen_sft.history import EMPTY_REASONING
-from qwen_sft.reasoning import ReasoningTemplate
+from qwen_sft.templating.history import EMPTY_REASONING
+from qwen_sft.templating.reasoning import ReasoningTemplate
 
 TEMPLATE = ReasoningTemplate()
 

@@ -1,8 +1,8 @@
 """Qwen3-Thinking-2507: Qwen3's template, but for its prompt, which opens the think block that the model then fills."""
 
 from qwen_sft.family import Family
-from qwen_sft.history import OPEN_REASONING
-from qwen_sft.reasoning import ReasoningTemplate
+from qwen_sft.templating.history import OPEN_REASONING
+from qwen_sft.templating.reasoning import ReasoningTemplate
 
 TEMPLATE = ReasoningTemplate(prefill=lambda _: OPEN_REASONING)
 

@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
-from qwen_sft.chatml import conversation, json_system, json_turn
+from qwen_sft.asking.request import NO_OPTIONS, Options
 from qwen_sft.family import Family
-from qwen_sft.request import NO_OPTIONS, Options
 from qwen_sft.sample import Message, Tool
+from qwen_sft.templating.chatml import conversation, json_system, json_turn
 from qwen_sft.tokens import Span
 
 

@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 
-from qwen_sft.chatml import HEADER, START, STOP, conversation, end, json_calls, json_tools, text_of
+from qwen_sft.asking.request import NO_OPTIONS, Options, OptionsOf
 from qwen_sft.family import Family, Plan, Run, prompts_with
-from qwen_sft.history import OPEN_REASONING
-from qwen_sft.reasoning import inlined
-from qwen_sft.request import NO_OPTIONS, Options, OptionsOf
 from qwen_sft.sample import Message, Tool
+from qwen_sft.templating.chatml import HEADER, START, STOP, conversation, end, json_calls, json_tools, text_of
+from qwen_sft.templating.history import OPEN_REASONING
+from qwen_sft.templating.reasoning import inlined
 from qwen_sft.tokens import Kind, Span
 
 

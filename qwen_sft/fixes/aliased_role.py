@@ -5,11 +5,11 @@ Safe: the message keeps its words. Only the names are read that other tools use 
 
 from collections.abc import Iterator, Sequence
 
-from qwen_sft.chat import ALIASES, CALLERS, SPEAKERS
 from qwen_sft.finding import Finding
 from qwen_sft.fix import Edit, Fix
+from qwen_sft.inspecting.transcript import Transcript
+from qwen_sft.reading.chat import ALIASES, CALLERS, SPEAKERS
 from qwen_sft.sample import ROLES
-from qwen_sft.transcript import Transcript
 
 _MEANING = {
     **{role: role for role in ROLES},

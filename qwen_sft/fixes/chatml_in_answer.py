@@ -11,8 +11,8 @@ from collections.abc import Iterator, Sequence
 
 from qwen_sft.finding import Finding
 from qwen_sft.fix import Edit, Fix, replaced
+from qwen_sft.inspecting.transcript import Transcript
 from qwen_sft.sample import Message
-from qwen_sft.transcript import Transcript
 
 _BOUNDARY = re.compile(r"<\|im_end\|>\n<\|im_start\|>(user|assistant|tool)\n")
 _END = re.compile(r"<\|im_end\|>\s*\Z")

@@ -5,10 +5,10 @@ Unsafe: the turn that is trained is another one, and a call may need the charact
 
 from collections.abc import Iterator, Sequence
 
-from qwen_sft.characters import without_controls
 from qwen_sft.finding import Finding
 from qwen_sft.fix import Edit, Fix
-from qwen_sft.transcript import Transcript
+from qwen_sft.inspecting.characters import without_controls
+from qwen_sft.inspecting.transcript import Transcript
 
 
 def _edits(transcript: Transcript, _: Sequence[Finding]) -> Iterator[Edit]:

@@ -8,8 +8,8 @@ from collections.abc import Iterator, Sequence
 
 from qwen_sft.finding import Finding
 from qwen_sft.fix import Edit, Fix
+from qwen_sft.inspecting.transcript import Transcript
 from qwen_sft.sample import value_at
-from qwen_sft.transcript import Transcript
 
 _TOKEN = re.compile(r"<(\|?)(\w+)(\|?)>")
 

@@ -11,9 +11,9 @@ from typing import Any
 
 from qwen_sft.finding import Finding
 from qwen_sft.fix import ABSENT, Edit, Fix
-from qwen_sft.nullfill import null_arguments, tool_schemas
+from qwen_sft.inspecting.transcript import Transcript
 from qwen_sft.sample import Path, is_object
-from qwen_sft.transcript import Transcript
+from qwen_sft.shaping.nullfill import null_arguments, tool_schemas
 
 
 def _edits(transcript: Transcript, findings: Sequence[Finding]) -> Iterator[Edit]:

@@ -8,10 +8,10 @@ from collections.abc import Iterator, Sequence
 
 from qwen_sft.finding import Finding
 from qwen_sft.fix import Edit, Fix, replaced
-from qwen_sft.leak import results_in
-from qwen_sft.markup import lift_results
+from qwen_sft.inspecting.leak import results_in
+from qwen_sft.inspecting.transcript import Transcript
 from qwen_sft.sample import Message
-from qwen_sft.transcript import Transcript
+from qwen_sft.text.markup import lift_results
 
 
 def _edits(transcript: Transcript, findings: Sequence[Finding]) -> Iterator[Edit]:

@@ -11,10 +11,10 @@ from typing import Any
 
 from qwen_sft.finding import Finding
 from qwen_sft.fix import Edit, Fix
-from qwen_sft.normalize import decode_json
-from qwen_sft.pyliteral import literal
+from qwen_sft.inspecting.transcript import Transcript
 from qwen_sft.sample import is_object, value_at
-from qwen_sft.transcript import Transcript
+from qwen_sft.text.normalize import decode_json
+from qwen_sft.text.pyliteral import literal
 
 _RAW = {chr(code): json.dumps(chr(code))[1:-1] for code in range(0x20)}
 

@@ -5,10 +5,10 @@ Safe: no assistant turn is touched. What a terminal would have shown stays.
 
 from collections.abc import Iterator, Sequence
 
-from qwen_sft.characters import without_controls
 from qwen_sft.finding import Finding
 from qwen_sft.fix import Edit, Fix
-from qwen_sft.transcript import Transcript
+from qwen_sft.inspecting.characters import without_controls
+from qwen_sft.inspecting.transcript import Transcript
 
 
 def _edits(transcript: Transcript, _: Sequence[Finding]) -> Iterator[Edit]:

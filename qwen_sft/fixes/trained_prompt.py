@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from qwen_sft.finding import Finding
 from qwen_sft.fix import ABSENT, Edit, Fix
-from qwen_sft.transcript import Transcript
+from qwen_sft.inspecting.transcript import Transcript
 
 
 def _edits(_: Transcript, findings: Sequence[Finding]) -> Iterator[Edit]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from qwen_sft.finding import Finding
 from qwen_sft.fix import Edit, Fix
-from qwen_sft.transcript import Transcript
+from qwen_sft.inspecting.transcript import Transcript
 
 
 def _edits(transcript: Transcript, findings: Sequence[Finding]) -> Iterator[Edit]:

@@ -12,13 +12,13 @@ Source: neulab/agent-data-protocol, schema/.
 import json
 from typing import Any
 
-from qwen_sft.chat import joined, message
 from qwen_sft.format import Format, Reading
-from qwen_sft.metadata import metadata
-from qwen_sft.normalize import call, sample_id
+from qwen_sft.reading.chat import joined, message
 from qwen_sft.reading.command import BASH
+from qwen_sft.reading.metadata import metadata
 from qwen_sft.reading.story import JOINED, Story, refused
 from qwen_sft.sample import Message, Path, is_list, is_object
+from qwen_sft.text.normalize import call, sample_id
 
 _ACTIONS = ("message_action", "api_action", "code_action")
 _OBSERVATIONS = ("text_observation", "web_observation", "image_observation", "json_observation")

@@ -7,13 +7,13 @@ text. A row without messages is refused: its log is read from the file that it c
 
 from typing import Any
 
-from qwen_sft.chat import message
 from qwen_sft.format import Format, Reading
-from qwen_sft.metadata import metadata
-from qwen_sft.normalize import decoded
+from qwen_sft.reading.chat import message
+from qwen_sft.reading.metadata import metadata
 from qwen_sft.reading.rows import LABELLED_APART, has_layout
 from qwen_sft.reading.story import Story, refused
 from qwen_sft.sample import Path, is_list, is_object
+from qwen_sft.text.normalize import decoded
 
 _NO_LABELS = (*LABELLED_APART, "session_id", "trace", "metadata", "trace_type")
 

@@ -8,12 +8,12 @@ Source: agentdojo/types.py and agent_pipeline/llms of ethz-spylab/agentdojo.
 
 from typing import Any
 
-from qwen_sft.chat import have_parts, keys_of, message, sample
 from qwen_sft.format import Conversation, Format, Reading
-from qwen_sft.metadata import metadata
-from qwen_sft.normalize import call
+from qwen_sft.reading.chat import have_parts, keys_of, message, sample
+from qwen_sft.reading.metadata import metadata
 from qwen_sft.reading.story import refused
 from qwen_sft.sample import Message, Path, is_list, is_object
+from qwen_sft.text.normalize import call
 
 _NO_LABELS = frozenset({"system_prompt", "user_prompt", "final_answer", "error"})
 _LOOKED_AT = 20  # messages

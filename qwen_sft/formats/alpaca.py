@@ -3,8 +3,7 @@
 from typing import Any
 
 from qwen_sft.format import Format, Reading
-from qwen_sft.metadata import metadata
-from qwen_sft.normalize import sample_id
+from qwen_sft.reading.metadata import metadata
 from qwen_sft.reading.rows import (
     LABELLED_APART,
     has_layout,
@@ -15,6 +14,7 @@ from qwen_sft.reading.rows import (
 )
 from qwen_sft.reading.story import Story, refused
 from qwen_sft.sample import Path
+from qwen_sft.text.normalize import sample_id
 
 _NO_LABELS = (*LABELLED_APART, "instruction", "input", "output", "text")
 _INPUT = "the second part of the user's turn, behind the instruction and a newline"

@@ -11,11 +11,11 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from qwen_sft.chat import joined
 from qwen_sft.format import Format, Reading
-from qwen_sft.normalize import call
+from qwen_sft.reading.chat import joined
 from qwen_sft.reading.story import Story, refused
 from qwen_sft.sample import Message, Path, is_list, is_object
+from qwen_sft.text.normalize import call
 
 _SAYS = {"User": "user", "AI": "assistant"}
 

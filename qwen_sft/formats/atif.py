@@ -10,12 +10,12 @@ Source: harbor, docs/rfcs/0001-trajectory-format.md and src/harbor/models/trajec
 
 from typing import Any
 
-from qwen_sft.chat import message
 from qwen_sft.format import Conversation, Event, Format, Reading
-from qwen_sft.metadata import metadata
-from qwen_sft.normalize import call
+from qwen_sft.reading.chat import message
+from qwen_sft.reading.metadata import metadata
 from qwen_sft.reading.story import Story, refused
 from qwen_sft.sample import Message, Path, is_list, is_object, value_at
+from qwen_sft.text.normalize import call
 
 _SPEAKERS = {"system": "system", "user": "user", "agent": "assistant"}
 _INSIDE = "subagent_trajectories"

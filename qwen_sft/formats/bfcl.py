@@ -15,13 +15,13 @@ Source: gorilla, berkeley-function-call-leaderboard (bfcl_eval/data, eval_checke
 import ast
 from typing import Any
 
-from qwen_sft.chat import message
 from qwen_sft.finding import Finding
 from qwen_sft.format import Format, Reading
-from qwen_sft.metadata import metadata
-from qwen_sft.normalize import call, sample_id
+from qwen_sft.reading.chat import message
+from qwen_sft.reading.metadata import metadata
 from qwen_sft.reading.story import Story, refused
 from qwen_sft.sample import Path, ToolCall, is_list, is_object, value_at
+from qwen_sft.text.normalize import call, sample_id
 
 _JOIN = "join prompts and answers by id: jq -sc 'group_by(.id)[] | add' PROMPTS possible_answer/PROMPTS"
 _TURN = "a call of the turn that begins before it"

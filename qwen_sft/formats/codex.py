@@ -11,13 +11,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from qwen_sft.api import Turns
-from qwen_sft.chat import sample
 from qwen_sft.format import Conversation, Event, Format, Reading
-from qwen_sft.metadata import metadata
-from qwen_sft.normalize import text
+from qwen_sft.reading.chat import sample
 from qwen_sft.reading.items import Item, output_text, turns
+from qwen_sft.reading.metadata import metadata
 from qwen_sft.reading.story import refused
 from qwen_sft.sample import Path, is_list, is_object, value_at
+from qwen_sft.text.normalize import text
 
 _TYPES = ("session_meta", "turn_context", "response_item", "event_msg", "compacted")
 _ECHOES = ("user_message", "agent_message", "agent_reasoning", "agent_reasoning_raw_content")

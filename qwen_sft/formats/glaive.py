@@ -16,11 +16,11 @@ from typing import Any
 from qwen_sft.dialect import dialects
 from qwen_sft.finding import Finding
 from qwen_sft.format import Format, Reading
-from qwen_sft.metadata import metadata
-from qwen_sft.normalize import sample_id
+from qwen_sft.reading.metadata import metadata
 from qwen_sft.reading.rows import LABELLED_APART, UNREAD_CALLS, has_layout, json_at, named_tools
 from qwen_sft.reading.story import Story
 from qwen_sft.sample import Message, Path
+from qwen_sft.text.normalize import sample_id
 
 _DECLARES = "You are a helpful assistant with access to the following functions. Use them if required -"
 _END = "<|endoftext|>"

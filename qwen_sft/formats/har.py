@@ -10,12 +10,12 @@ from typing import Any
 
 from qwen_sft.finding import Finding
 from qwen_sft.format import Event, Format, Reading
-from qwen_sft.normalize import sample_id
 from qwen_sft.reading.exchange import UNDECODED, find
 from qwen_sft.reading.exchange import told as exchanged
 from qwen_sft.reading.generations import Generation, reading, told
 from qwen_sft.reading.recorded import KEPT, decoded, dialects, is_continued
 from qwen_sft.sample import Path, is_list, is_object
+from qwen_sft.text.normalize import sample_id
 
 _SILENT = "no request of a chat API"
 _BROKEN = (0, None)

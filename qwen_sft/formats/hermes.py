@@ -5,13 +5,13 @@ Inside the tags stands JSON, or (Hermes 2) what Python prints. Many keep the too
 
 from typing import Any
 
-from qwen_sft.chat import Dialogue, dialogue, message, sample, spoken
 from qwen_sft.format import Conversation, Event, Format, Reading
-from qwen_sft.markup import lift_calls, lift_results, lift_tools
-from qwen_sft.metadata import metadata
-from qwen_sft.normalize import sample_id
+from qwen_sft.reading.chat import Dialogue, dialogue, message, sample, spoken
+from qwen_sft.reading.metadata import metadata
 from qwen_sft.reading.rows import LABELLED_APART
 from qwen_sft.sample import Message, Path, is_object
+from qwen_sft.text.markup import lift_calls, lift_results, lift_tools
+from qwen_sft.text.normalize import sample_id
 
 
 def recognises(record: Any) -> bool:

@@ -10,8 +10,8 @@ has none, and they stand in its `parse_error`; the text of a failed call may sta
 from typing import Any
 
 from qwen_sft.format import Conversation, Event, Format, Reading
-from qwen_sft.metadata import cut_off, metadata
 from qwen_sft.reading.inspect_log import Attachments
+from qwen_sft.reading.metadata import cut_off, metadata
 from qwen_sft.reading.story import Story, refused
 from qwen_sft.sample import Path, is_list, is_object
 

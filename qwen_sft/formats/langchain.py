@@ -10,12 +10,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from qwen_sft.format import Format, Reading
-from qwen_sft.metadata import metadata
-from qwen_sft.normalize import ID_KEYS, sample_id
 from qwen_sft.reading.langgraph import Seen, event_of, joined_chunks, messages_in
 from qwen_sft.reading.lc_messages import about, fields_of, other, said
+from qwen_sft.reading.metadata import metadata
 from qwen_sft.reading.story import Story, refused
 from qwen_sft.sample import Message, Path, is_list, is_object
+from qwen_sft.text.normalize import ID_KEYS, sample_id
 
 _STATE_KEYS = ("values", "state", "output", "outputs", "result")
 _NOTHING: Message = {"role": "assistant", "content": ""}

@@ -9,8 +9,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from qwen_sft.format import Event, Format, Reading
-from qwen_sft.metadata import metadata
 from qwen_sft.reading.generations import Generation, reading, told
+from qwen_sft.reading.metadata import metadata
 from qwen_sft.reading.recorded import answered, asked, decoded
 from qwen_sft.sample import Path, is_list, is_object
 

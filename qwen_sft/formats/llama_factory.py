@@ -8,13 +8,13 @@ behind the other with nothing between them. One tool's turn may hold the results
 
 from typing import Any
 
-from qwen_sft.chat import message, spoken
 from qwen_sft.format import Format, Reading
-from qwen_sft.metadata import metadata
-from qwen_sft.normalize import sample_id
+from qwen_sft.reading.chat import message, spoken
+from qwen_sft.reading.metadata import metadata
 from qwen_sft.reading.rows import LABELLED_APART, has_layout, results_apart
 from qwen_sft.reading.story import Story, refused
 from qwen_sft.sample import Message, Path, is_list, is_object
+from qwen_sft.text.normalize import sample_id
 
 _RESULTS = ("tool_result", "tool_response")
 _ORDER = {"reasoning": 0, "text": 1, "tool_call": 2}

@@ -13,13 +13,13 @@ Source: mini-swe-agent, agents/default.py (parse_action, add_message) and models
 from itertools import pairwise
 from typing import Any
 
-from qwen_sft.chat import keys_of, message
 from qwen_sft.format import Format, Reading
-from qwen_sft.metadata import metadata
-from qwen_sft.normalize import sample_id
+from qwen_sft.reading.chat import keys_of, message
 from qwen_sft.reading.command import BASH, calling, fenced
+from qwen_sft.reading.metadata import metadata
 from qwen_sft.reading.story import Story, refused
 from qwen_sft.sample import Message, Path, is_list, is_object, value_at
+from qwen_sft.text.normalize import sample_id
 
 _LOOKED_AT = 60  # messages: a model that never sends one command in so many turns is told so again and again
 _TAGS = ("mswea_bash_command", "bash")

@@ -6,11 +6,10 @@ trained and `loss_scale` how much; `tools` is a JSON string.
 
 from typing import Any
 
-from qwen_sft.chat import dialogue, message, sample, spoken
 from qwen_sft.format import Conversation, Format, Reading
-from qwen_sft.metadata import metadata
-from qwen_sft.normalize import sample_id
 from qwen_sft.reading.beside import places_before, places_behind, with_beside
+from qwen_sft.reading.chat import dialogue, message, sample, spoken
+from qwen_sft.reading.metadata import metadata
 from qwen_sft.reading.rows import (
     LABELLED_APART,
     has_layout,
@@ -22,6 +21,7 @@ from qwen_sft.reading.rows import (
 )
 from qwen_sft.reading.story import Story, refused
 from qwen_sft.sample import Message, Path
+from qwen_sft.text.normalize import sample_id
 
 _NO_LABELS = (*LABELLED_APART, "query", "response")
 _JOINED = "a call in the assistant turn directly before it"

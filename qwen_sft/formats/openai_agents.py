@@ -8,11 +8,11 @@ result yet. The agents' instructions and tools are not recorded; after a handoff
 from typing import Any
 
 from qwen_sft.format import Event, Format, Reading
-from qwen_sft.metadata import metadata
-from qwen_sft.normalize import text
 from qwen_sft.reading.items import Item, kind, placed, turns
+from qwen_sft.reading.metadata import metadata
 from qwen_sft.reading.story import Story, refused
 from qwen_sft.sample import Path, is_list, is_object, value_at
+from qwen_sft.text.normalize import text
 
 _VERSION = "$schemaVersion"
 _INPUT = ("original_input", "originalInput")

@@ -8,11 +8,11 @@ from typing import Any
 
 from qwen_sft.api import apis
 from qwen_sft.format import Conversation, Event, Reading
-from qwen_sft.glance import shared
 from qwen_sft.reading import exchange
 from qwen_sft.reading.beside import ANSWERS, SYSTEMS, places_before, places_behind, with_beside
 from qwen_sft.reading.exchange import Exchange, api_format, find
 from qwen_sft.sample import Path, Sample, is_object
+from qwen_sft.text.glance import shared
 
 _BESIDE = frozenset({*SYSTEMS, *ANSWERS})
 _API = apis()["openai_chat"]

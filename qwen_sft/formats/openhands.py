@@ -7,13 +7,13 @@ its answer; where the calls were sent as text, the log has them as calls too (`f
 from collections.abc import Sequence
 from typing import Any
 
-from qwen_sft.chat import message, sample
 from qwen_sft.format import Conversation, Event, Format, Reading
-from qwen_sft.metadata import metadata
-from qwen_sft.normalize import sample_id
+from qwen_sft.reading.chat import message, sample
+from qwen_sft.reading.metadata import metadata
 from qwen_sft.reading.openhands_log import Log, entries
 from qwen_sft.reading.story import refused
 from qwen_sft.sample import Path, is_list, is_object, value_at
+from qwen_sft.text.normalize import sample_id
 
 _SOURCES = ("user", "agent", "environment", "hook")
 _KINDS = ("Event", "Observation", "Condensation", "CondensationRequest", "CondensationSummaryEvent")

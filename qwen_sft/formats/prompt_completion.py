@@ -6,13 +6,13 @@ undesirable is no target. Preference rows (`chosen` and `rejected`) are none eit
 
 from typing import Any
 
-from qwen_sft.chat import message
 from qwen_sft.format import Format, Reading
-from qwen_sft.metadata import metadata
-from qwen_sft.normalize import decoded, sample_id
+from qwen_sft.reading.chat import message
+from qwen_sft.reading.metadata import metadata
 from qwen_sft.reading.rows import LABELLED_APART, has_layout
 from qwen_sft.reading.story import Story, refused
 from qwen_sft.sample import Message, Path, is_list, is_object
+from qwen_sft.text.normalize import decoded, sample_id
 
 _KWARGS = "chat_template_kwargs"
 _NO_LABELS = (*LABELLED_APART, "label", _KWARGS)

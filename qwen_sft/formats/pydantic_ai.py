@@ -12,10 +12,10 @@ from typing import Any
 import msgspec
 
 from qwen_sft.format import Format, Reading
-from qwen_sft.metadata import cut_off, metadata
-from qwen_sft.normalize import ID_KEYS, call, sample_id, text
+from qwen_sft.reading.metadata import cut_off, metadata
 from qwen_sft.reading.story import Story, refused
 from qwen_sft.sample import Message, Path, is_list, is_object
+from qwen_sft.text.normalize import ID_KEYS, call, sample_id, text
 
 _LIST_KEYS = ("messages", "all_messages", "message_history", "new_messages")
 _FILES = frozenset({"image-url", "audio-url", "video-url", "document-url", "binary", "uploaded-file"})

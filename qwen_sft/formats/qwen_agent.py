@@ -9,13 +9,13 @@ which names no call (qwen_agent/agents/fncall_agent.py; the splitting: llm/fncal
 from itertools import pairwise
 from typing import Any
 
-from qwen_sft.chat import Dialogue, dialogue, have_parts, keys_of, message
 from qwen_sft.format import Format, Reading
-from qwen_sft.metadata import cut_off, metadata
-from qwen_sft.normalize import ID_KEYS, find_key, sample_id
+from qwen_sft.reading.chat import Dialogue, dialogue, have_parts, keys_of, message
 from qwen_sft.reading.delta import UNFINISHED
+from qwen_sft.reading.metadata import cut_off, metadata
 from qwen_sft.reading.story import Story
 from qwen_sft.sample import Message, Path, is_list, is_object, value_at
+from qwen_sft.text.normalize import ID_KEYS, find_key, sample_id
 
 _ITEMS = frozenset({"text", "image", "file", "audio", "video"})
 _NO_ID = "1"

@@ -11,17 +11,17 @@ from typing import Any
 from msgspec import structs
 
 from qwen_sft.api import Turns, apis
-from qwen_sft.chat import dialogue
 from qwen_sft.finding import Finding
 from qwen_sft.format import Conversation, Reading
-from qwen_sft.metadata import cut_off, metadata
-from qwen_sft.normalize import sample_id
 from qwen_sft.reading import exchange
+from qwen_sft.reading.chat import dialogue
 from qwen_sft.reading.exchange import Exchange, api_format
 from qwen_sft.reading.items import has_items, placed, turns
 from qwen_sft.reading.legs import Leg, continues, parent_of
+from qwen_sft.reading.metadata import cut_off, metadata
 from qwen_sft.reading.story import Story
 from qwen_sft.sample import Message, Path, is_list, is_object
+from qwen_sft.text.normalize import sample_id
 
 _API = apis()["responses"]
 _PARAMS = "responses_create_params"

@@ -6,13 +6,13 @@ spelled in many ways (chat.SPEAKERS): human and gpt, function_call and observati
 
 from typing import Any
 
-from qwen_sft.chat import CALLERS, Dialogue, dialogue, joined, sample, spoken
 from qwen_sft.format import Conversation, Event, Format, Reading
-from qwen_sft.metadata import metadata
-from qwen_sft.normalize import find_key, sample_id
 from qwen_sft.reading.beside import places_before, places_behind, with_beside
+from qwen_sft.reading.chat import CALLERS, Dialogue, dialogue, joined, sample, spoken
+from qwen_sft.reading.metadata import metadata
 from qwen_sft.reading.rows import LABELLED_APART, results_apart
 from qwen_sft.sample import Message, Path, is_object
+from qwen_sft.text.normalize import find_key, sample_id
 
 _TOOL_KEYS = ("tools", "functions")
 

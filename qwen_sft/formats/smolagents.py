@@ -12,12 +12,12 @@ Source: smolagents, src/smolagents/memory.py (dict, to_messages) and agents.py.
 import re
 from typing import Any
 
-from qwen_sft.chat import calls, keys_of, message
 from qwen_sft.format import Format, Reading
-from qwen_sft.metadata import metadata
-from qwen_sft.normalize import call, sample_id
+from qwen_sft.reading.chat import calls, keys_of, message
+from qwen_sft.reading.metadata import metadata
 from qwen_sft.reading.story import Story, refused
 from qwen_sft.sample import Message, Path, is_list, is_object, value_at
+from qwen_sft.text.normalize import call, sample_id
 
 _PYTHON = "python_interpreter"
 _OPENS = re.compile(r"(?:```(?:py|python)?|<code>|Code:)\s*\Z")

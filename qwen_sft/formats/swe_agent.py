@@ -12,13 +12,13 @@ Source: SWE-agent, sweagent/agent/agents.py (history) and sweagent/tools/parsing
 from collections.abc import Sequence
 from typing import Any
 
-from qwen_sft.chat import keys_of, message
 from qwen_sft.format import Conversation, Event, Format, Reading
-from qwen_sft.metadata import metadata
-from qwen_sft.normalize import decode_json, sample_id, with_reasoning
+from qwen_sft.reading.chat import keys_of, message
 from qwen_sft.reading.command import BASH, calling, fenced, tagged
+from qwen_sft.reading.metadata import metadata
 from qwen_sft.reading.story import Story, refused
 from qwen_sft.sample import Message, Path, is_list, is_object, value_at
+from qwen_sft.text.normalize import decode_json, sample_id, with_reasoning
 
 _NEBIUS = {"ai": "assistant"}
 _REPEATED = "repeats the history of the whole record"

@@ -13,9 +13,9 @@ Source: tau2-bench, src/tau2/data_model (message.py, simulation.py) and orchestr
 
 from typing import Any
 
-from qwen_sft.chat import keys_of, message
 from qwen_sft.format import Conversation, Event, Format, Reading
-from qwen_sft.metadata import metadata
+from qwen_sft.reading.chat import keys_of, message
+from qwen_sft.reading.metadata import metadata
 from qwen_sft.reading.story import Story, refused
 from qwen_sft.sample import Path, is_list, is_object, value_at
 

@@ -7,12 +7,12 @@ records. The few-shot files (`messages_display`) hold a rendered text, which is 
 
 from typing import Any
 
-from qwen_sft.chat import Dialogue, dialogue, message, sample
 from qwen_sft.format import Conversation, Format, Reading
-from qwen_sft.metadata import metadata
-from qwen_sft.normalize import sample_id
+from qwen_sft.reading.chat import Dialogue, dialogue, message, sample
+from qwen_sft.reading.metadata import metadata
 from qwen_sft.reading.story import refused
 from qwen_sft.sample import Path, is_object
+from qwen_sft.text.normalize import sample_id
 
 
 def recognises(record: Any) -> bool:

@@ -7,11 +7,10 @@ reading stay text, and `unread_calls` in the metadata counts them.
 import re
 from typing import Any
 
-from qwen_sft.chat import dialogue, spoken
 from qwen_sft.dialect import dialects
 from qwen_sft.format import Format, Reading
-from qwen_sft.metadata import metadata
-from qwen_sft.normalize import sample_id
+from qwen_sft.reading.chat import dialogue, spoken
+from qwen_sft.reading.metadata import metadata
 from qwen_sft.reading.rows import (
     LABELLED_APART,
     TOOLACE_DECLARES,
@@ -23,6 +22,7 @@ from qwen_sft.reading.rows import (
 )
 from qwen_sft.reading.story import Story
 from qwen_sft.sample import Path, is_list
+from qwen_sft.text.normalize import sample_id
 
 _DIALECT = dialects()["python_list"]
 _FORMAT = r"\[func[^\]\[\n]*\]"

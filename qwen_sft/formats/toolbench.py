@@ -15,12 +15,12 @@ import ast
 import re
 from typing import Any
 
-from qwen_sft.chat import message
 from qwen_sft.format import Conversation, Event, Format, Reading
-from qwen_sft.metadata import metadata
-from qwen_sft.normalize import call, sample_id
+from qwen_sft.reading.chat import message
+from qwen_sft.reading.metadata import metadata
 from qwen_sft.reading.story import Story, refused
 from qwen_sft.sample import Message, Path, is_list, is_object, value_at
+from qwen_sft.text.normalize import call, sample_id
 
 _LISTS: Path = ("answer_generation", "train_messages")
 _ROLES = {"system": "system", "user": "user", "function": "tool", "assistant": "assistant"}

@@ -9,10 +9,7 @@ the conversation so far, and an outer span (`ai.generateText`) that repeats its 
 from collections.abc import Sequence
 from typing import Any
 
-from qwen_sft.chat import have_parts
 from qwen_sft.format import Conversation, Event, Format, Reading
-from qwen_sft.metadata import cut_off, metadata
-from qwen_sft.normalize import ID_KEYS, decoded, sample_id
 from qwen_sft.reading.aisdk import (
     all_told,
     answered,
@@ -23,8 +20,11 @@ from qwen_sft.reading.aisdk import (
     tell,
 )
 from qwen_sft.reading.aisdk import value_text as result_text
+from qwen_sft.reading.chat import have_parts
+from qwen_sft.reading.metadata import cut_off, metadata
 from qwen_sft.reading.story import Story, refused
 from qwen_sft.sample import Message, Path, is_list, is_object
+from qwen_sft.text.normalize import ID_KEYS, decoded, sample_id
 
 _NO_LABELS = frozenset(ID_KEYS)
 

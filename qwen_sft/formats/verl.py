@@ -5,13 +5,13 @@ An RL prompt has a ground truth for its reward and no answer that a model said: 
 
 from typing import Any
 
-from qwen_sft.chat import dialogue, message
 from qwen_sft.format import Format, Reading
-from qwen_sft.metadata import metadata
-from qwen_sft.normalize import sample_id
+from qwen_sft.reading.chat import dialogue, message
+from qwen_sft.reading.metadata import metadata
 from qwen_sft.reading.rows import LABELLED_APART, has_layout
 from qwen_sft.reading.story import Story, refused
 from qwen_sft.sample import Path
+from qwen_sft.text.normalize import sample_id
 
 
 def recognises(record: Any) -> bool:

@@ -9,13 +9,13 @@ is required unless it is optional or has a default. APIGen-MT's rows are ShareGP
 from typing import Any
 
 from qwen_sft.api import Turns, apis
-from qwen_sft.chat import spoken
 from qwen_sft.format import Format, Reading
-from qwen_sft.metadata import metadata
-from qwen_sft.normalize import decoded, sample_id, tools
+from qwen_sft.reading.chat import spoken
+from qwen_sft.reading.metadata import metadata
 from qwen_sft.reading.rows import LABELLED_APART, has_layout
 from qwen_sft.reading.story import Story, refused
 from qwen_sft.sample import Path, is_list, is_object
+from qwen_sft.text.normalize import decoded, sample_id, tools
 
 _PARAMS = "responses_create_params"
 _ANSWERS = ("answers", "expected_answers")

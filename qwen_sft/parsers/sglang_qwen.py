@@ -3,8 +3,8 @@
 import json
 
 from qwen_sft.parser import Parsed, ToolParser, Tools
-from qwen_sft.parsing.json import between, declared_calls
-from qwen_sft.parsing.reasoning import behind, split_reasoning_sglang
+from qwen_sft.serving.json import between, declared_calls
+from qwen_sft.serving.reasoning import behind, split_reasoning_sglang
 
 
 def read(text: str, tools: Tools) -> Parsed:

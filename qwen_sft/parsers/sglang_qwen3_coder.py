@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from qwen_sft.parser import Parsed, ToolParser, Tools
-from qwen_sft.parsing.json import between
-from qwen_sft.parsing.reasoning import behind, split_reasoning_sglang
-from qwen_sft.parsing.tools import kind, list_, mapping, parameters_of
-from qwen_sft.parsing.xml import as_sent, by_type_name, functions_in, parameters_in
+from qwen_sft.serving.json import between
+from qwen_sft.serving.reasoning import behind, split_reasoning_sglang
+from qwen_sft.serving.tools import kind, list_, mapping, parameters_of
+from qwen_sft.serving.xml import as_sent, by_type_name, functions_in, parameters_in
 
 
 def read(text: str, tools: Tools) -> Parsed:

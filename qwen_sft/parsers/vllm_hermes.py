@@ -1,8 +1,8 @@
 """vLLM's `hermes` from 0.24 on: JSON in `<tool_call>`, all or nothing."""
 
 from qwen_sft.parser import ToolParser
-from qwen_sft.parsing.json import read_hermes
-from qwen_sft.parsing.reasoning import behind, split_reasoning
+from qwen_sft.serving.json import read_hermes
+from qwen_sft.serving.reasoning import behind, split_reasoning
 
 PARSER = ToolParser(
     name="vllm_hermes",

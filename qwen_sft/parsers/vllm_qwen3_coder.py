@@ -1,7 +1,7 @@
 """vLLM's `qwen3_coder` from 0.33 on: tags and schema types; `qwen3_xml` is the same parser."""
 
 from qwen_sft.parser import ToolParser
-from qwen_sft.parsing.engine import machine, one_newline
+from qwen_sft.serving.engine import machine, one_newline
 
 PARSER = ToolParser(
     name="vllm_qwen3_coder",

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from qwen_sft.parser import Parsed, ToolParser, Tools
-from qwen_sft.parsing.reasoning import behind, split_reasoning_to_0_23
-from qwen_sft.parsing.schema import as_schema_says
-from qwen_sft.parsing.xml import read_vllm
+from qwen_sft.serving.reasoning import behind, split_reasoning_to_0_23
+from qwen_sft.serving.schema import as_schema_says
+from qwen_sft.serving.xml import read_vllm
 
 
 def read(text: str, tools: Tools) -> Parsed:

@@ -1,7 +1,7 @@
 """vLLM's `qwen3_coder` in 0.24 and 0.25: as up to 0.29, but a value loses all white space around it."""
 
 from qwen_sft.parser import ToolParser
-from qwen_sft.parsing.engine import machine
+from qwen_sft.serving.engine import machine
 
 PARSER = ToolParser(
     name="vllm_qwen3_coder_to_0_25",

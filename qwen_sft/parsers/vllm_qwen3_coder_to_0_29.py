@@ -1,7 +1,7 @@
 """vLLM's `qwen3_coder` from 0.26 to 0.29: as up to 0.32, but it always drops a `</think>`."""
 
 from qwen_sft.parser import ToolParser
-from qwen_sft.parsing.engine import machine, one_newline
+from qwen_sft.serving.engine import machine, one_newline
 
 PARSER = ToolParser(
     name="vllm_qwen3_coder_to_0_29",

@@ -1,7 +1,7 @@
 """vLLM's `qwen3_coder` from 0.30 to 0.32: a `<function=` in a value is text, whole numbers go through a float."""
 
 from qwen_sft.parser import ToolParser
-from qwen_sft.parsing.engine import machine, one_newline
+from qwen_sft.serving.engine import machine, one_newline
 
 PARSER = ToolParser(
     name="vllm_qwen3_coder_to_0_32",

@@ -1,9 +1,9 @@
 """vLLM's `qwen3_xml` up to 0.22: an XML parser reads the calls, and lists are read as Python."""
 
 from qwen_sft.parser import Parsed, ToolParser, Tools
-from qwen_sft.parsing.expat import read_expat
-from qwen_sft.parsing.reasoning import behind, split_reasoning_to_0_23
-from qwen_sft.parsing.xml import python_literal
+from qwen_sft.serving.expat import read_expat
+from qwen_sft.serving.reasoning import behind, split_reasoning_to_0_23
+from qwen_sft.serving.xml import python_literal
 
 
 def read(text: str, tools: Tools) -> Parsed:

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from qwen_sft.decoding.sse import is_events, payloads
 from qwen_sft.probing.fault import Fault
 from qwen_sft.probing.wire import Quote, Reply
 from qwen_sft.sample import is_list, is_object
-from qwen_sft.sse import is_events, payloads
 
 REASONING = ("reasoning_content", "reasoning")
 """The names under which servers send what was thought; vLLM has changed it."""

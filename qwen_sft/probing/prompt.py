@@ -5,11 +5,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from qwen_sft.asking.request import Options
+from qwen_sft.encoding.model import Model
 from qwen_sft.errors import InputError, TemplateError
-from qwen_sft.model import Model
 from qwen_sft.probing.task import TOOLS, tasks
 from qwen_sft.probing.wire import Client, Reply
-from qwen_sft.request import Options
 from qwen_sft.sample import Message, ToolCall, is_list, is_object
 
 ECHO = {"return_token_ids": True, "return_prompt_token_ids": True}

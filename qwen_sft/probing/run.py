@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
+from qwen_sft.asking.request import NO_OPTIONS, Options
 from qwen_sft.errors import ServerError
 from qwen_sft.parser import ServerName, Wire
 from qwen_sft.probing.answer import Answer, streamed_answer, whole_answer
@@ -13,9 +14,8 @@ from qwen_sft.probing.judge import calls_in, judge_calls, judge_end, value_of
 from qwen_sft.probing.prompt import Compared
 from qwen_sft.probing.task import TOOLS, Choice, Task, tasks
 from qwen_sft.probing.wire import Broken, Client, Reply, TimedOut
-from qwen_sft.request import NO_OPTIONS, Options
 from qwen_sft.sample import is_list, is_object, is_too_deep
-from qwen_sft.serving import REASONING_FLAGS, serving
+from qwen_sft.serving.server import REASONING_FLAGS, serving
 
 GIVE_UP = 2
 """Conversations in a row without any answer, behind which no other is begun."""

@@ -16,7 +16,7 @@ class Line:
     """One line of a summary.
 
     Attributes:
-        style: of its first word, as in `qwen_sft.terminal`; "" for none.
+        style: of its first word, as in `qwen_sft.text.terminal`; "" for none.
     """
 
     text: str

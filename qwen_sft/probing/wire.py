@@ -19,8 +19,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from qwen_sft.errors import ServerError, UsageError
-from qwen_sft.quote import quoted
 from qwen_sft.sample import is_list, is_object, is_too_deep
+from qwen_sft.text.quote import quoted
 
 MOST_BYTES = 16 << 20
 """Bytes of one answer; what is longer is no answer to our questions."""

@@ -15,18 +15,18 @@ from jinja2.nodes import Name
 
 from qwen_sft.errors import TemplateError, UsageError
 from qwen_sft.family import Family
-from qwen_sft.normalize import decode_json
-from qwen_sft.parse import differences, parse_turn
 from qwen_sft.proving.battery import BATTERY, WEATHER, Turn
 from qwen_sft.proving.probe import Behaviour, probe
 from qwen_sft.proving.served import Served
-from qwen_sft.quote import quoted
 from qwen_sft.sample import is_list, is_object
-from qwen_sft.sandbox import ChatEnvironment, Limits
-from qwen_sft.serving import serving
+from qwen_sft.serving.parse import differences, parse_turn
+from qwen_sft.serving.server import serving
 from qwen_sft.settings import Settings
-from qwen_sft.template import ARGUMENTS
-from qwen_sft.tokenizer import AddedToken
+from qwen_sft.templating.sandbox import ChatEnvironment, Limits
+from qwen_sft.templating.template import ARGUMENTS
+from qwen_sft.text.normalize import decode_json
+from qwen_sft.text.quote import quoted
+from qwen_sft.tokenizing.tokenizer import AddedToken
 
 Status = Literal["ok", "warning", "error"]
 

@@ -17,7 +17,7 @@ from qwen_sft.errors import ModelError
 from qwen_sft.family import Family, families
 from qwen_sft.proving.official import OFFICIAL
 from qwen_sft.sample import is_list, is_object
-from qwen_sft.tokenizer import Tokenizer
+from qwen_sft.tokenizing.tokenizer import Tokenizer
 
 
 @dataclass(frozen=True, slots=True)

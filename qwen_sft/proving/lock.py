@@ -13,8 +13,8 @@ from typing import Any, Literal
 import msgspec
 
 from qwen_sft import __version__
+from qwen_sft.encoding.model import Model, special_tokens
 from qwen_sft.errors import ModelError, OutputError, UsageError
-from qwen_sft.model import Model, special_tokens
 from qwen_sft.proving.fingerprint import (
     LockedTemplate,
     LockedToken,
@@ -23,10 +23,10 @@ from qwen_sft.proving.fingerprint import (
     locked_template,
     locked_tokenizer,
 )
-from qwen_sft.quote import quoted
 from qwen_sft.sample import is_object
 from qwen_sft.settings import Settings
-from qwen_sft.tokenizer import Tokenizer
+from qwen_sft.text.quote import quoted
+from qwen_sft.tokenizing.tokenizer import Tokenizer
 
 LOCK_FILE = "qwen-sft.lock.json"
 SCHEMA_VERSION = 1

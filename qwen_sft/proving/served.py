@@ -10,16 +10,16 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from qwen_sft.encoding.model import model_folder, special_tokens, template_source
 from qwen_sft.errors import ModelError, TemplateError
 from qwen_sft.family import Family
-from qwen_sft.model import model_folder, special_tokens, template_source
-from qwen_sft.normalize import REASONING_KEYS
 from qwen_sft.proving.probe import Encode, Refused
-from qwen_sft.reasoning import inlined
 from qwen_sft.sample import Message
-from qwen_sft.template import Template
-from qwen_sft.tokenizer import Tokenizer, load_tokenizer
-from qwen_sft.vocabulary import tokenizer_json
+from qwen_sft.templating.reasoning import inlined
+from qwen_sft.templating.template import Template
+from qwen_sft.text.normalize import REASONING_KEYS
+from qwen_sft.tokenizing.tokenizer import Tokenizer, load_tokenizer
+from qwen_sft.tokenizing.vocabulary import tokenizer_json
 
 _NOTHING: Message = {"role": "user", "content": ""}
 

@@ -5,10 +5,10 @@ from typing import Any
 
 import msgspec
 
-from qwen_sft.chat import joined
-from qwen_sft.normalize import call, decoded, text
+from qwen_sft.reading.chat import joined
 from qwen_sft.reading.story import Story
 from qwen_sft.sample import Message, Path, is_list, is_object
+from qwen_sft.text.normalize import call, decoded, text
 
 _UI_PARTS = frozenset({"text", "reasoning", "step-start", "file", "source-url", "source-document", "dynamic-tool"})
 _MODEL_PARTS = frozenset({"tool-call", "tool-result"})

@@ -9,9 +9,9 @@ that the server ran: no model said it or saw its result.
 from collections.abc import Sequence
 from typing import Any
 
-from qwen_sft.normalize import call, text
 from qwen_sft.reading.blocks import Block, written
 from qwen_sft.sample import Path, is_list, is_object
+from qwen_sft.text.normalize import call, text
 
 RESTARTED = "restarted_answer"
 """The type of a block that stands for what a stream had said before it began its answer again."""

@@ -6,9 +6,9 @@ text, JSON or files. A `cachePoint` is a mark and no word.
 
 from typing import Any
 
-from qwen_sft.normalize import call, text
 from qwen_sft.reading.blocks import Block, written
 from qwen_sft.sample import Path, is_list, is_object
+from qwen_sft.text.normalize import call, text
 
 _FILES = ("image", "document", "video", "audio")
 

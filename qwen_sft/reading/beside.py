@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from qwen_sft.chat import message
 from qwen_sft.format import Event
-from qwen_sft.normalize import text
+from qwen_sft.reading.chat import message
 from qwen_sft.sample import Message, Path, is_list, is_object
+from qwen_sft.text.normalize import text
 
 SYSTEMS = ("system", "system_prompt", "instructions")
 """Columns with a system prompt."""

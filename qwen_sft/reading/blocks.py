@@ -11,9 +11,9 @@ from typing import Any, Literal
 
 from qwen_sft.api import Turns
 from qwen_sft.finding import Finding
-from qwen_sft.normalize import text, with_reasoning
 from qwen_sft.reading.story import JOINED, Story
 from qwen_sft.sample import Message, Path, is_list, is_object
+from qwen_sft.text.normalize import text, with_reasoning
 
 ASKED = "part of the turn that begins before it"
 _SILENT = "text of the assistant that is empty"

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from qwen_sft.chat import sample
 from qwen_sft.format import Conversation, Event, Reading
-from qwen_sft.metadata import metadata
+from qwen_sft.reading.chat import sample
+from qwen_sft.reading.metadata import metadata
 from qwen_sft.reading.story import JOINED, Story, refused
 from qwen_sft.sample import Message, Path
 

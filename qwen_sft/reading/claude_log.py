@@ -11,10 +11,10 @@ for the model to read (`isMeta`: the text of a skill, say) is a user's turn, as 
 from typing import Any
 
 from qwen_sft.format import Event, Reading
-from qwen_sft.metadata import cut_off
-from qwen_sft.normalize import call, text
 from qwen_sft.reading.branches import Answer, Thread, Tree, Turn, call_id
+from qwen_sft.reading.metadata import cut_off
 from qwen_sft.sample import Message, Path, is_list, is_object
+from qwen_sft.text.normalize import call, text
 
 SPEAKERS = ("user", "assistant")
 SESSION = ("sessionId", "session_id")

@@ -6,8 +6,8 @@ Such harnesses give what the command printed back as a user's turn. Lifted, it i
 import re
 from collections.abc import Callable, Collection
 
-from qwen_sft.normalize import call
 from qwen_sft.sample import Message
+from qwen_sft.text.normalize import call
 
 BASH = {
     "type": "function",

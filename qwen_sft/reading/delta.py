@@ -5,11 +5,11 @@ from typing import Any
 
 import msgspec
 
-from qwen_sft.normalize import decode_json
 from qwen_sft.sample import is_list, is_object
+from qwen_sft.text.normalize import decode_json
 
 UNFINISHED = "unfinished"
-"""The `finish_reason` of a stream that breaks off (see `qwen_sft.metadata.TRUNCATED`)."""
+"""The `finish_reason` of a stream that breaks off (see `qwen_sft.reading.metadata.TRUNCATED`)."""
 
 _NOT_YET = (None, "", "null")
 """Values of `finish_reason` while an answer goes on; DashScope sends the text "null"."""

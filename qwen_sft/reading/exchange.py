@@ -5,15 +5,15 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from qwen_sft.api import Api, Turns, apis
-from qwen_sft.chat import sample
+from qwen_sft.decoding.sse import first_sent, is_done, is_events, sent
 from qwen_sft.finding import Finding
 from qwen_sft.format import Conversation, Event, Format, Reading
-from qwen_sft.glance import shared
-from qwen_sft.metadata import metadata
-from qwen_sft.normalize import ID_KEYS, sample_id
+from qwen_sft.reading.chat import sample
 from qwen_sft.reading.delta import UNFINISHED, failure
+from qwen_sft.reading.metadata import metadata
 from qwen_sft.sample import Path, is_list, is_object
-from qwen_sft.sse import first_sent, is_done, is_events, sent
+from qwen_sft.text.glance import shared
+from qwen_sft.text.normalize import ID_KEYS, sample_id
 
 REQUESTS = ("request", "responses_create_params", "request_body", "requestBody")
 """The fields under which logs keep a request."""

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from qwen_sft.api import Turns
-from qwen_sft.normalize import text
 from qwen_sft.reading.recorded import answered, asked, decoded
 from qwen_sft.sample import is_list, is_object
+from qwen_sft.text.normalize import text
 
 PROMPTS = (("gen_ai.prompt", "gen_ai.completion"), ("llm.prompts", "llm.completions"))
 """What OpenLLMetry's attributes of messages begin with: those of the request, those of the answer."""

@@ -16,9 +16,9 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from qwen_sft.normalize import call
 from qwen_sft.reading.blocks import Block, written
 from qwen_sft.sample import Path, is_list, is_object
+from qwen_sft.text.normalize import call
 
 _CALL = ("functionCall", "function_call")
 _RESULT = ("functionResponse", "function_response")

@@ -12,13 +12,13 @@ import re
 from typing import Any
 
 from qwen_sft.format import Event, Reading
-from qwen_sft.metadata import metadata
-from qwen_sft.normalize import call, text
 from qwen_sft.reading.blocks import Block, tell
 from qwen_sft.reading.branches import Thread, Turn, conversations
 from qwen_sft.reading.gemini_blocks import block
+from qwen_sft.reading.metadata import metadata
 from qwen_sft.reading.story import Story, refused
 from qwen_sft.sample import Message, Path, is_list, is_object
+from qwen_sft.text.normalize import call, text
 
 MODELS = ("gemini", "qwen")
 _KINDS = (*MODELS, "user", "info", "error", "warning")

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from qwen_sft.api import Turns
-from qwen_sft.chat import sample
-from qwen_sft.dedup import chain
 from qwen_sft.format import Conversation, Event, Reading
-from qwen_sft.metadata import cut_off
+from qwen_sft.reading.chat import sample
+from qwen_sft.reading.dedup import chain
+from qwen_sft.reading.metadata import cut_off
 from qwen_sft.reading.recorded import as_one, decoded, dialects
 from qwen_sft.reading.story import refused
 from qwen_sft.sample import Message, Path, Sample, is_list, is_object

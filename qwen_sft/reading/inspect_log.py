@@ -3,9 +3,9 @@
 import re
 from typing import Any
 
-from qwen_sft.normalize import call, text
 from qwen_sft.reading.story import Story
 from qwen_sft.sample import Message, Path, is_list, is_object
+from qwen_sft.text.normalize import call, text
 
 _PROTOCOLS = ("attachment://", "tc://")
 _REFERENCE = re.compile(r"(?:attachment|tc)://[0-9a-f]{32}")

@@ -9,12 +9,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from qwen_sft.api import Turns
-from qwen_sft.chat import ITEM_TYPES, keys_of, message
 from qwen_sft.finding import Finding
-from qwen_sft.metadata import cut_off
-from qwen_sft.normalize import call, text, tools
+from qwen_sft.reading.chat import ITEM_TYPES, keys_of, message
+from qwen_sft.reading.metadata import cut_off
 from qwen_sft.reading.story import Story
 from qwen_sft.sample import Message, Path, is_list, is_object
+from qwen_sft.text.normalize import call, text, tools
 
 Item = tuple[Path, Any]
 """An item and its place; a prompt that is one string is the item {role, content} at its place."""

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from qwen_sft.metadata import cut_off, metadata
-from qwen_sft.normalize import call, text
+from qwen_sft.reading.metadata import cut_off, metadata
 from qwen_sft.sample import Message, Path, is_list, is_object
+from qwen_sft.text.normalize import call, text
 
 _ROLES = {
     "ai": "assistant",

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from qwen_sft.decoding.sse import is_events, payloads
 from qwen_sft.reading.exchange import Exchange
 from qwen_sft.sample import Path, is_list, is_object
-from qwen_sft.sse import is_events, payloads
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,13 +11,13 @@ Source: openhands/events of All-Hands-AI/OpenHands, openhands/sdk/event of OpenH
 
 from typing import Any, cast
 
-from qwen_sft.chat import message
 from qwen_sft.format import Event, Reading
-from qwen_sft.metadata import metadata
-from qwen_sft.normalize import call, text
 from qwen_sft.reading.branches import Answer, Thread, Turn, conversations, untrained
+from qwen_sft.reading.chat import message
+from qwen_sft.reading.metadata import metadata
 from qwen_sft.reading.story import refused
 from qwen_sft.sample import Message, Path, is_list, is_object, value_at
+from qwen_sft.text.normalize import call, text
 
 _BESIDE = frozenset({"thought", "blocking", "confirmation_state", "is_confirmed", "hidden", "security_risk"})
 _SILENT = frozenset(

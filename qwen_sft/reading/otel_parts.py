@@ -5,11 +5,11 @@ Parts are text, reasoning, tool_call and tool_call_response; those of other type
 
 from typing import Any
 
-from qwen_sft.chat import message
-from qwen_sft.normalize import call, text
 from qwen_sft.reading.blocks import written
+from qwen_sft.reading.chat import message
 from qwen_sft.reading.story import Story
 from qwen_sft.sample import Message, is_list, is_object
+from qwen_sft.text.normalize import call, text
 
 
 def has_parts(given: Any) -> bool:

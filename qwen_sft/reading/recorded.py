@@ -12,12 +12,12 @@ from typing import Any
 from qwen_sft.api import Api, Turns, apis
 from qwen_sft.finding import Finding
 from qwen_sft.format import Event
-from qwen_sft.normalize import decode_json
 from qwen_sft.reading.lc_messages import about, fields_of, said
 from qwen_sft.reading.lc_messages import other as not_ai
 from qwen_sft.reading.otel_parts import has_parts, tell
 from qwen_sft.reading.story import Story
 from qwen_sft.sample import Message, is_list, is_object
+from qwen_sft.text.normalize import decode_json
 
 _MESSAGES = re.compile(r"""\s*\[?\s*\{\s*["'](?:role|messages|parts|content|choices)["']\s*:""")
 KEPT = Finding((), "it goes on from an answer that the provider keeps", "record the whole history with each request")

@@ -7,10 +7,10 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from qwen_sft.chat import dialogue, has_role, keys_of
-from qwen_sft.normalize import decoded, tools
+from qwen_sft.reading.chat import dialogue, has_role, keys_of
 from qwen_sft.reading.story import Story
 from qwen_sft.sample import Message, Path, is_list, is_object, is_too_deep
+from qwen_sft.text.normalize import decoded, tools
 
 LABELLED_APART = ("tools", "functions", "system", "prompt", "completion", "id", "conversations", "messages")
 """Columns that are no labels of a row, even where they hold a short text."""

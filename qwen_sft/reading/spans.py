@@ -10,14 +10,14 @@ from typing import Any
 
 from qwen_sft.api import Turns
 from qwen_sft.format import Event
-from qwen_sft.metadata import metadata
-from qwen_sft.normalize import decoded as plainly_decoded
 from qwen_sft.reading.aisdk import all_told, declared
 from qwen_sft.reading.aisdk import answered as sdk_answered
 from qwen_sft.reading.flattened import INFERENCE, PROMPTS, Found, MissingError, inference, is_under, prompts, turn
 from qwen_sft.reading.generations import Generation, told
+from qwen_sft.reading.metadata import metadata
 from qwen_sft.reading.recorded import answered, asked, decoded
 from qwen_sft.sample import Path, is_list, is_object
+from qwen_sft.text.normalize import decoded as plainly_decoded
 
 SILENT = "a span without messages"
 _AGENT = "a span of an agent: its calls of the model are spans of their own"

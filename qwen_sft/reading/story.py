@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from qwen_sft.chat import joined, sample
 from qwen_sft.finding import Finding
 from qwen_sft.format import Conversation, Event, Reading
+from qwen_sft.reading.chat import joined, sample
 from qwen_sft.sample import Message, Path
 
 JOINED = "part of the assistant turn that begins before it"

@@ -6,7 +6,7 @@ from typing import TextIO
 
 from qwen_sft.finding import Diagnostic
 from qwen_sft.reporter import Count, Reporter, Totals
-from qwen_sft.terminal import in_colour, inert, one_line, printable, styled
+from qwen_sft.text.terminal import in_colour, inert, one_line, printable, styled
 
 
 def report(findings: Iterable[Diagnostic], _totals: Totals, stream: TextIO, limit: int | None) -> None:

@@ -4,10 +4,10 @@ from collections.abc import Iterable, Sequence
 from itertools import islice
 from typing import TextIO
 
-from qwen_sft.excerpt import Excerpt
 from qwen_sft.finding import Diagnostic
 from qwen_sft.reporter import Count, Reporter, Totals, summary
-from qwen_sft.terminal import cells, columns, fitted, in_colour, inert, one_line, printable, styled
+from qwen_sft.text.excerpt import Excerpt
+from qwen_sft.text.terminal import cells, columns, fitted, in_colour, inert, one_line, printable, styled
 
 _MARGIN = "    | "
 

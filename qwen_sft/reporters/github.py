@@ -10,7 +10,7 @@ from typing import TextIO
 
 from qwen_sft.finding import Diagnostic, Severity
 from qwen_sft.reporter import Reporter, Totals, in_checkout
-from qwen_sft.terminal import printable
+from qwen_sft.text.terminal import printable
 
 _COMMANDS = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.INFO: "notice"}
 _DATA = str.maketrans({"%": "%25", "\r": "%0D", "\n": "%0A"})

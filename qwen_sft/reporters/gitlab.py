@@ -11,7 +11,7 @@ from typing import TextIO
 
 from qwen_sft.finding import Diagnostic, Severity
 from qwen_sft.reporter import Reporter, Totals, in_checkout, numbered
-from qwen_sft.terminal import one_line
+from qwen_sft.text.terminal import one_line
 
 _SEVERITIES = {Severity.ERROR: "major", Severity.WARNING: "minor", Severity.INFO: "info"}
 

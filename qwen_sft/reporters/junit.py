@@ -17,7 +17,7 @@ from typing import TextIO
 
 from qwen_sft.finding import Diagnostic, Severity
 from qwen_sft.reporter import Reporter, Totals, in_checkout, numbered, spooled, summary
-from qwen_sft.terminal import one_line, printable
+from qwen_sft.text.terminal import one_line, printable
 
 _NOT_XML = re.compile(r"[\ufffe\uffff]")  # what `printable` leaves of the characters that XML 1.0 does not know
 

@@ -12,7 +12,7 @@ from typing import TextIO
 
 from qwen_sft.finding import Diagnostic
 from qwen_sft.reporter import Count, Reporter, Totals, counted, gated, spooled
-from qwen_sft.terminal import one_line
+from qwen_sft.text.terminal import one_line
 
 _SHOWN = 50  # findings, where --max-findings says nothing: a job's page takes 1 MiB
 _LONGEST = 300  # characters of a text

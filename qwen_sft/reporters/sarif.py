@@ -17,7 +17,7 @@ from qwen_sft import __version__
 from qwen_sft.finding import Diagnostic, Severity
 from qwen_sft.reporter import Reporter, Totals, in_checkout, numbered
 from qwen_sft.rule import Rule, rules
-from qwen_sft.terminal import one_line, printable
+from qwen_sft.text.terminal import one_line, printable
 
 _LEVELS = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.INFO: "note"}
 _LINK = re.compile(r"\](?=\()")

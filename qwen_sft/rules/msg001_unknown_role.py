@@ -4,9 +4,9 @@ import reprlib
 from collections.abc import Iterator
 
 from qwen_sft.finding import Finding
+from qwen_sft.inspecting.transcript import Transcript
 from qwen_sft.rule import rule
 from qwen_sft.sample import ROLES
-from qwen_sft.transcript import Transcript
 
 
 @rule(code="MSG001", name="unknown-role", severity="error", since="0.1.0", stage="sample", traits=("odd-role",))

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 
 from qwen_sft.finding import Finding
+from qwen_sft.inspecting.transcript import Transcript
 from qwen_sft.rule import rule
-from qwen_sft.transcript import Transcript
 
 
 @rule(code="MSG004", name="repeated-role", severity="warning", since="0.1.0", stage="sample", traits=("repeats",))

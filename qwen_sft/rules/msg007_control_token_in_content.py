@@ -7,9 +7,9 @@ from typing import Any
 import msgspec
 
 from qwen_sft.finding import Finding
+from qwen_sft.inspecting.transcript import Transcript
 from qwen_sft.rule import rule
 from qwen_sft.sample import Path, is_list, is_object
-from qwen_sft.transcript import Transcript
 
 # The added tokens of the tokenizers of Qwen2.5 to Qwen3.8, without the tags <tool_call>, <tool_response> and <think>,
 # which have rules of their own. The audio and tts tokens are in the files of Qwen3.5 and later only.

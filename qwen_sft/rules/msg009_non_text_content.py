@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from qwen_sft.finding import Finding
-from qwen_sft.normalize import is_text_part
+from qwen_sft.inspecting.transcript import Transcript
 from qwen_sft.rule import rule
 from qwen_sft.sample import is_list, is_object
-from qwen_sft.transcript import Transcript
+from qwen_sft.text.normalize import is_text_part
 
 
 @rule(code="MSG009", name="non-text-content", severity="error", since="0.1.0", stage="sample", traits=("parts",))

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from qwen_sft.finding import Finding
-from qwen_sft.metadata import remedy
+from qwen_sft.inspecting.transcript import Transcript
+from qwen_sft.reading.metadata import remedy
 from qwen_sft.rule import rule
-from qwen_sft.transcript import Transcript
 
 
 @rule(code="MSG013", name="truncated-answer", severity="error", since="0.1.0", stage="sample", traits=("cut-off",))
@@ -46,7 +46,7 @@ def check(transcript: Transcript) -> Iterator[Finding]:
           {"role": "user", "content": "Go on."},
           {"role": "assistant", "content": "time there was a fox. The end."}]}
 
-    Source: the finish reasons of the chat APIs, `qwen_sft.metadata.TRUNCATED`.
+    Source: the finish reasons of the chat APIs, `qwen_sft.reading.metadata.TRUNCATED`.
     """
     messages = transcript.messages
     answers = [i for i, message in enumerate(messages) if message.get("role") == "assistant"]

@@ -4,9 +4,9 @@ import re
 from collections.abc import Iterator
 
 from qwen_sft.finding import Finding
-from qwen_sft.quote import quoted
+from qwen_sft.inspecting.transcript import Transcript
 from qwen_sft.rule import rule
-from qwen_sft.transcript import Transcript
+from qwen_sft.text.quote import quoted
 
 _REFUSAL = re.compile(
     r"""\s*+(?:

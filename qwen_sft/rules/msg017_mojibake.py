@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator
 
-from qwen_sft.characters import misread
 from qwen_sft.finding import Finding, Severity
+from qwen_sft.inspecting.characters import misread
+from qwen_sft.inspecting.transcript import Transcript
 from qwen_sft.rule import rule
 from qwen_sft.sample import Path
-from qwen_sft.transcript import Transcript
 
 _FIX = "read the source as UTF-8"
 

@@ -8,9 +8,9 @@ from itertools import islice
 from typing import Any
 
 from qwen_sft.finding import Finding
+from qwen_sft.inspecting.transcript import Transcript
 from qwen_sft.rule import rule
 from qwen_sft.sample import Sample
-from qwen_sft.transcript import Transcript
 
 _MOST_ERRORS = 5
 _LONGEST = 160

@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 
 from qwen_sft.finding import Finding
+from qwen_sft.inspecting.secret import times
+from qwen_sft.inspecting.transcript import Transcript
 from qwen_sft.rule import rule
-from qwen_sft.secret import times
-from qwen_sft.transcript import Transcript
 
 
 @rule(code="SEC001", name="private-key", severity="error", since="0.1.0", stage="sample", traits=("private key",))

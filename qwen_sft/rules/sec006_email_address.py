@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 
 from qwen_sft.finding import Finding
+from qwen_sft.inspecting.transcript import Transcript
 from qwen_sft.rule import rule
-from qwen_sft.transcript import Transcript
 
 
 @rule(code="SEC006", name="email-address", severity="info", since="0.1.0", stage="sample", traits=("e-mail address",))

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator
 
-from qwen_sft.census import Census, percent
 from qwen_sft.finding import Finding
-from qwen_sft.quote import quoted
+from qwen_sft.inspecting.census import Census, percent
 from qwen_sft.rule import rule
+from qwen_sft.text.quote import quoted
 
 _MOST = 5
 

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 
-from qwen_sft.census import Census, percent
 from qwen_sft.finding import Finding
-from qwen_sft.near import ALIKE
+from qwen_sft.inspecting.census import Census, percent
+from qwen_sft.inspecting.near import ALIKE
 from qwen_sft.rule import rule
 
 

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
-from qwen_sft.census import Census, percent
 from qwen_sft.finding import Finding
+from qwen_sft.inspecting.census import Census, percent
 from qwen_sft.rule import rule
 
 

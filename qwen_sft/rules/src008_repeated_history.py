@@ -26,7 +26,7 @@ def check(source: Source) -> Iterator[Finding]:
         {"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello."},
           {"role": "user", "content": "Bye"}, {"role": "assistant", "content": "Bye."}]}
 
-    Source: `qwen_sft.dedup` says which turns count as the same.
+    Source: `qwen_sft.reading.dedup` says which turns count as the same.
     """
     for where in source.repeated:
         yield Finding((), f"{where} repeats this conversation and goes on with it", "none is needed: it is left out")

@@ -29,7 +29,7 @@ def check(source: Source) -> Iterator[Finding]:
     Good (where=reward > 0):
         {"reward": 1, "messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello."}]}
 
-    Source: `qwen_sft.where` says what a condition can be.
+    Source: `qwen_sft.asking.where` says what a condition can be.
     """
     for reason in source.filtered:
         yield Finding((), f"left out: {reason}", "none is needed if that is meant")

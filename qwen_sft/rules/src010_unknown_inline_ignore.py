@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from qwen_sft.finding import Finding
-from qwen_sft.inline import marks
-from qwen_sft.quote import quoted
+from qwen_sft.inspecting.inline import marks
 from qwen_sft.rule import Source, rule, rules
 from qwen_sft.sample import Path, is_list, is_object
+from qwen_sft.text.quote import quoted
 
 _FIX = 'write {"ignore": ["TOL020"]}: codes, letters of codes or names of rules, see: qwen-sft rule'
 _ALWAYS = ("SRC", "SCH")
@@ -38,7 +38,7 @@ def check(source: Source) -> Iterator[Finding]:
         {"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello."}],
          "qwen_sft": {"ignore": ["TOL020", "orphan-tool-result"]}}
 
-    Source: `qwen_sft.inline`; settings are held to the same: an unknown key is an error there.
+    Source: `qwen_sft.inspecting.inline`; settings are held to the same: an unknown key is an error there.
     """
     if source.settings.inline_ignore and source.reading is not None:  # else it is no trace, but a report, say
         for place, mark in marks(source.record):

@@ -4,8 +4,8 @@ import re
 from collections.abc import Iterator
 
 from qwen_sft.finding import Finding
+from qwen_sft.inspecting.transcript import Transcript
 from qwen_sft.rule import rule
-from qwen_sft.transcript import Transcript
 
 _TAG = re.compile(r"</?think>")
 

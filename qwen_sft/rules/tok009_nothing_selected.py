@@ -28,7 +28,7 @@ def check(encoded: Encoded) -> Iterator[Finding]:
           {"role": "user", "content": "What is 2 + 2?"},
           {"role": "assistant", "content": "It is 4."}]}
 
-    Source: `qwen_sft.train` lists the selectors.
+    Source: `qwen_sft.encoding.train` lists the selectors.
     """
     if encoded.unselected:
         yield Finding(

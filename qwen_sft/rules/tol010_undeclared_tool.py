@@ -5,9 +5,9 @@ from difflib import get_close_matches
 from itertools import islice
 
 from qwen_sft.finding import Finding
-from qwen_sft.quote import quoted
+from qwen_sft.inspecting.transcript import Transcript
 from qwen_sft.rule import rule
-from qwen_sft.transcript import Transcript
+from qwen_sft.text.quote import quoted
 
 # difflib takes time by the square of a name's length
 _LONGEST = 80

@@ -5,11 +5,11 @@ from collections.abc import Iterator
 from typing import Any
 
 from qwen_sft.finding import Finding
-from qwen_sft.quote import quoted
+from qwen_sft.inspecting.schema import Validator, meant
+from qwen_sft.inspecting.transcript import Transcript
 from qwen_sft.rule import rule
 from qwen_sft.sample import Path, json_path
-from qwen_sft.schema import Validator, meant
-from qwen_sft.transcript import Transcript
+from qwen_sft.text.quote import quoted
 
 _MOST = 10
 _FIX = "correct the arguments, or the schema of the tool"

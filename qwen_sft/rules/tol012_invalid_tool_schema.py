@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 
 from qwen_sft.finding import Finding, Severity
+from qwen_sft.inspecting.transcript import Transcript
 from qwen_sft.rule import rule
 from qwen_sft.sample import Path
-from qwen_sft.transcript import Transcript
 
 _MOST = 5
 _FIX = "spell the parameters as JSON Schema"

@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 
 from qwen_sft.finding import Finding, Severity
-from qwen_sft.leak import LEAK_MARKS
+from qwen_sft.inspecting.leak import LEAK_MARKS
+from qwen_sft.inspecting.transcript import Transcript
 from qwen_sft.rule import rule
-from qwen_sft.transcript import Transcript
 
 _FIX = "split the turn into call, tool result and answer"
 

@@ -5,8 +5,8 @@ from functools import cache
 
 from qwen_sft.dialect import Dialect, dialects
 from qwen_sft.finding import Finding, Severity
+from qwen_sft.inspecting.transcript import Transcript
 from qwen_sft.rule import rule
-from qwen_sft.transcript import Transcript
 
 _FIX = "move the call to tool_calls, or declare its tool so that it can be lifted"
 

@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 
 from qwen_sft.finding import Finding
-from qwen_sft.leak import LEAK_MARKS
+from qwen_sft.inspecting.leak import LEAK_MARKS
+from qwen_sft.inspecting.transcript import Transcript
 from qwen_sft.rule import rule
-from qwen_sft.transcript import Transcript
 
 
 @rule(code="TOL016", name="broken-call-tags", severity="error", since="0.1.0", stage="sample", marks=LEAK_MARKS)

@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 
 from qwen_sft.finding import Finding
-from qwen_sft.quote import quoted
+from qwen_sft.inspecting.transcript import Transcript
 from qwen_sft.rule import rule
-from qwen_sft.transcript import Transcript
+from qwen_sft.text.quote import quoted
 
 
 @rule(code="TOL019", name="results-out-of-order", severity="info", since="0.1.0", stage="sample", traits=("parallel",))

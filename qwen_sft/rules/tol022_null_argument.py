@@ -4,11 +4,11 @@ from collections.abc import Iterator
 from typing import Any
 
 from qwen_sft.finding import Finding, Severity
-from qwen_sft.nullfill import DOUBT_KEY, may_be_filled, null_arguments, tool_schemas
-from qwen_sft.quote import quoted
+from qwen_sft.inspecting.transcript import Transcript
 from qwen_sft.rule import rule
 from qwen_sft.sample import Path, json_path
-from qwen_sft.transcript import Transcript
+from qwen_sft.shaping.nullfill import DOUBT_KEY, may_be_filled, null_arguments, tool_schemas
+from qwen_sft.text.quote import quoted
 
 _SAID = {
     "undeclared": "which its tool does not declare",

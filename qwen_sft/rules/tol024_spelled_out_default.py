@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from qwen_sft.finding import Finding
-from qwen_sft.quote import quoted
+from qwen_sft.inspecting.transcript import Transcript
 from qwen_sft.rule import rule
 from qwen_sft.sample import ToolCall, is_list, is_object, is_same
-from qwen_sft.transcript import Transcript
+from qwen_sft.text.quote import quoted
 
 
 @rule(code="TOL024", name="spelled-out-default", severity="info", since="0.1.0", stage="sample", marks=("default",))

@@ -6,10 +6,10 @@ from itertools import islice
 from typing import Any
 
 from qwen_sft.finding import Finding
-from qwen_sft.quote import quoted
+from qwen_sft.inspecting.transcript import Transcript
 from qwen_sft.rule import rule
 from qwen_sft.sample import is_object
-from qwen_sft.transcript import Transcript
+from qwen_sft.text.quote import quoted
 
 _LONGEST, _MOST = 64, 100
 _SAYS_MORE = frozenset(

@@ -7,9 +7,9 @@ from functools import partial
 from typing import Any
 
 from qwen_sft.finding import Finding
-from qwen_sft.quote import quoted
 from qwen_sft.rule import Source, rule
 from qwen_sft.sample import Path, is_list, is_object, value_at
+from qwen_sft.text.quote import quoted
 
 _ARGUMENTS = re.compile(r'"(?:arguments|(input|args))"\s*:\s*')
 _KEYS = ("arguments", "input", "args")

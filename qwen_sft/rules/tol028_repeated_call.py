@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from qwen_sft.finding import Finding
-from qwen_sft.quote import quoted
+from qwen_sft.inspecting.transcript import Transcript
 from qwen_sft.rule import rule
 from qwen_sft.sample import Path, is_same
-from qwen_sft.transcript import Transcript
+from qwen_sft.text.quote import quoted
 
 _LEAST = 3
 

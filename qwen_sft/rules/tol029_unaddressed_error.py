@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from qwen_sft.finding import Finding
-from qwen_sft.quote import quoted
+from qwen_sft.inspecting.transcript import Transcript
 from qwen_sft.rule import rule
-from qwen_sft.transcript import Transcript
+from qwen_sft.text.quote import quoted
 
 _ERROR = re.compile(
     r"\s*(?:[\[(*]{0,2}error(?:[]:!.)*\s]|$)|\w*(?:Error|Exception): |<tool_use_error>|fatal: "

@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 
 from qwen_sft.finding import Finding
-from qwen_sft.quote import quoted
+from qwen_sft.inspecting.transcript import Exchange, Transcript
 from qwen_sft.rule import rule
 from qwen_sft.sample import is_list, is_object
-from qwen_sft.transcript import Exchange, Transcript
+from qwen_sft.text.quote import quoted
 
 _SHORTEST = 20
 """Characters of a result that nobody writes by chance."""

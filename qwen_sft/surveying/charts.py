@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, cast
 
-from qwen_sft.element import Html, el, plain
 from qwen_sft.surveying.spread import Bin, Spread
+from qwen_sft.text.element import Html, el, plain
 
 _SVG = "http://www.w3.org/2000/svg"
 _LABEL = 36  # characters of a bar's name

@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 import orjson
 
+from qwen_sft.building.outfolder import REJECTS
 from qwen_sft.errors import InputError
 from qwen_sft.finding import Severity
-from qwen_sft.ingest import Watched, unwatched
-from qwen_sft.outfolder import REJECTS
+from qwen_sft.ingesting.ingest import Watched, unwatched
+from qwen_sft.inspecting.scratch import Scratch
 from qwen_sft.rule import rules
 from qwen_sft.sample import is_list, is_object
-from qwen_sft.scratch import Scratch
 from qwen_sft.surveying.cost import Assumed
 from qwen_sft.surveying.gather import MOST_FILES, N_EXAMPLES, PATTERNS, limit, samples_named, shortened
 from qwen_sft.surveying.numbers import Example, Found, KindOfTokens, Numbers, Origin, Split
@@ -84,10 +84,10 @@ def survey_folder(folder: Path, assumed: Assumed, model: str | None = None, watc
 
 def _spoken(manifest: dict[str, Any]) -> tuple[Spoken | None, str]:
     """What reads the set's tokens, or why nothing can."""
+    from qwen_sft.encoding.model import load_model
     from qwen_sft.errors import ModelError, UsageError
     from qwen_sft.family import families
-    from qwen_sft.model import load_model
-    from qwen_sft.serving import serving
+    from qwen_sft.serving.server import serving
 
     told, settings = manifest["model"], manifest["settings"]
     if manifest["writer"].get("writes") != "tokens":
@@ -105,8 +105,8 @@ def _spoken(manifest: dict[str, Any]) -> tuple[Spoken | None, str]:
 
 def _hold_to(numbers: Numbers, folder: Path, told: dict[str, Any], name: str) -> None:
     """Tells whether a model turns messages into the tokens of the set, as its lock says."""
+    from qwen_sft.encoding.model import load_model
     from qwen_sft.family import families
-    from qwen_sft.model import load_model
     from qwen_sft.proving.lock import differences, lock_of, read_lock
     from qwen_sft.settings import Settings
 
@@ -126,7 +126,7 @@ def _batches(name: str) -> Iterator[Any]:
     """Some rows of a file at a time, of the columns that are asked for."""
     import pyarrow as pa
 
-    from qwen_sft.columnar import tables
+    from qwen_sft.decoding.columnar import tables
 
     with tables(name, Path(name), _BATCH, lambda column: column in _COLUMNS) as (_, found):
         while True:

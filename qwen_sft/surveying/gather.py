@@ -10,16 +10,16 @@ from heapq import nsmallest
 from pathlib import Path
 from typing import Any
 
-from qwen_sft.baseline import read_baseline
-from qwen_sft.census import Census, facts_of
-from qwen_sft.excerpt import Excerpt
 from qwen_sft.finding import Diagnostic, Severity
-from qwen_sft.gate import Gate, judged
-from qwen_sft.ingest import Input
+from qwen_sft.ingesting.ingest import Input
+from qwen_sft.ingesting.remote import masked
+from qwen_sft.inspecting.census import Census, facts_of
+from qwen_sft.inspecting.transcript import Transcript
 from qwen_sft.pipeline import ALWAYS, Outcome, Pipeline
-from qwen_sft.remote import masked
 from qwen_sft.reporter import NOT_CHECKED, Totals
 from qwen_sft.rule import rules
+from qwen_sft.running.baseline import read_baseline
+from qwen_sft.running.gate import Gate, judged
 from qwen_sft.sample import Sample, is_list, is_object
 from qwen_sft.surveying.cost import Assumed
 from qwen_sft.surveying.numbers import (
@@ -33,8 +33,8 @@ from qwen_sft.surveying.numbers import (
     ToolUse,
 )
 from qwen_sft.surveying.spread import Spread
-from qwen_sft.terminal import one_line
-from qwen_sft.transcript import Transcript
+from qwen_sft.text.excerpt import Excerpt
+from qwen_sft.text.terminal import one_line
 from qwen_sft.viewing.record import sheet_of
 
 N_EXAMPLES = 3

@@ -1,19 +1,19 @@
 """The numbers as one page: a single file that loads nothing, runs nothing, and is read from the disk.
 
-Traces are hostile text: it is escaped (`qwen_sft.element`), and the page's policy forbids scripts, frames,
+Traces are hostile text: it is escaped (`qwen_sft.text.element`), and the page's policy forbids scripts, frames,
 images and requests; its one style sheet is named by its hash.
 """
 
 from collections.abc import Callable, Sequence
 
 from qwen_sft import __version__
-from qwen_sft.census import percent
-from qwen_sft.element import Html, el, joined, safe, table
+from qwen_sft.inspecting.census import percent
 from qwen_sft.rule import Page, rules
 from qwen_sft.surveying.charts import Bar, Charts
 from qwen_sft.surveying.cost import FORMULA, costs, hours, size_name
 from qwen_sft.surveying.numbers import Example, Found, Numbers, ToolUse
 from qwen_sft.surveying.spread import SHARES, Spread
+from qwen_sft.text.element import Html, el, joined, safe, table
 from qwen_sft.viewing.page import POLICY, asset, hashed, sample
 from qwen_sft.viewing.sheet import EXTRACT
 

@@ -9,12 +9,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from qwen_sft.element import plain
 from qwen_sft.reporter import in_checkout
 from qwen_sft.surveying.numbers import Numbers
 from qwen_sft.surveying.page import five_of, many
 from qwen_sft.surveying.spread import Spread
-from qwen_sft.terminal import columns, in_colour, inert, one_line
+from qwen_sft.text.element import plain
+from qwen_sft.text.terminal import columns, in_colour, inert, one_line
 
 _UPPER, _LOWER = 7, 6  # bars of the upper and the lower blocks
 _TWO = 80  # columns from which on two blocks stand side by side

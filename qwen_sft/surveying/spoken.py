@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy.typing as npt
 
-from qwen_sft.model import Model
+from qwen_sft.encoding.model import Model
 from qwen_sft.parser import ToolParser
 from qwen_sft.surveying.gather import N_SAMPLES, Counted, pattern
 from qwen_sft.tokens import Kind

@@ -15,8 +15,8 @@ from markupsafe import Markup
 
 from qwen_sft.errors import TemplateError
 from qwen_sft.sample import Message, Path, Tool, json_path
-from qwen_sft.sandbox import ChatCodeGenerator, ChatContext, ChatEnvironment
-from qwen_sft.template import Template, compile_template, new_context, run
+from qwen_sft.templating.sandbox import ChatCodeGenerator, ChatContext, ChatEnvironment
+from qwen_sft.templating.template import Template, compile_template, new_context, run
 from qwen_sft.tracing.provenance import Mark, Tagged, add, blend, concat, join, tag, tagged
 
 

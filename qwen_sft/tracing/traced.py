@@ -10,13 +10,13 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+from qwen_sft.asking.request import NO_OPTIONS, Options, OptionsOf
 from qwen_sft.errors import ModelError, TemplateError
 from qwen_sft.family import Family, Plan
-from qwen_sft.history import EMPTY_REASONING
-from qwen_sft.plan import minimal_plan
-from qwen_sft.request import NO_OPTIONS, Options, OptionsOf
 from qwen_sft.sample import Message, Tool, is_object
-from qwen_sft.template import ARGUMENTS, Template
+from qwen_sft.templating.history import EMPTY_REASONING
+from qwen_sft.templating.plan import minimal_plan
+from qwen_sft.templating.template import ARGUMENTS, Template
 from qwen_sft.tokens import Kind, Span
 from qwen_sft.tracing.trace import Piece, Tracer
 from qwen_sft.tracing.turns import spans_of

@@ -7,10 +7,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from qwen_sft.encoding.model import Model
 from qwen_sft.errors import UsageError
-from qwen_sft.ingest import Input
-from qwen_sft.mapping import Encoder
-from qwen_sft.model import Model
+from qwen_sft.ingesting.ingest import Input
+from qwen_sft.library.mapping import Encoder
 from qwen_sft.sample import is_list, is_object
 from qwen_sft.tokens import IGNORE
 from qwen_sft.trainer import Facts, Prepared, Request, Setup, Trainer

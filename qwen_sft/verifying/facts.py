@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from qwen_sft.asking.request import Options
+from qwen_sft.encoding.model import Model
 from qwen_sft.errors import InputError, TemplateError
 from qwen_sft.family import families, one_run
-from qwen_sft.ingest import Input, expand, records
-from qwen_sft.model import Model
-from qwen_sft.request import Options
+from qwen_sft.ingesting.ingest import Input, expand, records
 from qwen_sft.sample import is_list, is_object
 from qwen_sft.tokens import IGNORE
 from qwen_sft.trainer import Facts, Kind, Spotted, Trait
@@ -135,7 +135,7 @@ def _tables(source: Input) -> Iterator[tuple[dict[str, str], list[Any]]]:
     """The rows of a file, some at a time, with the types of its columns."""
     name = source.name.lower()
     if source.path is not None and name.endswith((".parquet", ".arrow", ".feather")):
-        from qwen_sft.columnar import tables
+        from qwen_sft.decoding.columnar import tables
 
         with tables(source.name, source.path, _BATCH, lambda one: one in _COLUMNS) as (schema, found):
             yield from _arrow_rows(schema, found)

@@ -6,8 +6,8 @@ from typing import Any
 
 from qwen_sft import __version__
 from qwen_sft.finding import Severity
-from qwen_sft.quote import quoted
-from qwen_sft.terminal import one_line, styled
+from qwen_sft.text.quote import quoted
+from qwen_sft.text.terminal import one_line, styled
 from qwen_sft.trainer import Claim, Facts
 from qwen_sft.verifying.compare import Comparison, Stretch
 from qwen_sft.verifying.verify import Verification

@@ -7,13 +7,13 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from qwen_sft.encoding.model import Model, load_model
 from qwen_sft.errors import InputError, ModelError, UsageError
 from qwen_sft.family import families
 from qwen_sft.finding import Severity
-from qwen_sft.ingest import Watched, unwatched
-from qwen_sft.model import Model, load_model
-from qwen_sft.quote import quoted
+from qwen_sft.ingesting.ingest import Watched, unwatched
 from qwen_sft.sample import is_object
+from qwen_sft.text.quote import quoted
 from qwen_sft.trainer import Claim, Facts, Setup, Trainer, version_of
 from qwen_sft.verifying.compare import Comparison, compare
 from qwen_sft.verifying.facts import facts_of, inputs_of, manifest_of

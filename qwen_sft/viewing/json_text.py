@@ -4,8 +4,8 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from qwen_sft.element import Html, el, safe
 from qwen_sft.sample import Path, is_list, is_object, is_too_deep, value_at
+from qwen_sft.text.element import Html, el, safe
 
 
 def marked_json(value: Any, marks: Sequence[Path | None], n_text: int, n_all: int, prefix: str) -> Html:

@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from urllib.parse import urlencode
 
-from qwen_sft.element import Html, el, joined
 from qwen_sft.rule import rules
+from qwen_sft.text.element import Html, el, joined
 from qwen_sft.viewing.collection import Collection, Filters, Hit, Hits
 from qwen_sft.viewing.page import footer
 

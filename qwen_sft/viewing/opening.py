@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from qwen_sft.errors import InputError
-from qwen_sft.ingest import Input, expand
+from qwen_sft.ingesting.ingest import Input, expand
 from qwen_sft.pipeline import Pipeline
 from qwen_sft.settings import Settings
 from qwen_sft.verifying.facts import inputs_of, manifest_of
@@ -59,10 +59,10 @@ def built(folder: Path) -> list[Collection]:
 
 
 def _reader(name: str, fingerprint: Any, serve: str, request: str) -> Any:
+    from qwen_sft.encoding.model import load_model
     from qwen_sft.errors import ModelError
     from qwen_sft.family import families
-    from qwen_sft.model import load_model
-    from qwen_sft.serving import serving
+    from qwen_sft.serving.server import serving
     from qwen_sft.viewing.row import Reader
 
     model = load_model(name, families())

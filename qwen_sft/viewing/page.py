@@ -1,7 +1,7 @@
 """A sample as HTML: the same in a report, in a file of `show --html`, and in what `view` serves.
 
-Traces are hostile text: all of it is escaped (`qwen_sft.element`), and each page's policy lets run only the one script
-beside this file, which reads the page and sends nothing. Without it everything can still be read.
+Traces are hostile text: all of it is escaped (`qwen_sft.text.element`), and each page's policy lets run only the one
+script beside this file, which reads the page and sends nothing. Without it everything can still be read.
 """
 
 import base64
@@ -14,15 +14,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qwen_sft import __version__
-from qwen_sft.element import Html, el, joined, safe
 from qwen_sft.finding import Diagnostic
 from qwen_sft.parser import Parsed
+from qwen_sft.text.element import Html, el, joined, safe
 from qwen_sft.tokens import GENERATED, Kind
 from qwen_sft.viewing.json_text import marked_json, spelled
 from qwen_sft.viewing.sheet import PAGE, Bounds, Called, Said, Sheet, Talk
 
 if TYPE_CHECKING:
-    from qwen_sft.view import Stretch, Token, Turn, View
+    from qwen_sft.showing.view import Stretch, Token, Turn, View
 
 GLYPHS = {
     Kind.SCAFFOLD: "·",
@@ -277,7 +277,7 @@ def _tools(talk: Talk, bounds: Bounds) -> Html:
 
 def _served(view: "View", turn: "Turn", said: Said, bounds: Bounds, left: list[int]) -> Html:
     """The prompt of a turn, and its calls beside those that the server reads."""
-    from qwen_sft.view import prompt_line
+    from qwen_sft.showing.view import prompt_line
 
     read = turn.read
     parts = [_beside(said, read, bounds)] if read is not None else []
@@ -350,7 +350,7 @@ def _glyph(kind: Kind) -> Html:
 
 
 def _row(name: str, talk: Talk, view: "View", bounds: Bounds, room: list[int]) -> Html:
-    from qwen_sft.view import prompt_line
+    from qwen_sft.showing.view import prompt_line
 
     row = view.row
     turns = ", ".join(map(str, row.turns))

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 from qwen_sft.finding import Diagnostic
 from qwen_sft.format import Conversation
 from qwen_sft.pipeline import Outcome, Pipeline
-from qwen_sft.redact import hushed, redacted
 from qwen_sft.rule import Encoded
 from qwen_sft.sample import Path, is_list, is_object, is_too_deep, json_path, value_at
+from qwen_sft.shaping.redact import hushed, redacted
 from qwen_sft.viewing.json_text import spelled
 from qwen_sft.viewing.sheet import Called, Said, Sheet, Talk
 
 if TYPE_CHECKING:
-    from qwen_sft.view import View
+    from qwen_sft.showing.view import View
 
 
 def sheet_of(outcome: Outcome, pipeline: Pipeline, *, safe: bool = False) -> Sheet:
@@ -79,7 +79,7 @@ def _talk(conversation: Conversation, pipeline: Pipeline, encoded: Encoded | Non
 
 def views_of(encoded: Encoded, pipeline: Pipeline) -> "Iterator[View]":
     """The rows of a sample, each with its turns' requests and what is read back of them."""
-    from qwen_sft.view import view
+    from qwen_sft.showing.view import view
 
     encoder = pipeline.encoder
     left = iter(encoded.requests)

@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from qwen_sft.encoding.model import Model
 from qwen_sft.format import Conversation
-from qwen_sft.model import Model
 from qwen_sft.parser import ToolParser
-from qwen_sft.redact import redacted
 from qwen_sft.sample import Message, is_list, is_object
+from qwen_sft.shaping.redact import redacted
+from qwen_sft.showing.view import View, view
 from qwen_sft.tokens import GENERATED, Kind, Tokens
-from qwen_sft.view import View, view
 from qwen_sft.viewing.json_text import spelled
 from qwen_sft.viewing.sheet import Called, Said, Sheet, Talk
 

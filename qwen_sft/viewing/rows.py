@@ -18,9 +18,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from qwen_sft.columnar import opened
+from qwen_sft.decoding.columnar import opened
 from qwen_sft.errors import InputError
-from qwen_sft.ingest import Input
+from qwen_sft.ingesting.ingest import Input
 from qwen_sft.tokens import IGNORE, Kind
 from qwen_sft.viewing.collection import KINDS, Filters, Hit, Hits, folder_of, gathered
 from qwen_sft.viewing.row import BuiltRow, Reader, declared, row_sheet

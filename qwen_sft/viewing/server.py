@@ -13,9 +13,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, cast
 from urllib.parse import parse_qsl, urlsplit
 
-from qwen_sft.element import Html, el
 from qwen_sft.errors import QwenSftError, UsageError
-from qwen_sft.terminal import printable
+from qwen_sft.text.element import Html, el
+from qwen_sft.text.terminal import printable
 from qwen_sft.viewing.collection import Collection, Filters
 from qwen_sft.viewing.listing import N_HITS, list_body, steps
 from qwen_sft.viewing.page import asset, document, sample_body

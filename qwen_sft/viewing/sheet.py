@@ -8,7 +8,7 @@ from qwen_sft.finding import Diagnostic
 from qwen_sft.sample import Path
 
 if TYPE_CHECKING:
-    from qwen_sft.view import View
+    from qwen_sft.showing.view import View
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,15 +15,15 @@ from typing import Any
 
 from msgspec import structs
 
+from qwen_sft.decoding.jsontext import parse
 from qwen_sft.errors import InputError, QwenSftError
 from qwen_sft.finding import Diagnostic, Severity
 from qwen_sft.format import Conversation
-from qwen_sft.ingest import Input, records
-from qwen_sft.jsontext import parse
+from qwen_sft.ingesting.ingest import Input, records
 from qwen_sft.pipeline import Outcome, Pipeline
 from qwen_sft.record import Record, Where
-from qwen_sft.redact import redacted
 from qwen_sft.sample import Path, is_list, is_object, value_at
+from qwen_sft.shaping.redact import redacted
 from qwen_sft.viewing.collection import KINDS, Filters, Hit, Hits, folder_of, gathered
 from qwen_sft.viewing.record import sheet_of
 from qwen_sft.viewing.sheet import Sheet
@@ -257,7 +257,7 @@ def _parquet_rows(source: Input, first: int) -> Iterator[Record]:
     """The rows of a Parquet file from one on, by its number from 0; row groups before it are not read."""
     import pyarrow.parquet as pq  # pyright: ignore[reportMissingTypeStubs]
 
-    from qwen_sft.columnar import opened, rows
+    from qwen_sft.decoding.columnar import opened, rows
 
     path: Any = source.path
     reader: Any = pq.ParquetFile

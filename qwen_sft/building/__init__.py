@@ -1,0 +1,1 @@
+"""A training set on disk: shards, journal, manifest and card."""

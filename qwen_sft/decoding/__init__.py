@@ -1,0 +1,1 @@
+"""Bytes to records: compressed streams, JSON text, event streams, Arrow tables."""

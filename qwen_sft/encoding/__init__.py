@@ -1,0 +1,1 @@
+"""Samples to training rows for one model, and what is lost on the way."""

@@ -1,0 +1,1 @@
+"""Inputs: files, folders, URLs, stdin and records in memory, whole or in stretches."""

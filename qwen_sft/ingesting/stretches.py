@@ -1,0 +1,230 @@
+"""Inputs in pieces that can be worked on at the same time: stretches of whole lines of a file, or whole inputs.
+
+Where a file is cut hangs on its bytes alone, never on how many work on it.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from qwen_sft.decoding.jsontext import lines
+from qwen_sft.decoding.streams import CHUNK, stream
+from qwen_sft.errors import InputError
+from qwen_sft.ingesting.ingest import Input, records
+from qwen_sft.record import Record
+
+LENGTH = 2_000_000
+"""Bytes of a stretch, and the rest of its last line: some hundred milliseconds of work."""
+
+_BOM = b"\xef\xbb\xbf"
+_LINES = (".jsonl", ".ndjson")
+_PLAIN = (*_LINES, ".json")
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """A piece of work.
+
+    Attributes:
+        number: which of the run's inputs it is of.
+        name, path, url, hashed: those of the input.
+        start: the byte where it begins, which begins a line.
+        end: the byte behind its last line; None for an input that is read whole, whatever is in it.
+        line: how many lines stand before it in the file.
+        is_last: True if no stretch of the input follows.
+        skip: records that come out first, and were worked on before.
+    """
+
+    number: int
+    name: str
+    path: Path | None
+    url: str | None = None
+    hashed: bool = False
+    start: int = 0
+    end: int | None = None
+    line: int = 0
+    is_last: bool = True
+    skip: int = 0
+
+    @property
+    def source(self) -> Input:
+        """The input, to be read whole."""
+        return Input(self.name, self.path, self.url, hashed=self.hashed)
+
+    @property
+    def place(self) -> str:
+        """Where it lies, for people."""
+        if self.end is None:
+            return self.name
+        return f"{self.name}:{self.line + 1}, bytes {self.start:,} to {self.end:,}"
+
+
+def is_cut(source: Input) -> bool:
+    """True if an input can be parted: JSON Lines in a file on this machine, not compressed, and not small."""
+    if source.path is None or not source.name.lower().endswith(_LINES):
+        return False
+    return source.path.is_file() and source.path.stat().st_size > LENGTH
+
+
+def whole(source: Input, number: int, *, skip: int = 0) -> Stretch:
+    """An input as one piece."""
+    return Stretch(number, source.name, source.path, source.url, source.hashed, skip=skip)
+
+
+def cut(
+    source: Input,
+    number: int,
+    *,
+    start: int = 0,
+    line: int = 0,
+    skip: int = 0,
+    wanted: Callable[[], bool] = lambda: True,
+) -> Iterator[Stretch]:
+    """The stretches of an input that can be parted, from a byte on; afterwards its size and hash are known.
+
+    Args:
+        start: where a line begins; what stands before it is hashed only.
+        line: how many lines stand before that.
+        skip: records that the first stretch leaves out.
+        wanted: asked before each stretch; where it says no, the rest is hashed only.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    digest: Any = hashlib.sha256()
+    try:
+        with _opened(source) as file:
+            reached = _passed(file, digest, start) if source.hashed else file.seek(start)
+            while wanted():
+                n_lines, end = line, reached
+                while (
+                    data := file.read(min(CHUNK, left))
+                    if (left := reached + LENGTH - end) > 0
+                    else file.readline(CHUNK)
+                ):
+                    end += len(data)
+                    n_lines += data.count(b"\n")
+                    if source.hashed:
+                        digest.update(data)
+                    if end - reached >= LENGTH and data.endswith(b"\n"):
+                        break
+                following = file.peek(1)[:1] if end > reached else b""
+                if end == reached and reached > start:
+                    break
+                told = (source.name, source.path, None, source.hashed)
+                yield Stretch(number, *told, reached, end, line, not following, skip)
+                reached, line, skip = end, n_lines, 0
+                if not following:
+                    break
+            if source.hashed:
+                reached += _passed(file, digest)
+                source.sha256 = digest.hexdigest()
+    except OSError as error:
+        raise InputError(f"cannot read {source.name!r}: {error.strerror or error}") from error
+
+
+def hash_of(source: Input) -> str:
+    """sha256 of a file, hex.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    digest: Any = hashlib.sha256()
+    try:
+        with _opened(source) as file:
+            _passed(file, digest)
+    except OSError as error:
+        raise InputError(f"cannot read {source.name!r}: {error.strerror or error}") from error
+    return digest.hexdigest()
+
+
+def _opened(source: Input) -> Any:
+    assert source.path is not None
+    try:
+        return source.path.open("rb")
+    except OSError as error:
+        raise InputError(f"cannot open {source.name!r}: {error.strerror}") from error
+
+
+def _passed(file: Any, digest: Any, n_bytes: int | None = None) -> int:
+    """Hashes so many bytes, or all that are left, and says how many there were."""
+    n_passed = 0
+    while data := file.read(CHUNK if n_bytes is None else min(CHUNK, n_bytes - n_passed)):
+        digest.update(data)
+        n_passed += len(data)
+    return n_passed
+
+
+@dataclass(slots=True)
+class Reading:
+    """The records of a stretch while they are read: an iterator that knows where it is.
+
+    Attributes:
+        source: the input, with what reading the whole of it tells.
+        n_records: how many lines, or values, were read.
+        has_ended: True when the last one was given away.
+        is_open: True if `closed` left a record out.
+    """
+
+    stretch: Stretch
+    read: Callable[[Input], Iterator[Record]] = records
+    source: Input = field(init=False)
+    n_records: int = 0
+    has_ended: bool = False
+    is_open: bool = False
+
+    def __post_init__(self) -> None:
+        self.source = self.stretch.source
+
+    def __iter__(self) -> Iterator[Record]:
+        for record in self.read(self.source) if self.stretch.end is None else _lines(self.stretch, self.stretch.end):
+            self.n_records += 1
+            yield record
+        self.has_ended = True
+
+
+def _lines(stretch: Stretch, end: int) -> Iterator[Record]:
+    source = stretch.source
+    with _opened(source) as file:
+        file.seek(stretch.start)
+        left = end - stretch.start
+
+        def following() -> bytes:
+            nonlocal left
+            try:
+                data: bytes = file.read(min(CHUNK, left))
+            except OSError as error:
+                raise InputError(f"cannot read {source.name!r}: {error.strerror or error}") from error
+            left -= len(data)
+            return data
+
+        text = stream(following)
+        byte = stretch.start
+        if not byte and text.peek(len(_BOM))[: len(_BOM)] == _BOM:
+            byte = len(text.read(len(_BOM)))
+        yield from lines(stretch.name, text, byte, line_number=stretch.line)
+
+
+def closed(reading: Reading, gathered: Callable[[Iterator[Record]], Iterator[Record]]) -> Iterator[Record]:
+    """The records of a stretch that are sure to be whole: not one to which lines behind the stretch may belong.
+
+    Where one is left out, `reading.is_open`: it, and what follows, is to be read without a cut.
+    """
+    for record in gathered(iter(reading)):
+        if reading.has_ended and not reading.stretch.is_last:
+            reading.is_open = True
+            return
+        yield record
+
+
+def total_bytes(inputs: Sequence[Input]) -> int:
+    """How much there is to read, as far as that is known."""
+    return sum(source.n_bytes for source in inputs)
+
+
+def n_plain_bytes(inputs: Sequence[Input]) -> int | None:
+    """How much text there is to read; None where it is compressed, comes from elsewhere, or is no text as it lies."""
+    plain = all(source.path is not None and source.path.suffix.lower() in _PLAIN for source in inputs)
+    return total_bytes(inputs) if plain else None

@@ -1,0 +1,1 @@
+"""Training rows as people look at them: in the terminal, and as a page."""

@@ -1,0 +1,1 @@
+"""Chat templates: run in a sandbox, told apart, and what the families of serializers share."""
