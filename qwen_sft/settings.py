@@ -142,9 +142,9 @@ class Settings:
         jobs: processes that read and check at the same time; `auto`: one for each core where there is much to read.
             What comes out is the same, so no manifest names it.
         engine: who starts them: this process, on this machine, or Ray (see `qwen_sft.running.cluster`). The same holds
-        for it. address: of a running Ray cluster, as `HOST:PORT`, or `auto` for that of this machine; None to start a
-        Ray of
-            this machine's, or join the one that RAY_ADDRESS in the environment names.
+            for it.
+        address: of the running cluster that engine `ray` joins, as `HOST:PORT`, or `auto` for that of this machine;
+            None to start a Ray of this machine's, or join the one that RAY_ADDRESS in the environment names.
     """
 
     format: str | None = None
@@ -206,11 +206,8 @@ class Settings:
             raise UsageError(f"shard-size is {self.shard_size}; it counts bytes and must be 1 or more")
         if self.jobs != "auto" and (isinstance(self.jobs, str | bool) or self.jobs < 1):
             raise UsageError(f"jobs is {quoted(self.jobs)}; it is a number of processes, 1 or more, or 'auto'")
-        if self.address == "" or (self.address is not None and self.engine != "ray"):
-            raise UsageError(
-                f"address is {quoted(self.address)} and engine {self.engine!r}; name HOST:PORT of a Ray cluster, or "
-                "'auto', with engine 'ray'"
-            )
+        if self.address == "":
+            raise UsageError("address is ''; name HOST:PORT of a Ray cluster, or 'auto'")
         if not _LICENCE.fullmatch(self.license):
             raise UsageError(f"license is {quoted(self.license)}; name an identifier such as 'apache-2.0' or 'unknown'")
         if self.model == "":

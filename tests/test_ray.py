@@ -63,13 +63,19 @@ def test_without_the_extra_a_run_stops_and_says_how_to_install_it(
     ("settings", "says"),
     [
         ({"engine": "spark"}, "engine is 'spark'; it can be local, ray"),
-        ({"address": "auto"}, "address is 'auto' and engine 'local'; name HOST:PORT of a Ray cluster, or 'auto', with"),
-        ({"engine": "ray", "address": ""}, "address is '' and engine 'ray'; name HOST:PORT"),
+        ({"engine": "ray", "address": ""}, "address is ''; name HOST:PORT of a Ray cluster, or 'auto'"),
     ],
 )
 def test_an_engine_or_address_that_is_none_is_refused(settings: Any, says: str):
     with pytest.raises(UsageError, match=says):
         Settings(**settings)
+
+
+def test_an_address_is_for_ray_alone():
+    command = [*MAIN, "validate", str(ROOT / "examples/clean.jsonl"), "--address", "auto"]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False)
+    says = "qwen-sft: --address auto names a Ray cluster; join it with --engine ray\n"
+    assert (ran.returncode, ran.stdout, ran.stderr) == (2, "", says)
 
 
 def told(**other: Any) -> bytes:

@@ -98,21 +98,17 @@ def test_settings_block_has_every_key_with_its_default(tmp_path: Path) -> None:
     given = replace(
         Settings(), model="qwen3", format="openai_chat", max_length=32768, where="reward > 0", tools="tools.json"
     )
-    given = replace(given, baseline="baseline.json", mix="mix.toml", sample=0.1, pack=32768)
+    given = replace(given, address="auto", baseline="baseline.json", mix="mix.toml", sample=0.1, pack=32768)
     assert load_settings({}, folder=tmp_path) == given
     keys = [line.partition(" ")[0].replace("-", "_") for line in block.text.splitlines()]
     assert sorted(keys) == sorted(Settings.__dataclass_fields__)
 
 
 def test_what_it_does_not_do_yet_is_still_not_done(tmp_path: Path) -> None:
-    """Nothing goes to a bucket, and images are rejected."""
-    shutil.copytree(ROOT / "examples", tmp_path / "examples")
-    done = run("qwen-sft build examples/clean.jsonl --model qwen3 --out s3://bucket/set", tmp_path)
-    assert (done.returncode, done.stdout) == (
-        2,
-        "qwen-sft: 's3:/bucket/set' is a URL, and a set is written to a local disk; name a folder with --out\n",
-    )
-    assert [path.name for path in tmp_path.iterdir()] == ["examples"]
+    """Built sets elsewhere are not reported on, and images are rejected."""
+    done = run("qwen-sft verify memory://set --for trl", tmp_path)
+    says = "qwen-sft: 'memory://set' is on another machine; copy it to this one, and name that folder\n"
+    assert (done.returncode, done.stdout) == (2, says)
     image = {"type": "image_url", "image_url": {"url": "https://a.example/cat.png"}}
     turns = [{"role": "user", "content": [image]}, {"role": "assistant", "content": "A cat."}]
     (tmp_path / "image.jsonl").write_text(json.dumps({"messages": turns}))

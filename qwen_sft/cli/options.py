@@ -361,6 +361,8 @@ def settings(flags: dict[str, Any], **more: Any) -> Settings:
     if options is not None:
         given["chat_template_kwargs"] = _object(options)
     loaded = load_settings(given, file=config)
+    if given.get("address") is not None and loaded.engine != "ray":
+        raise UsageError(f"--address {given['address']} names a Ray cluster; join it with --engine ray")
     if loaded.serve != Settings().serve:
         from qwen_sft.serving.server import serving  # the shelf of parsers: 0.1 s that the default need not pay
 
