@@ -106,7 +106,7 @@ def test_settings_block_has_every_key_with_its_default(tmp_path: Path) -> None:
 
 def test_what_it_does_not_do_yet_is_still_not_done(tmp_path: Path) -> None:
     """Built sets elsewhere are not reported on, and images are rejected."""
-    done = run("qwen-sft verify memory://set --for trl", tmp_path)
+    done = run("qwen-sft verify memory://set --trainer trl", tmp_path)
     says = "qwen-sft: 'memory://set' is on another machine; copy it to this one, and name that folder\n"
     assert (done.returncode, done.stdout) == (2, says)
     image = {"type": "image_url", "image_url": {"url": "https://a.example/cat.png"}}
