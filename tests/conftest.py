@@ -21,8 +21,11 @@ settings.load_profile("without clocks")
 
 
 @pytest.fixture(scope="session", autouse=True)
-def vocabularies_loaded_once() -> Iterator[None]:
-    """A whole vocabulary takes a second or two to load, and some hundredths to hash: once for all tests."""
+def vocabularies_loaded_once() -> Iterator[Callable[..., Tokenizer]]:
+    """A whole vocabulary takes a second or two to load, and some hundredths to hash: once for all tests.
+
+    Gives what loads one anew.
+    """
     load, hashing = qwen_sft.tokenizing.tokenizer._load, qwen_sft.tokenizing.tokenizer.load_tokenizer
     by_bytes: dict[tuple[str, str], Tokenizer] = {}
     by_file: dict[tuple[Any, ...], Tokenizer] = {}
@@ -48,7 +51,7 @@ def vocabularies_loaded_once() -> Iterator[None]:
         patch.setattr("qwen_sft.tokenizing.tokenizer._load", loaded)
         patch.setattr("qwen_sft.encoding.model.load_tokenizer", known)
         patch.setattr("qwen_sft.proving.served.load_tokenizer", known)
-        yield
+        yield load
 
 
 @pytest.fixture

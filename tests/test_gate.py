@@ -471,8 +471,8 @@ def test_later_override_wins_and_ignored_rules_add_up():
         ("[[overrides]]\npaths = ['a']\nfail-on = 'no'", r"fail-on of an override is 'no'; it can be error, warning, "),
         ("[[overrides]]\npaths = ['[z-a]']", r"'\[z-a\]' is no pattern of paths: bad character range z-a"),
         ("limit = 'TOL=0'", r"sets limit to 'TOL=0'; it takes a list of strings"),
-        ("baselin = 'b.json'", r"sets 'baselin', which is no setting \(nearest: 'baseline'\); settings are baseline, "),
-        ("xyzzy = 1", r"sets 'xyzzy', which is no setting; settings are baseline, "),
+        ("baselin = 'b.json'", r"sets 'baselin', which is no setting \(nearest: 'baseline'\); settings are address, "),
+        ("xyzzy = 1", r"sets 'xyzzy', which is no setting; settings are address, "),
     ],
 )
 def test_settings_that_are_none_stop_us(tmp_path: Path, text: str, says: str):

@@ -382,6 +382,14 @@ def test_kept_tables_say_what_the_file_says(qwen3: Tokenizer) -> None:
     assert qwen3.decode(range(qwen3.n_ids)).encode() == told.token_bytes.decode(errors="replace").encode()
 
 
+@pytest.fixture
+def nothing_loaded(monkeypatch: pytest.MonkeyPatch, vocabularies_loaded_once: Callable[..., Tokenizer]) -> None:
+    """No tokenizer that another test loaded is taken."""
+    monkeypatch.setattr(tokenizer_module, "_load", vocabularies_loaded_once)
+    monkeypatch.setattr(tokenizer_module, "LOADED", {})
+
+
+@pytest.mark.usefixtures("nothing_loaded")
 @pytest.mark.parametrize("backend", ["fastokens", "tokenizers"])
 def test_who_encodes_an_official_file_is_loaded_when_it_is_asked(
     backend: Backend, monkeypatch: pytest.MonkeyPatch
@@ -389,16 +397,15 @@ def test_who_encodes_an_official_file_is_loaded_when_it_is_asked(
     loaded: list[str] = []
     load = tokenizer_module._BACKENDS[backend]  # pyright: ignore[reportPrivateUsage]
     monkeypatch.setattr(tokenizer_module, "_BACKENDS", {backend: lambda text: (loaded.append(backend), load(text))[1]})
-    monkeypatch.setattr(tokenizer_module, "LOADED", {})
     tokenizer = load_tokenizer(tokenizer_json("qwen3"), backend)
     assert (tokenizer.backend, tokenizer.decode([9707]), loaded) == (backend, "Hello", [])
     assert [tokenizer.encode("Hello").tolist(), tokenizer.encode("Hello").tolist()] == [[9707], [9707]]
     assert loaded == [backend]
 
 
+@pytest.mark.usefixtures("nothing_loaded")
 def test_official_file_without_its_backend_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "fastokens", None)
-    monkeypatch.setattr(tokenizer_module, "LOADED", {})
     path = tokenizer_json("qwen3")
     with pytest.raises(
         ModelError, match=rf"^no backend takes {path}: fastokens is not installed \(.*\); choose another backend$"
