@@ -115,7 +115,7 @@ def test_broken_heading_stops_the_build(tmp_path: Path) -> None:
     """Zensical's own check of headings runs, and strictly."""
     assert find_spec("zensical"), "zensical is not installed; `make test-browser` installs it"
     copy = tmp_path / "repo"
-    for name in ("docs", "examples", "schemas", "qwen_sft", ".github"):
+    for name in ("benchmarks", "docs", "examples", "schemas", "qwen_sft", ".github"):
         shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
     for path in ROOT.iterdir():
         if path.is_file():
