@@ -144,7 +144,9 @@ def load() -> Pipeline:
     """What a build does before its first record: it reads tokenizer.json and sets the encoder up."""
     LOADED.clear()
     with collector():
-        return Pipeline(Settings(model=FAMILY))
+        pipeline = Pipeline(Settings(model=FAMILY))
+        pipeline.encoder.model.tokenizer.encode("a")  # what encodes is loaded when it is first asked
+    return pipeline
 
 
 def edited(folder: Path) -> str:
