@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import yaml
 from markdown_it import MarkdownIt
+from scripts import script
 from shown import NOT_RUN, assert_shows_what_happens, blocks_of, commands, runs_here
 
 from qwen_sft.fix import fixes
@@ -30,15 +31,8 @@ every_text = pytest.mark.parametrize("name", TEXTS)
 every_rule = pytest.mark.parametrize("rule", rules().values(), ids=list(rules()))
 
 
-@cache
 def generator() -> ModuleType:
-    """docs/rule_pages.py, which is a script."""
-    sys.path.insert(0, str(DOCS))
-    try:
-        import rule_pages
-    finally:
-        sys.path.remove(str(DOCS))
-    return rule_pages
+    return script("rule_pages")
 
 
 @cache

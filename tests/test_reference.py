@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import typer
 from markdown_it import MarkdownIt
+from scripts import script
 from typer.core import TyperGroup
 
 from qwen_sft.cli import app
@@ -26,15 +27,8 @@ ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 
 
-@cache
 def generator() -> ModuleType:
-    """docs/reference_pages.py, which is a script."""
-    sys.path.insert(0, str(DOCS))
-    try:
-        import reference_pages
-    finally:
-        sys.path.remove(str(DOCS))
-    return reference_pages
+    return script("reference_pages")
 
 
 @cache
@@ -78,8 +72,8 @@ def test_pages_are_up_to_date() -> None:
 @pytest.mark.slow
 def test_script_writes_each_page_and_takes_away_those_of_no_format(tmp_path: Path) -> None:
     (tmp_path / "docs" / "formats").mkdir(parents=True)
-    for script in ("rule_pages.py", "reference_pages.py"):
-        shutil.copy(DOCS / script, tmp_path / "docs")
+    for name in ("rule_pages.py", "reference_pages.py"):
+        shutil.copy(DOCS / name, tmp_path / "docs")
     for folder in ("examples", "qwen_sft"):
         (tmp_path / folder).symlink_to(ROOT / folder)
     (tmp_path / "docs" / "formats" / "old.md").write_text("")
@@ -180,6 +174,9 @@ def test_long_values_are_laid_out_and_cut() -> None:
     value = {"a": ["x" * 60, "y" * 60], "b": {"c": 1}}
     lines = ["{", '  "a": [', f'    "{"x" * 60}",', f'    "{"y" * 60}"', "  ],", '  "b": {"c": 1}', "}"]
     assert generator().laid_out(value) == lines
-    assert generator().shortened({"a": ["x" * 201], "b": "y" * 200}) == {"a": ["x" * 180 + "…"], "b": "y" * 200}
+    assert generator().shortened({"a": ["x" * 201], "b": "y" * 200}) == {
+        "a": ["x" * 180 + "…"],
+        "b": "y" * 200,
+    }
     assert generator().cut(["x"] * 50) == [*["x"] * 48, "… 2 more lines"]
     assert generator().cut(["x"] * 48) == ["x"] * 48

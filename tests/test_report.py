@@ -12,7 +12,7 @@ from collections import Counter
 from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, NamedTuple
+from typing import Any
 
 import html5lib
 import jsonschema
@@ -20,7 +20,6 @@ import pyarrow.parquet as pq
 import pytest
 
 import qwen_sft
-from qwen_sft.cli import main
 from qwen_sft.surveying.cost import Assumed, Cost, costs, parameters
 from qwen_sft.surveying.gather import survey
 from qwen_sft.surveying.page import policy, report_page
@@ -33,27 +32,6 @@ from tests.real import SOURCES, TRACES, needs_real_data
 
 ROOT = Path(__file__).parents[1]
 SCHEMA = json.loads((ROOT / "schemas" / "stats.schema.json").read_text(encoding="utf-8"))
-
-
-class Ran(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path) -> Any:
-    """Runs a command line in this process, in an empty folder."""
-    monkeypatch.chdir(tmp_path)
-
-    def running(*arguments: str) -> Ran:
-        monkeypatch.setattr("sys.argv", ["qwen-sft", *arguments])
-        with pytest.raises(SystemExit) as stop:
-            main()
-        assert isinstance(stop.value.code, int)
-        return Ran(stop.value.code, *capfd.readouterr())
-
-    return running
 
 
 def told(run: Any, *arguments: str) -> dict[str, Any]:

@@ -13,20 +13,14 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from scripts import script
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 
 
-@cache
 def generator() -> ModuleType:
-    """docs/site_pages.py, which is a script."""
-    sys.path.insert(0, str(DOCS))
-    try:
-        import site_pages
-    finally:
-        sys.path.remove(str(DOCS))
-    return site_pages
+    return script("site_pages")
 
 
 @cache
