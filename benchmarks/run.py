@@ -253,7 +253,8 @@ def _peaks(bench: Bench, title: str, commands: Sequence[str], sizes: Sequence[in
 def _peak(command: str, file: Path, folder: Path) -> tuple[float, float]:
     """The most memory that a command holds, in MB, and its CPU seconds, in a process of its own."""
     with tempfile.TemporaryDirectory(dir=folder) as out:
-        told = _run([sys.executable, HERE / "peak.py", file, *([Path(out) / "set"] if command == "build" else [])])
+        more = ["--model", ours.FAMILY, "--out", Path(out) / "set"] if command == "build" else []
+        told = _run([sys.executable, HERE / "peak.py", command, file, "--jobs", "1", *more])
     peak, cpu = map(float, told.split())
     return peak, cpu
 

@@ -15,7 +15,7 @@ import orjson
 from qwen_sft import __version__
 from qwen_sft.building.card import card
 from qwen_sft.building.journal import Journal, Left, differences, left_in, unpacked
-from qwen_sft.building.lean import lean, lean_talks
+from qwen_sft.building.lean import lean, lean_talks, without_words
 from qwen_sft.building.localfolder import LocalFolder
 from qwen_sft.building.outfolder import (
     CARD,
@@ -377,7 +377,9 @@ class _Made:
             self._counts.n_turns_masked += _masked(outcome)
         if not outcome.rows:
             self._n_rejects += self._rejects.write(rejected(outcome))
-        self._pending += outcome.rows if self._packer is None else self._packer.add(outcome.rows)
+        # The words of 512 rows take more memory than their tokens.
+        rows = outcome.rows if self._writer.writes != "tokens" else list(map(without_words, outcome.rows))
+        self._pending += rows if self._packer is None else self._packer.add(rows)
         self._n_tokens += sum(len(row.tokens.input_ids) for row in outcome.rows)
         if self._journal is not None:
             see_again(self._fold, outcome, has_baseline=self._settings.baseline is not None)

@@ -37,7 +37,7 @@ def _lean(outcome: Outcome, pipeline: Pipeline, *, talks: bool) -> Outcome:
     else:
         outcome.diagnostics = [counted(one) for one in outcome.diagnostics]
     outcome.conversations = [_stub(one) for one in outcome.conversations]
-    outcome.rows = outcome.rows if talks else [_counted(row) for row in outcome.rows]
+    outcome.rows = outcome.rows if talks else [without_words(row) for row in outcome.rows]
     outcome.events = [()] * len(outcome.events)
     outcome.encoded = None if outcome.encoded is None else [_of_rows(one) for one in outcome.encoded]
     return outcome
@@ -58,7 +58,10 @@ def _stub(conversation: Conversation) -> Conversation:
     return Conversation(sample, conversation.origins, conversation.rebuilt)
 
 
-def _counted(row: Row) -> Row:
+def without_words(row: Row) -> Row:
+    """A row that can be written as tokens, and not as a conversation."""
+    if row.conversation is None:
+        return row
     told = (row.tokens, row.where, row.sample_id, row.sample)
     return Row(*told, options=row.options, split=row.split, copy=row.copy, counted=row.calls)
 

@@ -1,7 +1,9 @@
 """`qwen-sft build`: traces to a training set."""
 
+import os
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -20,6 +22,8 @@ Examples:
   qwen-sft build runs.jsonl --model qwen3 --out dataset --split train=0.98,eval=0.02 --dedup near
   qwen-sft build s3://traces/runs/ --model qwen3 --out s3://sets/runs
 """
+
+_ROW_GROUP_BYTES = 8_000_000  # arrays from this size on are of a row group that is being written
 
 
 @options.takes_settings()
@@ -60,6 +64,7 @@ def build(
     from qwen_sft.reporter import failed, gated
     from qwen_sft.text.terminal import fitted, one_line, printable
 
+    _give_back_memory()
     size = None if shard_size is None else options.size(shard_size)
     settings = options.settings(flags, shard_size=size, license=licence)
     if push_to_hub is not None:
@@ -111,6 +116,22 @@ def build(
             )
             sys.stderr.write(f"pushed: {push(Path(out), push_to_hub, private=private, message=message)}\n")
     raise typer.Exit(code)
+
+
+def _give_back_memory() -> None:
+    """Has what a row group is written with given back to the system each time, for the rest of this process.
+
+    Arrow's own allocator keeps it, and so does glibc's, which puts such arrays between smaller ones once it has seen
+    some: 65 of 475 MB at the peak of a build of 83 MB, in the same time. With a limit of 1 MB a build takes a tenth
+    longer. Comes before pyarrow is imported.
+    """
+    os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
+    if sys.platform == "linux":
+        import ctypes
+
+        mmap_threshold = -3  # of malloc.h
+        with suppress(OSError, AttributeError):  # musl has no such function
+            ctypes.CDLL(None).mallopt(mmap_threshold, _ROW_GROUP_BYTES)
 
 
 def _codes(manifest: Mapping[str, Any]) -> str:

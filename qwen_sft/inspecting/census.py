@@ -31,8 +31,10 @@ LEAST = 100
 
 LEAST_NAME = "samples"
 
-HELD = 100_000
+HELD = 20_000
 """Samples whose facts are held in memory; a part of a census, which is still to be merged, holds all of its own."""
+
+_CACHE_MB = 4
 
 CONTEXT_NAME = "context"
 """The threshold that says how many tokens the model's context holds, in place of what the model says."""
@@ -317,7 +319,7 @@ class Census:
         n_held = len(self._said)
         if self.is_part or n_held < least:
             return
-        self._table = self._table or Scratch(_TABLE)
+        self._table = self._table or Scratch(_TABLE, cache_mb=_CACHE_MB)
         near = bytes(self._signatures)
         signatures = (near[k : k + N_BYTES] for k in range(0, len(near), N_BYTES)) if near else repeat(None, n_held)
         columns = [getattr(self, name) for name in _COLUMNS]
@@ -413,7 +415,7 @@ class Census:
 
         Where near duplicates are looked for, also those that nearly have it.
         """
-        found = Scratch("found (later INTEGER PRIMARY KEY, first INTEGER, is_same INTEGER)")
+        found = Scratch("found (later INTEGER PRIMARY KEY, first INTEGER, is_same INTEGER)", cache_mb=_CACHE_MB)
         for one in self._same_conversations():
             found.put("found", [(*one, True)], 3)
         for one in self._near_conversations():

@@ -12,19 +12,19 @@ from typing import Any
 
 from qwen_sft.errors import OutputError
 
-_CACHE_KB = 32_000
-
 
 class Scratch:
     """Some tables.
 
     Args:
         tables: each as behind CREATE TABLE: `kept (content BLOB PRIMARY KEY, place)`.
+        cache_mb: what is held in memory. Looking up keys at random takes a quarter longer with 4 than with 32 (a million
+            hashes); a table that is only appended to and read through needs no more than 4.
     """
 
-    def __init__(self, *tables: str) -> None:
+    def __init__(self, *tables: str, cache_mb: int = 32) -> None:
         self._base = sqlite3.connect("", isolation_level=None, check_same_thread=False)
-        for told in (f"cache_size = -{_CACHE_KB}", "journal_mode = OFF", "synchronous = OFF"):
+        for told in (f"cache_size = -{cache_mb * 1000}", "journal_mode = OFF", "synchronous = OFF"):
             self._base.execute(f"PRAGMA {told}")
         for table in tables:
             self._base.execute(f"CREATE TABLE {table}")

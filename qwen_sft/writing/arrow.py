@@ -330,7 +330,8 @@ def _labels(tokens: Sequence[Tokens]) -> Any:
         return _lists([], np.int64)
     ids = np.concatenate([t.input_ids for t in tokens])
     mask = np.concatenate([t.loss_mask for t in tokens])
-    labels = np.where(mask, ids, IGNORE).astype(np.int64)
+    labels = np.full(len(ids), IGNORE, dtype=np.int64)
+    np.copyto(labels, ids, where=mask)
     return pa.ListArray.from_arrays(_offsets([t.input_ids for t in tokens]), _array(labels))
 
 
