@@ -42,7 +42,9 @@ def peak(code: str, *arguments: str) -> int:
 
 def runs(path: Path, n_rows: int) -> str:
     """A file of runs of an agent, 20 KB each, no two of them alike."""
-    words = [f"{left}{right}" for left in ("al", "be", "cor", "dun", "el") for right in ("ba", "cy", "den", "fo", "gar")]
+    words = [
+        f"{left}{right}" for left in ("al", "be", "cor", "dun", "el") for right in ("ba", "cy", "den", "fo", "gar")
+    ]
     text = " ".join(words * 20)
     parameters = {"type": "object", "properties": {"place": {"type": "string"}}}
     tools = [{"type": "function", "function": {"name": "look", "description": text[:900], "parameters": parameters}}]
@@ -52,8 +54,8 @@ def runs(path: Path, n_rows: int) -> str:
             messages = [{"role": "system", "content": text}]
             for turn in range(12):
                 place = " ".join(chance.choices(words, k=12))
-                call = {"id": f"c{turn}", "type": "function"}
-                call["function"] = {"name": "look", "arguments": {"place": place}}
+                function = {"name": "look", "arguments": {"place": place}}
+                call = {"id": f"c{turn}", "type": "function", "function": function}
                 messages += [
                     {"role": "user", "content": f"What is at {place}?"},
                     {"role": "assistant", "content": "", "tool_calls": [call]},

@@ -18,8 +18,8 @@ class Scratch:
 
     Args:
         tables: each as behind CREATE TABLE: `kept (content BLOB PRIMARY KEY, place)`.
-        cache_mb: what is held in memory. Looking up keys at random takes a quarter longer with 4 than with 32 (a million
-            hashes); a table that is only appended to and read through needs no more than 4.
+        cache_mb: what is held in memory. Looking up keys at random takes up to a quarter longer with 4 than with 32 (a
+            million hashes, 200,000 signatures); a table that is appended to and read through needs no more than 4.
     """
 
     def __init__(self, *tables: str, cache_mb: int = 32) -> None:

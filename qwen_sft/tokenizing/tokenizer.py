@@ -30,9 +30,9 @@ Ids: TypeAlias = npt.NDArray[np.int32]
 Offsets: TypeAlias = npt.NDArray[np.int64]
 _Encode: TypeAlias = Callable[[list[str]], tuple[Ids, Offsets]]
 
-# For text between added tokens that comes again, such as one system prompt in every row. A build of 83 MB takes as long
-# with 0, 1, 8 and 64 MB (9.5, 9.7, 9.5 and 9.9 s of CPU); 21 MB with `verify=all`, which encodes each prompt again, take
-# 4.1 s with 0, 4.0 with 8 and 3.8 with 64. All of it is filled sooner or later, and more than what it counts.
+# For text between added tokens that comes again, such as one system prompt in every row. A build of 83 MB took
+# as long with 0, 1, 8 and 64 MB (9.5, 9.7, 9.5 and 9.9 s of CPU); of 21 MB with `verify=all`, which encodes each prompt
+# again, 4.1 s with 0, 4.0 with 8 and 3.8 with 64. All of it is filled sooner or later.
 _SEGMENT_CACHE_BYTES = 8 << 20
 _SEGMENT_CACHE_CHARACTERS = 4_000_000  # the same for `tokenizers`, where we keep it: with the ids some 16 MB
 _SURROGATE = re.compile("[\ud800-\udfff]")
