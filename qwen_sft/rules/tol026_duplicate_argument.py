@@ -12,7 +12,7 @@ from qwen_sft.sample import Path, is_list, is_object, value_at
 from qwen_sft.text.quote import quoted
 
 _KEYS = ("arguments", "input", "args")
-_MARKS = [f'"{key}"'.encode() for key in _KEYS]
+_MARKS = re.compile(rb'"(?:arguments|input|args)"')
 _COLON = re.compile(r"\s*:\s*")
 
 
@@ -54,7 +54,7 @@ def check(source: Source) -> Iterator[Finding]:
     Source: RFC 8259, section 4: the behaviour of software that receives names that are not unique is unpredictable.
     """
     record = source.record
-    if record.fault is not None or record.cut or not any(key in record.raw for key in _MARKS):
+    if record.fault is not None or record.cut or not _MARKS.search(record.raw):
         return
     text = record.raw.decode("utf-8", "replace")
     keys: list[str] = []
