@@ -187,24 +187,35 @@ def _parse(path: Path) -> None:
 
 
 def jobs(bench: Bench) -> Section:
-    """Two processes beside one, their start and end counted."""
+    """Two processes beside one, their start and end counted, and what the machine's cores could gain at best."""
     section = Section("--jobs 2 beside --jobs 1", ("step", "MB", *TIMES, "one / two: wall", "two / one: CPU"))
-    rows = bench.file if bench.is_quick else bench.some(4000)
-    varied = bench.varied(5 if bench.is_quick else 100)
+    rows = bench.file if bench.is_quick else bench.some(8000)
+    varied = bench.varied(5 if bench.is_quick else 200)
     work: dict[str, tuple[Path, Callable[[int], object]]] = {
         "build, chat rows": (rows, lambda n: ours.build(rows, bench.folder / "out", jobs=n)),
+        "validate, chat rows": (rows, lambda n: ours.validate(rows, n)),
         "validate, many formats": (varied, lambda n: ours.validate(varied, n)),
     }
     for what, (file, step) in work.items():
         steps = {f"{what}, --jobs {n}": functools.partial(step, n) for n in (1, 2)}
-        timed = alternate(steps, max(2, bench.rounds - 1), warm_ups=0)
-        one, two = timed.values()
-        for name, times in timed.items():
-            gains = (f"{paired_ratio(one, two):.2f}", f"{paired_cpu_ratio(two, one):.2f}") if times is two else ("", "")
-            section.lines.append((name, f"{file.stat().st_size / 1e6:.0f}", *_seconds(times), *gains))
-            section.numbers[name] = _rounds(times)
-    section.remarks.append("what two idle cores could gain at best is 2 divided by the last column")
+        _gained(section, file, alternate(steps, max(2, bench.rounds - 1), warm_ups=0))
+    command = [Path(sysconfig.get_path("scripts")) / "qwen-sft", "validate", "--jobs", "1", str(rows)]
+    apart = {
+        "one validate behind the other": lambda: [_run(command) for _ in range(2)],
+        "two separate validates at once": lambda: _at_once(command, 2),
+    }
+    _gained(section, rows, alternate(apart, max(2, bench.rounds - 1), warm_ups=0))
+    section.remarks.append("the last two lines are runs that share nothing: no number of jobs gains more than they do")
     return section
+
+
+def _gained(section: Section, file: Path, timed: dict[str, Timed]) -> None:
+    """A line for each of two ways to do the same, with what the second one gains."""
+    one, two = timed.values()
+    for name, times in timed.items():
+        gains = (f"{paired_ratio(one, two):.2f}", f"{paired_cpu_ratio(two, one):.2f}") if times is two else ("", "")
+        section.lines.append((name, f"{file.stat().st_size / 1e6:.0f}", *_seconds(times), *gains))
+        section.numbers[name] = _rounds(times)
 
 
 def growth(bench: Bench) -> Section:
@@ -270,10 +281,7 @@ def whole_process(bench: Bench) -> Section:
         "qwen-sft validate, ten rows": [command, "validate", ten],
         "qwen-sft build, ten rows": [command, "build", ten, "--model", ours.FAMILY, "--out", out, "--force"],
     }
-    # an installed package has its bytecode: without it, compiling our modules takes longer than all else of a start
-    compiled = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
-    compiled["PYTHONPYCACHEPREFIX"] = str(bench.folder / "bytecode")
-    steps = {name: functools.partial(_run, words, compiled) for name, words in arguments.items()}
+    steps = {name: functools.partial(_run, words) for name, words in arguments.items()}
     for name, times in alternate(steps, 2 if bench.is_quick else 7).items():
         section.lines.append((name, *_seconds(times)))
         section.numbers[name] = _rounds(times)
@@ -349,12 +357,26 @@ def _rounds(times: Timed) -> dict[str, Any]:
     return {"wall": times.wall, "cpu": times.cpu, "median": times.median, "median_cpu": times.median_cpu}
 
 
-def _run(command: list[str | Path], environment: dict[str, str] | None = None) -> str:
+def _at_once(command: list[str | Path], n: int) -> None:
+    """Runs a command several times at the same time, to the end of all."""
+    for one in [subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) for _ in range(n)]:
+        if one.wait() > 1:
+            raise SystemExit(f"{command} exited with {one.returncode}")
+
+
+def _run(command: list[str | Path]) -> str:
     """Runs a command to its end and returns its stdout; findings in the data (exit 1) are no failure."""
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode > 1:
         raise SystemExit(f"{command} exited with {done.returncode}:\n{done.stderr}")
     return done.stdout
+
+
+def _keep_bytecode(folder: Path) -> None:
+    """An installed package has its bytecode: without it, compiling modules takes longer than all else of a start."""
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    os.environ["PYTHONPYCACHEPREFIX"] = str(folder)
+    sys.dont_write_bytecode, sys.pycache_prefix = False, str(folder)
 
 
 def _machine() -> dict[str, Any]:
@@ -406,6 +428,7 @@ def main() -> None:
     rows = data.rows(arguments.rows or (120 if arguments.quick else 1000))
     with tempfile.TemporaryDirectory(prefix="qwen-sft-bench-") as temporary:
         folder = Path(temporary)
+        _keep_bytecode(folder / "bytecode")
         bench = Bench(folder, rows, rows.write(folder / "rows.jsonl"), arguments.quick, 2 if arguments.quick else 3)
         machine = _machine()
         packages = ", ".join(f"{name} {number}" for name, number in machine["packages"].items())

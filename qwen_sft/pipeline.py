@@ -29,7 +29,7 @@ from qwen_sft.inspecting.keys import Keys, keys_of
 from qwen_sft.inspecting.secret import MARKS, kinds_of
 from qwen_sft.inspecting.transcript import Transcript
 from qwen_sft.reading.dedup import marked
-from qwen_sft.reading.gather import gathered
+from qwen_sft.reading.gather import apart, gathered
 from qwen_sft.reading.locate import declaration, located
 from qwen_sft.record import Record, Where
 from qwen_sft.reporter import Totals, in_checkout
@@ -259,6 +259,10 @@ class Pipeline:
         """The records of one input: pieces of one put together, those marked that a later one repeats."""
         found = gathered(lines, self.joining)
         return marked(found, self.conversations, self.staying) if self.settings.dedup_prefixes else found
+
+    def apart(self, values: Sequence[Any], following: Any) -> bool:
+        """True for lines and the one behind them, by their values, that seem to be of several records."""
+        return apart(self.joining, values, following)
 
     def conversations(self, record: Record) -> list[Conversation]:
         """What a record holds, before any check; nothing where no format, or more than one, reads it."""

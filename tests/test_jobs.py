@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from functools import cache
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +94,37 @@ def test_a_record_that_goes_on_behind_its_stretch_is_left_to_who_reads_on(tmp_pa
     reading = Reading(first)
     assert [one.where.line for one in closed(reading, pipeline.whole)] == []
     assert reading.is_open
+
+
+def sessions(folder: Path, *numbers: int, between: bytes = b"") -> Path:
+    """Claude Code's example, once for each number, as a session of its own."""
+    one = (ROOT / "examples/formats/claude_code/raw.jsonl").read_bytes().rstrip() + b"\n"
+    path = folder / "sessions.jsonl"
+    path.write_bytes(between.join(one.replace(b"5b0c0f5e", b"%08x" % number) for number in numbers))
+    return path
+
+
+def test_files_are_cut_between_sessions(tmp_path: Path):
+    path = sessions(tmp_path, 1, 2, 3, 4, between=b"\n")
+    pipeline = Pipeline(Settings())
+    found = [Reading(one) for one in cut(Input(str(path), path), 0, apart=pipeline.apart)]
+    made = [list(closed(one, pipeline.whole)) for one in found]
+    assert [len(records) for records in made] == [1, 1, 1, 1]
+    assert [one.is_open for one in found] == [False] * 4
+    assert [*chain.from_iterable(made)] == list(pipeline.whole(records(Input(str(path), path))))
+
+
+def test_a_session_that_goes_on_behind_other_lines_is_found_by_looking_behind_the_cut(tmp_path: Path):
+    talk = (ROOT / "examples/clean.jsonl").read_bytes().splitlines()[0] + b"\n"
+    path = sessions(tmp_path, 1, 1, 2, between=talk * 3)
+    pipeline = Pipeline(Settings())
+    found = [Reading(one) for one in cut(Input(str(path), path), 0, apart=pipeline.apart)]
+    made = [[one.where.line for one in closed(reading, pipeline.whole)] for reading in found]
+    assert [one.is_open for one in found] == [True, True, False]
+    assert made == [[], [41, 42, 43], [84, 85, 86, 87]]
+    alone, several = (findings([str(path)], Settings(), jobs) for jobs in (1, 2))
+    assert several == alone
+    assert several[1].n_records == 8
 
 
 # -- the same as one --------------------------------------------------------------------------------------------------

@@ -1,22 +1,29 @@
 """Inputs in pieces that can be worked on at the same time: stretches of whole lines of a file, or whole inputs.
 
-Where a file is cut hangs on its bytes alone, never on how many work on it.
+Where a file is cut hangs on its bytes alone, never on how many work on it. A record of several lines, such as a
+session, is not cut, as far as lines near the cut tell; who reads a stretch looks behind its end to see that none was.
 """
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from qwen_sft.decoding.jsontext import lines
+from qwen_sft.decoding.jsontext import limited, lines, parse
 from qwen_sft.decoding.streams import CHUNK, stream
 from qwen_sft.errors import InputError
 from qwen_sft.ingesting.ingest import Input, records
-from qwen_sft.record import Record
+from qwen_sft.record import Record, Where
 
 LENGTH = 2_000_000
-"""Bytes of a stretch, and the rest of its last line: some hundred milliseconds of work."""
+"""Bytes of a stretch, and the rest of its last record: some hundred milliseconds of work."""
+
+FURTHER = 8
+"""So many times these bytes are looked through for the end of a record."""
+
+_BEHIND = (200, 2_000_000)  # lines and bytes in which it must show whether a record goes on behind its stretch
 
 _BOM = b"\xef\xbb\xbf"
 _LINES = (".jsonl", ".ndjson")
@@ -76,11 +83,12 @@ def whole(source: Input, number: int, *, skip: int = 0) -> Stretch:
 def cut(
     source: Input,
     number: int,
-    *,
     start: int = 0,
     line: int = 0,
     skip: int = 0,
+    *,
     wanted: Callable[[], bool] = lambda: True,
+    apart: Callable[[Sequence[Any], Any], bool] | None = None,
 ) -> Iterator[Stretch]:
     """The stretches of an input that can be parted, from a byte on; afterwards its size and hash are known.
 
@@ -89,6 +97,8 @@ def cut(
         line: how many lines stand before that.
         skip: records that the first stretch leaves out.
         wanted: asked before each stretch; where it says no, the rest is hashed only.
+        apart: True for the values of some lines and that of the next one, where no record seems to go on from those to
+            this; without it each line is a record.
 
     Raises:
         InputError: it cannot be read.
@@ -98,17 +108,19 @@ def cut(
         with _opened(source) as file:
             reached = _passed(file, digest, start) if source.hashed else file.seek(start)
             while wanted():
-                n_lines, end = line, reached
-                while (
-                    data := file.read(min(CHUNK, left))
-                    if (left := reached + LENGTH - end) > 0
-                    else file.readline(CHUNK)
-                ):
+                n_lines, end, most = line, reached, reached + LENGTH
+                is_between = False  # two records
+                while data := file.read(min(CHUNK, most - end)) if end < most else file.readline(CHUNK):
                     end += len(data)
                     n_lines += data.count(b"\n")
                     if source.hashed:
                         digest.update(data)
-                    if end - reached >= LENGTH and data.endswith(b"\n"):
+                    if end < most or not data.endswith(b"\n"):
+                        continue
+                    if is_between or apart is None:
+                        break
+                    most, is_between = _between(source, end, apart), True
+                    if most == end:
                         break
                 following = file.peek(1)[:1] if end > reached else b""
                 if end == reached and reached > start:
@@ -123,6 +135,24 @@ def cut(
                 source.sha256 = digest.hexdigest()
     except OSError as error:
         raise InputError(f"cannot read {source.name!r}: {error.strerror or error}") from error
+
+
+def _between(source: Input, start: int, apart: Callable[[Sequence[Any], Any], bool]) -> int:
+    """The byte where the next record begins, or one that is far from where a line begins."""
+    at, values = start, list[Any]()
+    with _opened(source) as file:
+        file.seek(start)
+        for line, n_bytes in limited(file):
+            text = line.strip()
+            record = parse(text, Where(source.name, 0, at)) if text else None
+            if record is not None and record.fault is None:
+                if values and apart(values, record.data):
+                    break
+                values.append(record.data)
+            at += n_bytes
+            if at - start >= FURTHER * LENGTH:
+                break
+    return at
 
 
 def hash_of(source: Input) -> str:
@@ -165,6 +195,7 @@ class Reading:
         source: the input, with what reading the whole of it tells.
         n_records: how many lines, or values, were read.
         has_ended: True when the last one was given away.
+        is_sure: False if too little was read behind the stretch to tell what goes on there.
         is_open: True if `closed` left a record out.
     """
 
@@ -173,16 +204,31 @@ class Reading:
     source: Input = field(init=False)
     n_records: int = 0
     has_ended: bool = False
+    is_sure: bool = True
     is_open: bool = False
 
     def __post_init__(self) -> None:
         self.source = self.stretch.source
 
     def __iter__(self) -> Iterator[Record]:
-        for record in self.read(self.source) if self.stretch.end is None else _lines(self.stretch, self.stretch.end):
+        end = self.stretch.end
+        for record in self.read(self.source) if end is None else _lines(self.stretch, end):
             self.n_records += 1
             yield record
         self.has_ended = True
+
+    def behind(self) -> Iterator[Record]:
+        """Lines behind the stretch, as many as should tell whether its last record goes on."""
+        most, n_bytes = _BEHIND
+        path, end = self.stretch.path, self.stretch.end
+        if self.stretch.is_last or path is None or end is None:
+            return
+        for number, record in enumerate(_lines(replace(self.stretch, start=end), path.stat().st_size), 1):
+            yield record
+            n_bytes -= len(record.raw)
+            if number == most or n_bytes < 0:
+                self.is_sure = False
+                return
 
 
 def _lines(stretch: Stretch, end: int) -> Iterator[Record]:
@@ -208,15 +254,18 @@ def _lines(stretch: Stretch, end: int) -> Iterator[Record]:
 
 
 def closed(reading: Reading, gathered: Callable[[Iterator[Record]], Iterator[Record]]) -> Iterator[Record]:
-    """The records of a stretch that are sure to be whole: not one to which lines behind the stretch may belong.
+    """The records of a stretch, but for those that go on behind it, and what comes out with them.
 
-    Where one is left out, `reading.is_open`: it, and what follows, is to be read without a cut.
+    Where some are left out, `reading.is_open`: they, and what follows, are to be read without a cut.
     """
-    for record in gathered(iter(reading)):
-        if reading.has_ended and not reading.stretch.is_last:
-            reading.is_open = True
-            return
+    n_given, end = 0, reading.stretch.end
+    for record in gathered(chain(reading, reading.behind())):
+        parts = record.parts or (record.where,)
+        if not reading.is_sure or (reading.has_ended and end is not None and parts[-1].byte >= end):
+            break
+        n_given += len(parts)
         yield record
+    reading.is_open = n_given < reading.n_records
 
 
 def total_bytes(inputs: Sequence[Input]) -> int:

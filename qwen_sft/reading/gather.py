@@ -124,6 +124,12 @@ def gathered(records: Iterable[Record], joining: Sequence[Format]) -> Iterator[R
         yield from group.end()
 
 
+def apart(joining: Sequence[Format], values: Sequence[Any], following: Any) -> bool:
+    """True where the next line's value goes on with no record that the values of the lines before it could be of."""
+    with ONE_RECORD:
+        return not any(one.joins is not None and one.joins(values, following) for one in joining)
+
+
 def _beginning(joining: Sequence[Format], value: Any) -> Format | None:
     """The one format whose record may begin with a line; None where none or several may."""
     with ONE_RECORD:

@@ -11,9 +11,9 @@ from qwen_sft.rule import Source, rule
 from qwen_sft.sample import Path, is_list, is_object, value_at
 from qwen_sft.text.quote import quoted
 
-_ARGUMENTS = re.compile(r'"(?:arguments|(input|args))"\s*:\s*')
 _KEYS = ("arguments", "input", "args")
 _MARKS = re.compile(rb'"(?:arguments|input|args)"')
+_COLON = re.compile(r"\s*:\s*")
 
 
 @rule(code="TOL026", name="duplicate-argument", severity="warning", since="0.1.0", stage="record")
@@ -60,10 +60,9 @@ def check(source: Source) -> Iterator[Finding]:
     keys: list[str] = []
     decoder = json.JSONDecoder(object_pairs_hook=partial(_pairs, keys), strict=False)
     twice: list[tuple[int, str, bool]] = []
-    for n, match in enumerate(_ARGUMENTS.finditer(text)):
-        elsewhere = match[1] is not None
-        if not elsewhere or text.startswith("{", match.end()):
-            _read(decoder, text, match.end())
+    for n, (start, elsewhere) in enumerate(sorted(_values(text))):
+        if not elsewhere or text.startswith("{", start):
+            _read(decoder, text, start)
         if keys:
             twice.append((n, keys[0], elsewhere))
             keys.clear()
@@ -76,6 +75,18 @@ def check(source: Source) -> Iterator[Finding]:
             continue  # the body of a request, say
         says = f"the arguments of a call hold the key {quoted(key)} twice"
         yield Finding(place, says, "take the value out that was not meant")
+
+
+def _values(text: str) -> Iterator[tuple[int, bool]]:
+    """Where the value of a key that arguments may have begins, and whether the key is another than `arguments`."""
+    for key in _KEYS:
+        quoted_key = f'"{key}"'
+        at = text.find(quoted_key)
+        while at >= 0:
+            at += len(quoted_key)
+            if colon := _COLON.match(text, at):
+                yield colon.end(), key != _KEYS[0]
+            at = text.find(quoted_key, at)
 
 
 def _pairs(keys: list[str], items: list[tuple[str, Any]]) -> dict[str, Any]:

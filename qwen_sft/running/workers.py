@@ -28,7 +28,6 @@ from qwen_sft.ingesting.stretches import Reading, Stretch, closed, cut, is_cut, 
 from qwen_sft.pipeline import Outcome, Pipeline
 from qwen_sft.record import Record
 from qwen_sft.settings import Settings
-from qwen_sft.text.glance import ONE_RECORD
 
 MOST_JOBS = 8
 """Processes that `auto` starts at most: more wait for the one that writes."""
@@ -124,9 +123,10 @@ class Plan:
         for number in range(self.at.number, len(self.inputs)):
             source = self.inputs[number]
             at = self.at if number == self.at.number else Place(number)
-            if self._may_cut(source):
+            if is_cut(source) and not self._pipeline.settings.dedup_prefixes:
                 wanted = self._wanting(number)
-                yield from cut(source, number, start=at.start, line=at.line, skip=at.n_done, wanted=wanted)
+                told = (at.start, at.line, at.n_done)
+                yield from cut(source, number, *told, wanted=wanted, apart=self._pipeline.apart)
             else:
                 yield whole(source, number, skip=at.n_done)
 
@@ -136,14 +136,6 @@ class Plan:
     def is_here(self, stretch: Stretch) -> bool:
         """True if no other process can read it."""
         return stretch.path is None and stretch.url is None
-
-    def _may_cut(self, source: Input) -> bool:
-        if self._pipeline.settings.dedup_prefixes or not is_cut(source):
-            return False
-        joining = self._pipeline.joining
-        first = next(records(Input(source.name, source.path)), None)
-        with ONE_RECORD:
-            return not (first and any(one.joins and one.joins((), first.data) for one in joining))
 
     def uncut(self, stretch: Stretch, n_done: int) -> Stretch:
         """What is left of a stretch's input, as one piece that begins with it, after so many of its records."""

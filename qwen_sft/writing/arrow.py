@@ -5,6 +5,7 @@
 
 import json
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -118,13 +119,32 @@ class ParquetSink:
             write_statistics=[field.name for field in schema if field.name not in lists and not _is_long(field)],
         )
 
+        self._writing = ThreadPoolExecutor(1, "parquet")
+        self._last: Future[None] | None = None
+
     def write(self, rows: Sequence[Any]) -> None:
-        """Appends a row group."""
-        self._file.write_batch(self._batch(rows))
+        """Appends a row group, when the one before it is written; Arrow needs no lock of Python's for it."""
+        batch = self._batch(rows)
+        self._end_last()
+        self._last = self._writing.submit(self._file.write_batch, batch)
 
     def close(self) -> None:
         """Ends the file."""
-        self._file.close()
+        try:
+            self._end_last()
+        finally:
+            self._writing.shutdown()
+            self._file.close()
+
+    def _end_last(self) -> None:
+        """Waits for what is being written.
+
+        Raises:
+            OSError: it could not be.
+        """
+        last, self._last = self._last, None
+        if last is not None:
+            last.result()
 
 
 def parquet_shards(
