@@ -79,7 +79,6 @@ def test_build_of_five_times_as_many_rows_holds_no_more_and_less_than_five_hundr
 
     few, many = built(600), built(3000)
     assert max(few, many) < 500
-    print(few, many)
     assert many - few < 20
 
 

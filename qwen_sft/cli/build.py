@@ -122,16 +122,18 @@ def _give_back_memory() -> None:
     """Has what a row group is written with given back to the system each time, for the rest of this process.
 
     Arrow's own allocator keeps it, and so does glibc's, which puts such arrays between smaller ones once it has seen
-    some: 65 of 475 MB at the peak of a build of 83 MB, in the same time. With a limit of 1 MB a build takes a tenth
-    longer. Comes before pyarrow is imported.
+    some, and keeps what each thread has freed for that thread: 90 of 475 MB at the peak of a build of 83 MB, in the
+    same time. With a limit of 1 MB in place of 8 a build takes a tenth longer. Comes before pyarrow is imported.
     """
     os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
     if sys.platform == "linux":
         import ctypes
 
-        mmap_threshold = -3  # of malloc.h
+        mmap_threshold, arena_max = -3, -8  # of malloc.h
         with suppress(OSError, AttributeError):  # musl has no such function
-            ctypes.CDLL(None).mallopt(mmap_threshold, _ROW_GROUP_BYTES)
+            libc = ctypes.CDLL(None)
+            libc.mallopt(mmap_threshold, _ROW_GROUP_BYTES)
+            libc.mallopt(arena_max, 1)
 
 
 def _codes(manifest: Mapping[str, Any]) -> str:
