@@ -194,18 +194,16 @@ class Reading:
     Attributes:
         source: the input, with what reading the whole of it tells.
         n_records: how many lines, or values, were read.
-        has_ended: True when the last one was given away.
+        n_given: how many of them were in records that `closed` gave away.
         is_sure: False if too little was read behind the stretch to tell what goes on there.
-        is_open: True if `closed` left a record out.
     """
 
     stretch: Stretch
     read: Callable[[Input], Iterator[Record]] = records
     source: Input = field(init=False)
     n_records: int = 0
-    has_ended: bool = False
+    n_given: int = 0
     is_sure: bool = True
-    is_open: bool = False
 
     def __post_init__(self) -> None:
         self.source = self.stretch.source
@@ -215,13 +213,17 @@ class Reading:
         for record in self.read(self.source) if end is None else _lines(self.stretch, end):
             self.n_records += 1
             yield record
-        self.has_ended = True
+
+    @property
+    def is_open(self) -> bool:
+        """True if `closed` left a record out."""
+        return self.n_given < self.n_records
 
     def behind(self) -> Iterator[Record]:
-        """Lines behind the stretch, as many as should tell whether its last record goes on."""
+        """Lines behind a stretch in which something is open, as many as should tell whether its last record goes on."""
         most, n_bytes = _BEHIND
         path, end = self.stretch.path, self.stretch.end
-        if self.stretch.is_last or path is None or end is None:
+        if not self.is_open or self.stretch.is_last or path is None or end is None:
             return
         for number, record in enumerate(_lines(replace(self.stretch, start=end), path.stat().st_size), 1):
             yield record
@@ -258,14 +260,13 @@ def closed(reading: Reading, gathered: Callable[[Iterator[Record]], Iterator[Rec
 
     Where some are left out, `reading.is_open`: they, and what follows, are to be read without a cut.
     """
-    n_given, end = 0, reading.stretch.end
+    end = reading.stretch.end
     for record in gathered(chain(reading, reading.behind())):
         parts = record.parts or (record.where,)
-        if not reading.is_sure or (reading.has_ended and end is not None and parts[-1].byte >= end):
+        if not reading.is_sure or (end is not None and parts[-1].byte >= end):
             break
-        n_given += len(parts)
+        reading.n_given += len(parts)
         yield record
-    reading.is_open = n_given < reading.n_records
 
 
 def total_bytes(inputs: Sequence[Input]) -> int:
